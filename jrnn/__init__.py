@@ -1,0 +1,1 @@
+"""Recurrent neural networks as pure functions in JAX."""

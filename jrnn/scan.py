@@ -1,0 +1,109 @@
+"""The one loop of the library: `scan`, with the meaning of `jax.lax.scan`."""
+
+import math
+from collections.abc import Callable
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+PyTree = Any
+
+
+def scan(
+    f: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+    init: PyTree,
+    xs: PyTree = None,
+    length: int | None = None,
+    *,
+    reverse: bool = False,
+    unroll: int = 1,
+    remat: Literal["step", "chunk"] | int | None = None,
+) -> tuple[PyTree, PyTree]:
+    """Run `f` along the leading axis of `xs`, carrying state from step to step.
+
+        carry, y_0 = f(init, x_0);  carry, y_1 = f(carry, x_1);  ...
+
+    The meaning is that of `jax.lax.scan`; `remat` is the only addition.
+
+    Args:
+        f: one step, `(carry, x) -> (carry, y)`; pytrees all.
+        init: the carry before the first step.
+        xs: inputs, time on the leading axis `(T, ...)` of every leaf; `None` runs
+            `length` steps without input.
+        length: number of steps; needed only where `xs` is `None`.
+        reverse: run from the last step to the first; `ys` keep their places.
+        unroll: steps per iteration of the compiled loop. 1 is fastest on CPU.
+        remat: what the backward pass keeps. `None`: all it needs, for every step.
+            `"step"`: the carries, recomputing inside each step. `"chunk"`: the carry
+            once every about sqrt(T) steps. An int: once every so many steps.
+
+    Returns:
+        `(carry, ys)`: the carry after the last step and the outputs, `(T, ...)`.
+
+    Raises:
+        ValueError: `remat` is neither of the forms above; time axes differ in length;
+            neither `xs` nor `length` says how many steps to run.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> carry, ys = scan(lambda c, x: (c + x, c), 0.0, jnp.arange(4.0))
+        >>> float(carry), ys.tolist()
+        (6.0, [0.0, 0.0, 1.0, 3.0])
+
+    References:
+        Chen, Xu, Zhang, Guestrin (2016), Training Deep Nets with Sublinear Memory Cost,
+        arXiv:1604.06174, section 4 (`remat="chunk"`).
+    """
+    length = _length(xs, length)
+    run = lambda step, c, xs, length: lax.scan(
+        step, c, xs, length, reverse=reverse, unroll=unroll
+    )
+    if remat is None:
+        return run(f, init, xs, length)
+    # prevent_cse is for code outside loops; inside it only hinders the compiler
+    checkpoint = lambda g: jax.checkpoint(g, prevent_cse=False)
+    if remat == "step":
+        return run(checkpoint(f), init, xs, length)
+    size = _chunk_size(remat, length)
+    whole = length - length % size
+    # In reverse the incomplete chunk runs first, so that it is last in time either way.
+    parts = [(0, whole), (whole, length)]
+    outs = []
+    carry = init
+    for start, stop in reversed(parts) if reverse else parts:
+        if start == stop:
+            continue
+        n, chunk = ((stop - start) // size, size) if start == 0 else (1, stop - start)
+        split = lambda x: x[start:stop].reshape(n, chunk, *x.shape[1:])  # noqa: B023
+        inner = lambda c, x: run(f, c, x, chunk)  # noqa: B023
+        carry, ys = run(checkpoint(inner), carry, jax.tree.map(split, xs), n)
+        outs.append(jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), ys))
+    outs = outs[::-1] if reverse else outs
+    return carry, jax.tree.map(lambda *y: jnp.concatenate(y), *outs)
+
+
+def _length(xs: PyTree, length: int | None) -> int:
+    lengths = sorted({jnp.shape(x)[0] for x in jax.tree.leaves(xs)})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"scan: xs must share one leading time axis, got lengths {lengths}."
+        )
+    if not lengths:
+        if length is None:
+            raise ValueError("scan: without xs, pass length=, the number of steps.")
+        return length
+    if length is not None and length != lengths[0]:
+        raise ValueError(f"scan: length is {length}, but xs has {lengths[0]} steps.")
+    return lengths[0]
+
+
+def _chunk_size(remat: str | int, length: int) -> int:
+    if remat == "chunk":
+        return max(1, math.isqrt(length))
+    if isinstance(remat, int) and not isinstance(remat, bool) and remat > 0:
+        return min(remat, max(1, length))
+    raise ValueError(
+        f"scan: remat must be None, 'step', 'chunk' or a positive int, got {remat!r}."
+    )
