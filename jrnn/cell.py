@@ -4,7 +4,8 @@ A recurrent cell is three pure functions. A feed-forward layer is a cell with an
 carry, a model is a cell made of cells, and everything else in the library (unrolling,
 training, sampling, analysis) takes any `Cell` and its params and nothing more.
 
-Cells know one step of one sequence: no batch axis, no time axis. Batches are `jax.vmap`.
+Cells know one step of one sequence: no batch axis, no time axis. Batches are
+`jax.vmap`.
 """
 
 from collections.abc import Callable

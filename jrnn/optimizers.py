@@ -285,9 +285,11 @@ def rprop(
     Example:
         >>> optimizer = rprop(0.01)
         >>> g = jnp.array([123.0, -0.1])
-        >>> _, state = optimizer.update(g, optimizer.init(g))  # the first sees no sign
-        >>> [round(float(u), 4) for u in optimizer.update(g, state)[0]]
-        [-0.012, 0.012]
+        >>> state = optimizer.init(g)
+        >>> for _ in range(3):  # the sign stays from the second step on
+        ...     updates, state = optimizer.update(g, state)
+        >>> bool(jnp.allclose(updates, jnp.array([-0.012, 0.012])))
+        True
 
     References:
         Riedmiller, Braun (1993), A direct adaptive method for faster backpropagation
