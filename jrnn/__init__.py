@@ -1,1 +1,89 @@
-"""Recurrent neural networks as pure functions in JAX."""
+"""Recurrent neural networks as pure functions in JAX.
+
+A cell is three pure functions, a model is a cell made of cells, and everything works on
+one sequence: batches, seeds and hyperparameters are `jax.vmap`, compilation is
+`jax.jit`, backpropagation through time is `jax.grad`.
+"""
+
+from jrnn import initializers, losses, optimizers
+from jrnn.cell import Cell, output_spec, spec, stateless
+from jrnn.cells import (
+    ElmanParams,
+    GRUParams,
+    LSTMCarry,
+    LSTMParams,
+    elman,
+    gru,
+    irnn,
+    lstm,
+)
+from jrnn.combine import bidirectional, parallel, stack
+from jrnn.layers import (
+    EmbedParams,
+    LinearParams,
+    activation,
+    embed,
+    linear,
+    one_hot,
+)
+from jrnn.scan import scan
+from jrnn.unroll import unroll
+from jrnn.wrappers import (
+    LayerNormParams,
+    LearnedCarryParams,
+    Recorded,
+    VariationalDropoutCarry,
+    dropout,
+    layer_norm,
+    learned_carry,
+    length_mask,
+    masked,
+    record,
+    resample,
+    reset,
+    residual,
+    variational_dropout,
+)
+
+__all__ = [
+    "Cell",
+    "ElmanParams",
+    "EmbedParams",
+    "GRUParams",
+    "LSTMCarry",
+    "LSTMParams",
+    "LayerNormParams",
+    "LearnedCarryParams",
+    "LinearParams",
+    "Recorded",
+    "VariationalDropoutCarry",
+    "activation",
+    "bidirectional",
+    "dropout",
+    "elman",
+    "embed",
+    "gru",
+    "initializers",
+    "irnn",
+    "layer_norm",
+    "learned_carry",
+    "length_mask",
+    "linear",
+    "losses",
+    "lstm",
+    "masked",
+    "one_hot",
+    "optimizers",
+    "output_spec",
+    "parallel",
+    "record",
+    "resample",
+    "reset",
+    "residual",
+    "scan",
+    "spec",
+    "stack",
+    "stateless",
+    "unroll",
+    "variational_dropout",
+]

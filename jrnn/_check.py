@@ -1,0 +1,80 @@
+"""Checks that run while tracing and name the function, the argument and the fix."""
+
+import jax
+import jax.numpy as jnp
+
+
+def params_type(name: str, params, expected: type) -> None:
+    """Raise where the parameters are those of another cell."""
+    if not isinstance(params, expected):
+        raise TypeError(
+            f"{name}: expected {expected.__name__}, got {type(params).__name__}."
+        )
+
+
+def step_input(name: str, x, size: int) -> None:
+    """Raise unless `x` is one step's input of shape (size,)."""
+    shape = jnp.shape(x)
+    if len(shape) > 1:
+        raise ValueError(
+            f"{name}: x must have shape ({size},), got {shape}. "
+            "Cells step one example; use jax.vmap for a batch."
+        )
+    if len(shape) == 0:
+        raise ValueError(
+            f"{name}: x must have shape ({size},), got a scalar. "
+            "Put one_hot(V) or embed(V, D) in front of a cell that reads tokens."
+        )
+    if shape[0] != size:
+        raise ValueError(
+            f"{name}: x has {shape[0]} features, "
+            f"but params were initialised for {size}."
+        )
+
+
+def carry_shape(name: str, carry, shape: tuple[int, ...]) -> None:
+    """Raise unless a carry field has its shape."""
+    got = jnp.shape(carry)
+    if got != shape:
+        raise ValueError(f"{name}: carry has shape {got}, expected {shape}.")
+
+
+def example_vector(name: str, x) -> tuple[int, jnp.dtype]:
+    """Size and dtype of an example input for `init`, which must be a float vector."""
+    shape = jnp.shape(x)
+    if len(shape) != 1:
+        raise ValueError(
+            f"{name}: init needs an example of one step's input, of shape (features,), "
+            f"got {shape}."
+        )
+    if not jnp.issubdtype(x.dtype, jnp.inexact):
+        raise TypeError(
+            f"{name}: init needs a floating-point example, got {x.dtype}. "
+            "Put one_hot(V) or embed(V, D) in front of a cell that reads tokens."
+        )
+    return shape[0], x.dtype
+
+
+def positive(name: str, argument: str, value) -> None:
+    """Raise unless `value` is a positive integer."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(
+            f"{name}: {argument} must be a positive integer, got {value!r}."
+        )
+
+
+def rate(name: str, value) -> None:
+    """Raise where a concrete probability is outside [0, 1); tracers pass."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    if not 0.0 <= float(value) < 1.0:
+        raise ValueError(f"{name}: rate must be in [0, 1), got {value}.")
+
+
+def key_given(name: str, key, call: str) -> None:
+    """Raise where a stochastic cell is run without a key."""
+    if key is None:
+        raise ValueError(
+            f"{name}: {call} needs a key. Pass unroll(..., key=key), or evaluate with "
+            "the cell without dropout: it has the same parameters."
+        )

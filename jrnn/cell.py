@@ -1,0 +1,156 @@
+"""`Cell`: the one interface of the library, and what is needed to build one.
+
+A recurrent cell is three pure functions. A feed-forward layer is a cell with an empty
+carry, a model is a cell made of cells, and everything else in the library (unrolling,
+training, sampling, analysis) takes any `Cell` and its params and nothing more.
+
+Cells know one step of one sequence: no batch axis, no time axis. Batches are
+`jax.vmap`.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+# Pytrees of arrays; each cell defines its own NamedTuples for them.
+Params = Any
+Carry = Any
+Input = Any
+Output = Any
+Key = jax.Array
+
+
+class InitFn(Protocol):
+    """Draws parameters: `init(key, x) -> params`.
+
+    `x` is an example of one step's input, an array or a `jax.ShapeDtypeStruct`. Sizes
+    and dtype are read from it, never values.
+    """
+
+    def __call__(self, key: Key, x: Input) -> Params: ...  # noqa: D102
+
+
+class InitialCarryFn(Protocol):
+    """The state before the first step: `initial_carry(params, *, key=None) -> carry`.
+
+    Randomness that lasts a whole sequence is drawn here and carried along.
+    """
+
+    def __call__(self, params: Params, *, key: Key | None = None) -> Carry: ...  # noqa: D102
+
+
+class StepFn(Protocol):
+    """One step: `step(params, carry, x, *, key=None) -> (carry, y)`.
+
+    The new carry has the structure, shapes and dtypes of the old one, so that
+    `partial(cell.step, params)` is the body of a scan.
+    """
+
+    def __call__(  # noqa: D102
+        self, params: Params, carry: Carry, x: Input, *, key: Key | None = None
+    ) -> tuple[Carry, Output]: ...
+
+
+class Cell(NamedTuple):
+    """A recurrent cell as three pure functions.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jrnn
+        >>> def init(key, x):
+        ...     return jnp.zeros_like(x)
+        >>> def initial_carry(params, *, key=None):
+        ...     return jnp.zeros_like(params)
+        >>> def step(params, carry, x, *, key=None):
+        ...     carry = carry + x
+        ...     return carry, carry
+        >>> running_sum = jrnn.Cell(init, initial_carry, step)
+        >>> xs = jnp.array([[1.0], [2.0], [3.0]])
+        >>> params = running_sum.init(jax.random.key(0), xs[0])
+        >>> jrnn.unroll(running_sum, params, xs)[1].ravel().tolist()
+        [1.0, 3.0, 6.0]
+    """
+
+    init: InitFn
+    initial_carry: InitialCarryFn
+    step: StepFn
+
+
+def stateless(
+    init: InitFn, apply: Callable[[Params, Input, Key | None], Output]
+) -> Cell:
+    """Lift a feed-forward layer to a cell with an empty carry.
+
+    Args:
+        init: `(key, x) -> params`.
+        apply: `(params, x, key) -> y`; `key` is None where the caller gave none.
+
+    Returns:
+        A cell whose carry is `()`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jrnn
+        >>> double = jrnn.stateless(lambda key, x: (), lambda params, x, key: 2 * x)
+        >>> double.step((), (), jnp.array(3.0))[1].item()
+        6.0
+    """
+
+    def initial_carry(params, *, key=None):
+        del params, key
+        return ()
+
+    def step(params, carry, x, *, key=None):
+        return carry, apply(params, x, key)
+
+    return Cell(init, initial_carry, step)
+
+
+def spec(x: Input) -> Input:
+    """Shapes and dtypes of a pytree as `jax.ShapeDtypeStruct`s.
+
+    Args:
+        x: any pytree of arrays, scalars or specs.
+
+    Returns:
+        The same tree with every leaf replaced by its spec.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> spec(jnp.zeros((2, 3), jnp.int32))
+        ShapeDtypeStruct(shape=(2, 3), dtype=int32)
+    """
+    return jax.tree.map(
+        lambda a: (
+            jax.ShapeDtypeStruct(jnp.shape(a), jax.dtypes.result_type(a))
+            if not isinstance(a, jax.ShapeDtypeStruct | jax.Array)
+            else jax.ShapeDtypeStruct(a.shape, a.dtype)
+        ),
+        x,
+    )
+
+
+def output_spec(cell: Cell, params: Params, x: Input) -> Output:
+    """Shapes and dtypes of one step's output, without running it.
+
+    Args:
+        cell: any cell.
+        params: its parameters, or their specs.
+        x: an example of one step's input, or its spec.
+
+    Returns:
+        The output `y` as a pytree of `jax.ShapeDtypeStruct`.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jrnn
+        >>> cell, x = jrnn.lstm(4), jnp.zeros(3)
+        >>> output_spec(cell, cell.init(jax.random.key(0), x), x)
+        ShapeDtypeStruct(shape=(4,), dtype=float32)
+    """
+
+    def run(params, x, key):
+        carry_key, step_key = jax.random.split(key)
+        carry = cell.initial_carry(params, key=carry_key)
+        return cell.step(params, carry, x, key=step_key)[1]
+
+    return jax.eval_shape(run, spec(params), spec(x), jax.random.key(0))

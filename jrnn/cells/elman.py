@@ -1,0 +1,125 @@
+"""The simple recurrent network and its rectified, identity-started form.
+
+h_t = f(x_t w_x + h_{t-1} w_h + b),   y_t = h_t
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jrnn import _check
+from jrnn.cell import Cell
+from jrnn.initializers import Initializer, identity, orthogonal
+
+
+class ElmanParams(NamedTuple):
+    """Weights of the simple recurrent network."""
+
+    w_x: jax.Array  # (I, H)
+    w_h: jax.Array  # (H, H)
+    b: jax.Array  # (H,)
+
+
+def elman(
+    hidden_size: int,
+    activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
+    *,
+    w_x_init: Initializer = jax.nn.initializers.glorot_uniform(),
+    w_h_init: Initializer = orthogonal(),
+    b_init: Initializer = jax.nn.initializers.zeros,
+) -> Cell:
+    """Simple (Elman) recurrent network.
+
+        h_t = f(x_t w_x + h_{t-1} w_h + b)
+        y_t = h_t
+
+    One bias; PyTorch has two that are only ever added. Products are `x @ w`, so weights
+    are the transposes of PyTorch's.
+
+    Args:
+        hidden_size: number of units H.
+        activation: the function f; tanh by default.
+        w_x_init: initialiser of w_x (I, H); Glorot uniform by default.
+        w_h_init: initialiser of w_h (H, H); orthogonal by default.
+        b_init: initialiser of b (H,); zeros by default.
+
+    Returns:
+        A cell with `ElmanParams`, carry `h` (H,) and output `h` (H,).
+
+    Raises:
+        ValueError: `hidden_size` is not a positive integer; x or carry of another size.
+
+    Example:
+        >>> import jrnn
+        >>> cell = jrnn.elman(4)
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> h, y = cell.step(params, cell.initial_carry(params), jnp.ones(3))
+        >>> y.shape
+        (4,)
+
+    References:
+        Elman (1990), Finding structure in time, doi:10.1207/s15516709cog1402_1.
+    """
+    _check.positive("elman", "hidden_size", hidden_size)
+
+    def init(key, x):
+        size, dtype = _check.example_vector("elman", x)
+        x_key, h_key, b_key = jax.random.split(key, 3)
+        return ElmanParams(
+            w_x=w_x_init(x_key, (size, hidden_size), dtype),
+            w_h=w_h_init(h_key, (hidden_size, hidden_size), dtype),
+            b=b_init(b_key, (hidden_size,), dtype),
+        )
+
+    def initial_carry(params, *, key=None):
+        del key
+        return jnp.zeros_like(params.b)
+
+    def step(params, carry, x, *, key=None):
+        del key
+        _check.params_type("elman", params, ElmanParams)
+        _check.step_input("elman", x, params.w_x.shape[0])
+        _check.carry_shape("elman", carry, params.b.shape)
+        h = activation(x @ params.w_x + carry @ params.w_h + params.b)  # (H,)
+        return h, h
+
+    return Cell(init, initial_carry, step)
+
+
+def irnn(hidden_size: int, scale: float = 1.0) -> Cell:
+    """Recurrent network of rectified units that starts as an integrator.
+
+        h_t = max(0, x_t w_x + h_{t-1} w_h + b),   w_h = scale * I,  b = 0 at the start
+
+    As long as every unit is active the hidden state is the running sum of its inputs
+    and dh_T/dh_t is the identity. Input weights are Gaussian with standard deviation
+    0.001, as in the paper.
+
+    Args:
+        hidden_size: number of units H.
+        scale: factor of the identity; below 1 the network forgets.
+
+    Returns:
+        A cell with `ElmanParams`, carry `h` (H,) and output `h` (H,).
+
+    Raises:
+        ValueError: `hidden_size` is not a positive integer.
+
+    Example:
+        >>> import jrnn
+        >>> cell = jrnn.irnn(2, scale=0.5)
+        >>> cell.init(jax.random.key(0), jnp.zeros(3)).w_h.tolist()
+        [[0.5, 0.0], [0.0, 0.5]]
+
+    References:
+        Le, Jaitly, Hinton (2015), A simple way to initialize recurrent networks of
+        rectified linear units, arXiv:1504.00941.
+    """
+    return elman(
+        hidden_size,
+        jax.nn.relu,
+        w_x_init=jax.nn.initializers.normal(1e-3),
+        w_h_init=identity(scale),
+    )

@@ -1,0 +1,310 @@
+"""Optimisers: Optax's, each behind clip-by-global-norm, and the textbook Adagrad.
+
+Learning rates and clipping thresholds may be traced: build the optimiser inside the
+traced training step and changing them compiles nothing anew. A schedule, that is a
+function from the step count to a rate, can stand wherever a learning rate can.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
+
+LearningRate = ArrayLike | Callable[[jax.Array], jax.Array]
+GradientTransformation = optax.GradientTransformation
+
+
+class AdagradState(NamedTuple):
+    """State of Adagrad."""
+
+    sum_of_squares: optax.Params  # like the parameters
+
+
+def scale_by_adagrad(eps: float = 1e-8) -> GradientTransformation:
+    """Textbook Adagrad direction: accumulator from zero, eps inside the root.
+
+        s_t = s_{t-1} + g_t^2,   s_0 = 0
+        u_t = g_t / sqrt(s_t + eps)
+
+    `optax.adagrad` starts its accumulator at 0.1 and has eps 1e-7: for a first gradient
+    of 0.01 at rate 0.1 that is a step 30 times shorter than this one.
+
+    Args:
+        eps: keeps the root away from zero.
+
+    Returns:
+        A gradient transformation.
+
+    Example:
+        >>> rule = scale_by_adagrad()
+        >>> g = jnp.array([0.5, -2.0])
+        >>> updates, _ = rule.update(g, rule.init(g))
+        >>> jnp.round(updates, 5).tolist()
+        [1.0, -1.0]
+
+    References:
+        Duchi, Hazan, Singer (2011), Adaptive subgradient methods for online learning
+        and stochastic optimization, jmlr.org/papers/v12/duchi11a.html, figure 1
+        (diagonal form).
+    """
+
+    def init(params):
+        return AdagradState(jax.tree.map(jnp.zeros_like, params))
+
+    def update(updates, state, params=None):
+        del params
+        total = jax.tree.map(lambda s, g: s + g * g, state.sum_of_squares, updates)
+        updates = jax.tree.map(lambda g, s: g / jnp.sqrt(s + eps), updates, total)
+        return updates, AdagradState(total)
+
+    return optax.GradientTransformation(init, update)
+
+
+def adagrad(
+    learning_rate: LearningRate, max_norm: ArrayLike = 5.0, *, eps: float = 1e-8
+) -> GradientTransformation:
+    """Textbook Adagrad behind clip-by-global-norm, the library's default.
+
+        g_t <- g_t * min(1, max_norm / ||g_t||)
+        s_t = s_{t-1} + g_t^2,   s_0 = 0
+        theta_t = theta_{t-1} - learning_rate * g_t / sqrt(s_t + eps)
+
+    Args:
+        learning_rate: step size; a number, a traced scalar or a schedule.
+        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        eps: keeps the root away from zero.
+
+    Returns:
+        A gradient transformation.
+
+    Example:
+        >>> optimizer = adagrad(0.1)
+        >>> g = jnp.array([0.01])
+        >>> updates, _ = optimizer.update(g, optimizer.init(g))
+        >>> round(float(updates[0]), 4)
+        -0.1
+
+    References:
+        Duchi, Hazan, Singer (2011), jmlr.org/papers/v12/duchi11a.html.
+        Pascanu, Mikolov, Bengio (2013), arXiv:1211.5063, algorithm 1 (clipping).
+    """
+    return _clipped(max_norm, scale_by_adagrad(eps), learning_rate)
+
+
+def adam(
+    learning_rate: LearningRate,
+    max_norm: ArrayLike = 1.0,
+    *,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> GradientTransformation:
+    """Adam behind clip-by-global-norm.
+
+    Args:
+        learning_rate: step size; a number, a traced scalar or a schedule.
+        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        b1: decay of the mean of gradients.
+        b2: decay of the mean of their squares.
+        eps: added to the root.
+
+    Returns:
+        A gradient transformation.
+
+    Example:
+        >>> optimizer = adam(1e-3)
+        >>> g = jnp.array([0.3])
+        >>> updates, _ = optimizer.update(g, optimizer.init(g))
+        >>> round(float(updates[0]), 6)
+        -0.001
+
+    References:
+        Kingma, Ba (2015), Adam, arXiv:1412.6980, algorithm 1.
+    """
+    return _clipped(max_norm, optax.scale_by_adam(b1, b2, eps), learning_rate)
+
+
+def adamw(
+    learning_rate: LearningRate,
+    max_norm: ArrayLike = 1.0,
+    *,
+    weight_decay: ArrayLike = 1e-2,
+    b1: float = 0.9,
+    b2: float = 0.999,
+    eps: float = 1e-8,
+) -> GradientTransformation:
+    """Adam with decoupled weight decay, behind clip-by-global-norm.
+
+    Weights with at least two axes decay; biases, scales and offsets do not.
+
+    Args:
+        learning_rate: step size; a number, a traced scalar or a schedule.
+        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        weight_decay: share of a weight, times the learning rate, taken off each step.
+        b1: decay of the mean of gradients.
+        b2: decay of the mean of their squares.
+        eps: added to the root.
+
+    Returns:
+        A gradient transformation.
+
+    Example:
+        >>> optimizer = adamw(1e-3, weight_decay=0.1)
+        >>> w = jnp.ones((2, 2))
+        >>> updates, _ = optimizer.update(jnp.zeros((2, 2)), optimizer.init(w), w)
+        >>> round(float(updates[0, 0]), 6)
+        -0.0001
+
+    References:
+        Loshchilov, Hutter (2019), Decoupled weight decay regularization,
+        arXiv:1711.05101, algorithm 2.
+    """
+    decay = optax.add_decayed_weights(weight_decay, mask=_is_weight)
+    rule = optax.chain(optax.scale_by_adam(b1, b2, eps), decay)
+    return _clipped(max_norm, rule, learning_rate)
+
+
+def rmsprop(
+    learning_rate: LearningRate,
+    max_norm: ArrayLike = 5.0,
+    *,
+    decay: float = 0.95,
+    eps: float = 1e-8,
+) -> GradientTransformation:
+    """RMSProp behind clip-by-global-norm.
+
+        s_t = decay * s_{t-1} + (1 - decay) * g_t^2
+        theta_t = theta_{t-1} - learning_rate * g_t / sqrt(s_t + eps)
+
+    Args:
+        learning_rate: step size; a number, a traced scalar or a schedule.
+        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        decay: memory of the squares; 0.95 as in char-rnn (Optax: 0.9).
+        eps: added inside the root.
+
+    Returns:
+        A gradient transformation.
+
+    Example:
+        >>> optimizer = rmsprop(1e-2, decay=0.75)
+        >>> g = jnp.array([0.4])
+        >>> updates, _ = optimizer.update(g, optimizer.init(g))
+        >>> round(float(updates[0]), 5)
+        -0.02
+
+    References:
+        Tieleman, Hinton (2012), Neural Networks for Machine Learning, lecture 6.5.
+    """
+    return _clipped(max_norm, optax.scale_by_rms(decay, eps), learning_rate)
+
+
+def sgd(
+    learning_rate: LearningRate,
+    max_norm: ArrayLike = 1.0,
+    *,
+    momentum: float | None = None,
+) -> GradientTransformation:
+    """Gradient descent, with momentum if asked for, behind clip-by-global-norm.
+
+    Args:
+        learning_rate: step size; a number, a traced scalar or a schedule.
+        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        momentum: decay of the running sum of gradients; none if None.
+
+    Returns:
+        A gradient transformation.
+
+    Example:
+        >>> optimizer = sgd(0.1, max_norm=1.0)
+        >>> g = jnp.array([3.0, 4.0])
+        >>> updates, _ = optimizer.update(g, optimizer.init(g))
+        >>> [round(float(u), 4) for u in updates]
+        [-0.06, -0.08]
+
+    References:
+        Pascanu, Mikolov, Bengio (2013), arXiv:1211.5063, algorithm 1.
+    """
+    rule = optax.identity() if momentum is None else optax.trace(momentum)
+    return _clipped(max_norm, rule, learning_rate)
+
+
+def clip_elementwise(limit: ArrayLike) -> GradientTransformation:
+    """Clip every entry of the gradient to [-limit, limit].
+
+        g <- min(limit, max(-limit, g))
+
+    The rule of min-char-rnn, char-rnn and torch-rnn (limit 5). It changes the
+    gradient's direction; clip-by-global-norm does not, and thresholds do not carry
+    over from one to the other.
+
+    Args:
+        limit: largest modulus of an entry; may be traced.
+
+    Returns:
+        A gradient transformation, to be chained in front of an optimiser.
+
+    Example:
+        >>> rule = clip_elementwise(1.0)
+        >>> rule.update(jnp.array([-3.0, 0.5]), rule.init(None))[0].tolist()
+        [-1.0, 0.5]
+    """
+    return optax.stateless(
+        lambda updates, params: jax.tree.map(
+            lambda g: jnp.clip(g, -jnp.asarray(limit, g.dtype), limit), updates
+        )
+    )
+
+
+def rprop(
+    learning_rate: float = 0.001,
+    *,
+    eta_minus: float = 0.5,
+    eta_plus: float = 1.2,
+    min_step: float = 1e-6,
+    max_step: float = 50.0,
+) -> GradientTransformation:
+    """Resilient backpropagation: step sizes from the signs of gradients (full batch).
+
+    A gradient that keeps its sign lengthens its own step by `eta_plus`; one that
+    changes it shortens the step by `eta_minus`. Magnitudes play no part, so nothing is
+    clipped.
+
+    Args:
+        learning_rate: first step size.
+        eta_minus: factor when the sign changes.
+        eta_plus: factor when it stays.
+        min_step: smallest step.
+        max_step: largest step.
+
+    Returns:
+        A gradient transformation (`optax.rprop`).
+
+    Example:
+        >>> optimizer = rprop(0.01)
+        >>> g = jnp.array([123.0, -0.1])
+        >>> state = optimizer.init(g)
+        >>> for _ in range(3):  # the sign stays from the second step on
+        ...     updates, state = optimizer.update(g, state)
+        >>> bool(jnp.allclose(updates, jnp.array([-0.012, 0.012])))
+        True
+
+    References:
+        Riedmiller, Braun (1993), A direct adaptive method for faster backpropagation
+        learning: the RPROP algorithm, doi:10.1109/ICNN.1993.298623.
+    """
+    return optax.rprop(learning_rate, eta_minus, eta_plus, min_step, max_step)
+
+
+def _clipped(max_norm, rule, learning_rate) -> GradientTransformation:
+    return optax.chain(
+        optax.clip_by_global_norm(max_norm),
+        rule,
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
+def _is_weight(params):
+    return jax.tree.map(lambda p: jnp.ndim(p) >= 2, params)

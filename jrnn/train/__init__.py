@@ -1,0 +1,33 @@
+"""Training: truncated backpropagation through time, evaluation, checkpoints."""
+
+from jrnn.train.checkpoint import CheckpointError, load, read, save
+from jrnn.train.evaluate import evaluate, evaluation_rows
+from jrnn.train.fit import fit
+from jrnn.train.step import (
+    Hyper,
+    Metrics,
+    TrainState,
+    init_state,
+    make_step,
+    make_steps,
+)
+from jrnn.train.truncated import batched, initial_carries, truncated_loss
+
+__all__ = [
+    "CheckpointError",
+    "Hyper",
+    "Metrics",
+    "TrainState",
+    "batched",
+    "evaluate",
+    "evaluation_rows",
+    "fit",
+    "init_state",
+    "initial_carries",
+    "load",
+    "make_step",
+    "make_steps",
+    "read",
+    "save",
+    "truncated_loss",
+]

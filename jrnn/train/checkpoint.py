@@ -1,0 +1,216 @@
+"""Checkpoints: any pytree as one safetensors file, written whole or not at all."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+FORMAT = "jrnn-checkpoint-1"
+
+
+class CheckpointError(ValueError):
+    """A file is not a checkpoint, is damaged, or belongs to another model."""
+
+
+def save(path: str | Path, tree: Any, metadata: dict[str, Any] | None = None) -> None:
+    """Write a pytree of arrays to a safetensors file, atomically.
+
+    The file is written under a temporary name, flushed to the disk and renamed, so that
+    a kill at any moment leaves the old file or the new one, never a part. Leaves are
+    named by their path in the tree, such as `params[1].w_h`.
+
+    Args:
+        path: the file; a file of that name is replaced.
+        tree: pytree of arrays; typed random keys are stored as their data.
+        metadata: anything JSON can hold.
+
+    Raises:
+        OSError: the file cannot be written, for instance because the disk is full. The
+            old file is as it was.
+
+    Example:
+        >>> import tempfile, jax.numpy as jnp
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(f"{folder}/c.safetensors", {"w": jnp.ones(2)}, {"step": 7})
+        ...     tree, metadata = load(f"{folder}/c.safetensors", {"w": jnp.zeros(2)})
+        >>> tree["w"].tolist(), metadata
+        ([1.0, 1.0], {'step': 7})
+    """
+    arrays = {name: _to_numpy(leaf) for name, leaf in named_leaves(tree)}
+    header = {"format": FORMAT, "metadata": json.dumps(metadata or {}, sort_keys=True)}
+    write_atomically(path, safetensors.numpy.save(arrays, metadata=header))
+
+
+def load(path: str | Path, like: Any) -> tuple[Any, dict[str, Any]]:
+    """Read a checkpoint into the structure of an example.
+
+    Args:
+        path: the file.
+        like: a pytree with the structure, shapes and dtypes expected; arrays or
+            `jax.ShapeDtypeStruct`s.
+
+    Returns:
+        `(tree, metadata)`: a tree like `like`, of NumPy arrays (and typed keys), and
+        what was saved beside it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is truncated or foreign, or holds another model.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(f"{folder}/c.safetensors", {"w": np.ones(2)})
+        ...     tree, _ = load(f"{folder}/c.safetensors", {"w": np.zeros(2)})
+        >>> tree
+        {'w': array([1., 1.])}
+    """
+    arrays, metadata = read(path)
+    leaves, tree = jax.tree.flatten(like)
+    names = [name for name, _ in named_leaves(like)]
+    missing = sorted(set(names) - set(arrays))
+    extra = sorted(set(arrays) - set(names))
+    if missing or extra:
+        raise CheckpointError(
+            f"{path} holds another model: "
+            + "; ".join(
+                f"{what} {', '.join(which[:3])}{' ...' if len(which) > 3 else ''}"
+                for what, which in (("missing", missing), ("unexpected", extra))
+                if which
+            )
+            + "."
+        )
+    values = [
+        _from_numpy(path, n, arrays[n], leaf)
+        for n, leaf in zip(names, leaves, strict=True)
+    ]
+    return jax.tree.unflatten(tree, values), metadata
+
+
+def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Read a checkpoint as named arrays, without knowing the model.
+
+    Args:
+        path: the file.
+
+    Returns:
+        `(arrays, metadata)`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: the file is truncated or foreign.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     save(f"{folder}/c.safetensors", {"w": np.ones(2)})
+        ...     read(f"{folder}/c.safetensors")[0]
+        {"['w']": array([1., 1.])}
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"There is no checkpoint at {path}.")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            header = file.metadata() or {}
+            arrays = {name: file.get_tensor(name) for name in file.keys()}
+    except safetensors.SafetensorError as error:
+        raise CheckpointError(
+            f"{path} is truncated or is not a safetensors file ({error})."
+        ) from error
+    if header.get("format") != FORMAT:
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not a checkpoint of this program: its "
+            f"format is {header.get('format')!r}, expected {FORMAT!r}."
+        )
+    return arrays, json.loads(header["metadata"])
+
+
+def write_atomically(path: str | Path, data: bytes) -> None:
+    """Write a file so that its name always leads to a whole one.
+
+    Args:
+        path: the file; a file of that name is replaced.
+        data: its content.
+
+    Raises:
+        OSError: the file cannot be written; the old one is as it was.
+
+    Example:
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_atomically(f"{folder}/a.txt", b"whole")
+        ...     Path(f"{folder}/a.txt").read_text()
+        'whole'
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    _sync_directory(path.parent)
+
+
+def named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    """Leaves of a pytree with their paths as names, such as `.params[1].w_h`.
+
+    Args:
+        tree: any pytree.
+
+    Returns:
+        Pairs of name and leaf, in the order of `jax.tree.leaves`.
+
+    Example:
+        >>> named_leaves({"a": (1, 2)})
+        [("['a'][0]", 1), ("['a'][1]", 2)]
+    """
+    pairs, _ = jax.tree_util.tree_flatten_with_path(tree)
+    return [(jax.tree_util.keystr(path), leaf) for path, leaf in pairs]
+
+
+def _sync_directory(folder: Path) -> None:
+    if os.name != "posix":  # directories cannot be opened elsewhere
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_key(leaf) -> bool:
+    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _to_numpy(leaf) -> np.ndarray:
+    if hasattr(leaf, "dtype") and _is_key(leaf):
+        leaf = jax.random.key_data(leaf)
+    return np.ascontiguousarray(np.asarray(leaf))
+
+
+def _from_numpy(path, name: str, array: np.ndarray, like):
+    if hasattr(like, "dtype") and _is_key(like):
+        return jax.random.wrap_key_data(array)
+    expected = np.dtype(getattr(like, "dtype", np.asarray(like).dtype))
+    if array.shape != np.shape(like):
+        raise CheckpointError(
+            f"{path} holds another model: {name} has shape {array.shape}, "
+            f"expected {np.shape(like)}."
+        )
+    if array.dtype != expected:
+        raise CheckpointError(
+            f"{path} holds another model: {name} has dtype {array.dtype}, "
+            f"expected {expected}."
+        )
+    return array

@@ -1,0 +1,183 @@
+"""One update of the parameters, and many of them in one compiled call."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jrnn.cell import Carry, Key, Params
+from jrnn.train.truncated import WindowLoss
+
+# optimizer(learning_rate, max_norm) -> optax.GradientTransformation
+OptimizerFactory = Callable[[jax.Array, jax.Array], optax.GradientTransformation]
+
+
+class Hyper(NamedTuple):
+    """What may change from step to step without compiling anew: traced scalars."""
+
+    learning_rate: jax.Array  # ()
+    max_norm: jax.Array  # (), threshold of the gradient's global norm
+
+
+class TrainState(NamedTuple):
+    """Everything that training carries from one step to the next."""
+
+    params: Params
+    opt_state: Any
+    carry: Carry  # (B, ...) on every leaf: where each row of the stream stands
+    average: Params  # running mean of params, or () where none is kept
+    step: jax.Array  # (), int32, updates made so far
+
+
+class Metrics(NamedTuple):
+    """What one step reports."""
+
+    loss: jax.Array  # (), nats
+    grad_norm: jax.Array  # (), before clipping
+    clipped: jax.Array  # (), whether the norm was above the threshold
+
+
+def init_state(
+    params: Params, carry: Carry, optimizer: OptimizerFactory, *, average: bool = False
+) -> TrainState:
+    """State before the first step.
+
+    Args:
+        params: initial parameters.
+        carry: initial carries of the batch, see `initial_carries`.
+        optimizer: a function of `jrnn.optimizers`.
+        average: whether to keep a running mean of the parameters.
+
+    Returns:
+        A `TrainState` at step 0.
+
+    Example:
+        >>> import jrnn
+        >>> init_state({"w": jnp.ones(2)}, (), jrnn.optimizers.adagrad).step.item()
+        0
+    """
+    one = jnp.ones(())
+    return TrainState(
+        params=params,
+        opt_state=optimizer(one, one).init(params),
+        carry=carry,
+        average=jax.tree.map(jnp.copy, params) if average else (),
+        step=jnp.zeros((), jnp.int32),
+    )
+
+
+def make_step(
+    loss: WindowLoss, optimizer: OptimizerFactory, *, average_decay: float = 0.0
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """One training step: gradient of the loss, clipping, update.
+
+        L, carry = loss(params, carry, batch);   g = dL / dparams
+        params = params + optimizer(g)
+        average = d * average + (1 - d) * params,   d = min(average_decay, (1+n)/(10+n))
+
+    The optimiser is built inside the traced step from the step's learning rate and
+    threshold, so that neither is a constant of the compiled program.
+
+    Args:
+        loss: `loss(params, carry, batch, *, key) -> (scalar, carry)`, for a batch.
+        optimizer: `optimizer(learning_rate, max_norm)`, a function of
+            `jrnn.optimizers` or a partial of one.
+        average_decay: memory d of the running mean of parameters at step n, in [0, 1);
+            used where the state keeps one.
+
+    Returns:
+        `step(state, batch, hyper, key=None) -> (state, Metrics)`, pure and not
+        compiled: wrap it in `jax.jit`.
+
+    Example:
+        >>> import jrnn
+        >>> def loss(params, carry, batch, *, key=None):
+        ...     return jnp.square(params - batch).sum(), carry
+        >>> step = make_step(loss, jrnn.optimizers.sgd)
+        >>> state = init_state(jnp.zeros(2), (), jrnn.optimizers.sgd)
+        >>> hyper = Hyper(jnp.array(0.1), jnp.array(jnp.inf))
+        >>> state, metrics = jax.jit(step)(state, jnp.array([1.0, 2.0]), hyper)
+        >>> [round(float(p), 4) for p in state.params], float(metrics.loss)
+        ([0.2, 0.4], 5.0)
+
+    References:
+        Pascanu, Mikolov, Bengio (2013), arXiv:1211.5063, algorithm 1 (clipping).
+        Polyak, Juditsky (1992), Acceleration of stochastic approximation by averaging,
+        doi:10.1137/0330046 (the mean of parameters).
+    """
+
+    def step(state: TrainState, batch, hyper: Hyper, key: Key | None = None):
+        value_and_grad = jax.value_and_grad(loss, has_aux=True)
+        (value, carry), grads = value_and_grad(
+            state.params, state.carry, batch, key=key
+        )
+        rule = optimizer(hyper.learning_rate, hyper.max_norm)
+        updates, opt_state = rule.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        norm = optax.tree.norm(grads)
+        metrics = Metrics(value, norm, norm > hyper.max_norm)
+        average = _average(state, params, average_decay)
+        return TrainState(params, opt_state, carry, average, state.step + 1), metrics
+
+    return step
+
+
+def make_steps(
+    step: Callable[..., tuple[TrainState, Metrics]],
+    next_batch: Callable[[Any, jax.Array], Any],
+    start_carry: Callable[[Params], Carry] | None = None,
+    starts: Callable[[jax.Array], jax.Array] | None = None,
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Many training steps as one function, for one compiled call.
+
+    Small models spend more time on calling the compiled step than in it. The key of
+    step n is `fold_in(key, n)`, whatever the number of steps in a call.
+
+    Args:
+        step: as from `make_step`.
+        next_batch: `next_batch(data, n) -> batch`, traced; n is the step's number.
+        start_carry: `start_carry(params) -> carry` for the start of a stream.
+        starts: `starts(n) -> bool`, true where step n begins a stream anew.
+
+    Returns:
+        `steps(state, data, hypers, key) -> (state, Metrics)`: as many steps as the
+        leading axis of `hypers` is long, metrics stacked along it.
+
+    Example:
+        >>> import jrnn
+        >>> def loss(params, carry, batch, *, key=None):
+        ...     return jnp.square(params - batch).sum(), carry
+        >>> steps = make_steps(
+        ...     make_step(loss, jrnn.optimizers.sgd), lambda data, n: data[n])
+        >>> state = init_state(jnp.zeros(()), (), jrnn.optimizers.sgd)
+        >>> hypers = Hyper(jnp.full(3, 0.5), jnp.full(3, jnp.inf))
+        >>> data = jnp.array([1.0, 2.0, 3.0])
+        >>> state, metrics = jax.jit(steps)(state, data, hypers, jax.random.key(0))
+        >>> float(state.params), metrics.loss.tolist()
+        (3.0, [1.0, 1.0, 1.0])
+    """
+
+    def steps(state: TrainState, data, hypers: Hyper, key: Key):
+        def one(state, hyper):
+            n = state.step
+            if start_carry is not None:
+                fresh = start_carry(state.params)
+                choose = lambda new, old: jnp.where(starts(n), new, old)
+                state = state._replace(carry=jax.tree.map(choose, fresh, state.carry))
+            return step(state, next_batch(data, n), hyper, jax.random.fold_in(key, n))
+
+        return jax.lax.scan(one, state, hypers)
+
+    return steps
+
+
+def _average(state: TrainState, params: Params, decay: float) -> Params:
+    if state.average == ():
+        return ()
+    n = state.step.astype(float)
+    # a short memory at first, so that the mean does not remember the initial weights
+    d = jnp.minimum(decay, (1 + n) / (10 + n))
+    mean = lambda a, p: d.astype(p.dtype) * a + (1 - d).astype(p.dtype) * p
+    return jax.tree.map(mean, state.average, params)

@@ -1,0 +1,87 @@
+"""`unroll`: run a cell along one sequence."""
+
+from typing import Literal
+
+import jax
+
+from jrnn.cell import Carry, Cell, Input, Key, Output, Params
+from jrnn.scan import scan
+
+
+def unroll(
+    cell: Cell,
+    params: Params,
+    xs: Input,
+    carry: Carry | None = None,
+    *,
+    key: Key | None = None,
+    reverse: bool = False,
+    remat: Literal["step", "chunk"] | int | None = None,
+) -> tuple[Carry, Output]:
+    """Run a cell along one sequence and return its last carry and all outputs.
+
+        carry_t, y_t = step(params, carry_{t-1}, x_t)   for t = 1 .. T
+
+    Differs from PyTorch, Keras and Flax: no batch axis (use `jax.vmap`), carry first
+    in what is returned, and no options for lengths, masks or resets (wrap the cell in
+    `masked` or `reset`, which read their flags from the input).
+
+    Args:
+        cell: any cell.
+        params: its parameters.
+        xs: inputs, a pytree with time first on every leaf, `(T, ...)`.
+        carry: state before the first step; `cell.initial_carry(params)` if None. To
+            continue a sequence, pass the carry that the part before returned.
+        key: for cells that need randomness. Split into one for the initial carry and
+            one for each step.
+        reverse: run from the last step to the first. Outputs keep their places, so
+            `ys[t]` has seen `xs[t:]`.
+        remat: memory of the backward pass, see `jrnn.scan`.
+
+    Returns:
+        `(carry, ys)`: the carry after the last step run, and the outputs with time
+        first, `(T, ...)`.
+
+    Raises:
+        ValueError: the leaves of `xs` disagree about T.
+
+    Example:
+        >>> import jax.numpy as jnp, jrnn
+        >>> cell = jrnn.gru(4)
+        >>> xs = jax.random.normal(jax.random.key(1), (7, 3))
+        >>> params = cell.init(jax.random.key(0), xs[0])
+        >>> h, ys = unroll(cell, params, xs)
+        >>> h.shape, ys.shape, bool((ys[-1] == h).all())
+        ((4,), (7, 4), True)
+
+    References:
+        Elman (1990), Finding structure in time, doi:10.1207/s15516709cog1402_1.
+    """
+    num_steps = _num_steps(xs)
+    carry_key, step_keys = None, None
+    if key is not None:
+        carry_key, step_key = jax.random.split(key)
+        step_keys = jax.random.split(step_key, num_steps)
+    if carry is None:
+        carry = cell.initial_carry(params, key=carry_key)
+
+    def step(carry, x_and_key):
+        x, step_key = x_and_key
+        return cell.step(params, carry, x, key=step_key)
+
+    return scan(step, carry, (xs, step_keys), num_steps, reverse=reverse, remat=remat)
+
+
+def _num_steps(xs: Input) -> int:
+    leaves = jax.tree.leaves(xs)
+    if not leaves or any(leaf.ndim == 0 for leaf in leaves):
+        raise ValueError(
+            "unroll: every leaf of xs needs a leading time axis, got "
+            f"{[getattr(leaf, 'shape', ()) for leaf in leaves]}."
+        )
+    lengths = sorted({leaf.shape[0] for leaf in leaves})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"unroll: xs must share one leading time axis, got lengths {lengths}."
+        )
+    return lengths[0]

@@ -1,0 +1,452 @@
+"""Functions from cell to cell: whatever one might change about a cell.
+
+A wrapper that owns no parameters does not change the parameter tree, so a model can be
+trained with `dropout(lstm(64), 0.1)` and evaluated with `lstm(64)`.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from jrnn import _check
+from jrnn.cell import Carry, Cell, Key, Output, Params, output_spec
+
+
+class LayerNormParams(NamedTuple):
+    """Parameters of a cell with normalised output."""
+
+    cell: Params
+    scale: jax.Array  # (O,)
+    offset: jax.Array  # (O,)
+
+
+class LearnedCarryParams(NamedTuple):
+    """Parameters of a cell whose initial carry is trained."""
+
+    cell: Params
+    carry: Carry
+
+
+class VariationalDropoutCarry(NamedTuple):
+    """State of a cell under variational dropout."""
+
+    cell: Carry
+    mask: jax.Array  # (H,), 0 or 1 / (1 - rate), the same at every step
+
+
+class Recorded(NamedTuple):
+    """Output of `record`."""
+
+    y: Output
+    carry: Carry  # after the step
+
+
+def residual(cell: Cell) -> Cell:
+    """Add the input to the output.
+
+        y_t = cell(x_t) + x_t
+
+    Args:
+        cell: a cell whose output has the shape of its input.
+
+    Returns:
+        A cell with the params and carry of `cell`.
+
+    Raises:
+        ValueError: input and output differ in shape.
+
+    Example:
+        >>> import jrnn
+        >>> cell = residual(jrnn.gru(3))
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> jrnn.unroll(cell, params, jnp.ones((5, 3)))[1].shape
+        (5, 3)
+
+    References:
+        He, Zhang, Ren, Sun (2016), Deep residual learning for image recognition,
+        arXiv:1512.03385, equation 1.
+    """
+
+    def step(params, carry, x, *, key=None):
+        carry, y = cell.step(params, carry, x, key=key)
+        if jnp.shape(x) != jnp.shape(y):
+            raise ValueError(
+                f"residual: input has shape {jnp.shape(x)} and output {jnp.shape(y)}; "
+                "they must match."
+            )
+        return carry, y + x
+
+    return cell._replace(step=step)
+
+
+def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
+    """Normalise the output over its features.
+
+        y = scale * (u - mean(u)) / sqrt(var(u) + epsilon) + offset,   u = cell(x)
+
+    Only the output is normalised; the carry, and so the recurrence, is not touched.
+
+    Args:
+        cell: a cell whose output is one array.
+        epsilon: added to the variance.
+
+    Returns:
+        A cell with `LayerNormParams(cell, scale, offset)` and the carry of `cell`.
+
+    Example:
+        >>> import jrnn
+        >>> cell = layer_norm(jrnn.elman(4))
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> ys = jrnn.unroll(cell, params, jnp.ones((5, 3)))[1]
+        >>> bool(jnp.abs(ys.mean(-1)).max() < 1e-6)
+        True
+
+    References:
+        Ba, Kiros, Hinton (2016), Layer normalization, arXiv:1607.06450, equation 3.
+    """
+
+    def init(key, x):
+        params = cell.init(key, x)
+        y = output_spec(cell, params, x)
+        size = y.shape[-1:]
+        return LayerNormParams(
+            params, jnp.ones(size, y.dtype), jnp.zeros(size, y.dtype)
+        )
+
+    def initial_carry(params, *, key=None):
+        return cell.initial_carry(params.cell, key=key)
+
+    def step(params, carry, x, *, key=None):
+        _check.params_type("layer_norm", params, LayerNormParams)
+        carry, u = cell.step(params.cell, carry, x, key=key)
+        u = u - u.mean(axis=-1, keepdims=True)
+        var = jnp.square(u).mean(axis=-1, keepdims=True)
+        y = params.scale * u * jax.lax.rsqrt(var + epsilon) + params.offset
+        return carry, y
+
+    return Cell(init, initial_carry, step)
+
+
+def dropout(cell: Cell, rate: ArrayLike) -> Cell:
+    """Set random outputs to zero, independently at every step.
+
+        y_t = m_t * u_t / (1 - rate),   m_t ~ Bernoulli(1 - rate),   u = cell(x)
+
+    Evaluate with the cell without dropout: it has the same parameters.
+
+    Args:
+        cell: any cell.
+        rate: probability of zero, in [0, 1); may be traced.
+
+    Returns:
+        A cell with the params and carry of `cell`, which needs a key to step.
+
+    Raises:
+        ValueError: `rate` is outside [0, 1), or no key is given.
+
+    Example:
+        >>> import jrnn
+        >>> cell = dropout(jrnn.gru(100), 0.5)
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> ys = jrnn.unroll(cell, params, jnp.ones((9, 3)), key=jax.random.key(1))[1]
+        >>> bool(0.4 < (ys == 0).mean() < 0.6)
+        True
+
+    References:
+        Srivastava et al. (2014), Dropout: a simple way to prevent neural networks from
+        overfitting, jmlr.org/papers/v15/srivastava14a.html.
+        Zaremba, Sutskever, Vinyals (2014), Recurrent neural network regularization,
+        arXiv:1409.2329 (on outputs only, not on the recurrence).
+    """
+    _check.rate("dropout", rate)
+
+    def step(params, carry, x, *, key=None):
+        _check.key_given("dropout", key, "step")
+        cell_key, mask_key = jax.random.split(key)
+        carry, u = cell.step(params, carry, x, key=cell_key)
+        leaves, tree = jax.tree.flatten(u)
+        keys = jax.random.split(mask_key, len(leaves))
+        ys = [
+            leaf * _dropout_mask(k, rate, leaf)
+            for k, leaf in zip(keys, leaves, strict=True)
+        ]
+        return carry, jax.tree.unflatten(tree, ys)
+
+    return cell._replace(step=step)
+
+
+def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
+    """Drop units of the recurrent state, the same ones at every step of a sequence.
+
+        h~_{t-1} = m * h_{t-1} / (1 - rate),   m ~ Bernoulli(1 - rate), once a sequence
+        carry_t, y_t = cell(h~_{t-1}, x_t)
+
+    The mask acts on the hidden state where it enters the step; an LSTM's cell state c
+    is left alone. It is drawn in `initial_carry` and carried, so the step itself is
+    deterministic. `resample` draws a new mask in the middle of a stream.
+
+    Args:
+        cell: a cell whose carry is one array, or a NamedTuple with a field `h`. Wrap
+            the layers of a stack one by one.
+        rate: probability of zero, in [0, 1); may be traced.
+
+    Returns:
+        A cell with the params of `cell` and carry
+        `VariationalDropoutCarry(cell, mask)`, which needs a key for its initial carry.
+
+    Raises:
+        ValueError: `rate` is outside [0, 1), or no key is given.
+        TypeError: the carry is of another form.
+
+    Example:
+        >>> import jrnn
+        >>> cell = variational_dropout(jrnn.lstm(4), 0.5)
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> carry, ys = jrnn.unroll(
+        ...     cell, params, jnp.ones((5, 3)), key=jax.random.key(1))
+        >>> carry.mask.shape, ys.shape
+        ((4,), (5, 4))
+
+    References:
+        Gal, Ghahramani (2016), A theoretically grounded application of dropout in
+        recurrent neural networks, arXiv:1512.05287, equation 7 (the mask z_h).
+    """
+    _check.rate("variational_dropout", rate)
+
+    def initial_carry(params, *, key=None):
+        _check.key_given("variational_dropout", key, "initial_carry")
+        cell_key, mask_key = jax.random.split(key)
+        carry = cell.initial_carry(params, key=cell_key)
+        mask = _dropout_mask(mask_key, rate, _hidden(carry))
+        return VariationalDropoutCarry(carry, mask)
+
+    def step(params, carry, x, *, key=None):
+        _check.params_type("variational_dropout", carry, VariationalDropoutCarry)
+        h = _hidden(carry.cell) * carry.mask
+        dropped = carry.cell._replace(h=h) if hasattr(carry.cell, "h") else h
+        inner, y = cell.step(params, dropped, x, key=key)
+        return VariationalDropoutCarry(inner, carry.mask), y
+
+    return cell._replace(initial_carry=initial_carry, step=step)
+
+
+def resample(cell: Cell, params: Params, carry: Carry, key: Key) -> Carry:
+    """Draw the masks in a carry anew and keep the rest of it.
+
+    For streams that are trained in windows: the state goes on from window to window,
+    the masks of `variational_dropout` change.
+
+    Args:
+        cell: the cell that the carry belongs to.
+        params: its parameters.
+        carry: a carry of that cell.
+        key: for the new masks.
+
+    Returns:
+        The carry with new masks; a carry without masks comes back as it is.
+
+    Example:
+        >>> import jrnn
+        >>> cell = variational_dropout(jrnn.gru(40), 0.5)
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> old = cell.initial_carry(params, key=jax.random.key(1))
+        >>> new = resample(cell, params, old, jax.random.key(2))
+        >>> bool((old.mask != new.mask).any()), bool((old.cell == new.cell).all())
+        (True, True)
+    """
+    fresh = cell.initial_carry(params, key=key)
+    is_mask = lambda path: any(getattr(p, "name", None) == "mask" for p in path[-1:])
+    return jax.tree_util.tree_map_with_path(
+        lambda path, new, old: new if is_mask(path) else old, fresh, carry
+    )
+
+
+def record(cell: Cell) -> Cell:
+    """Return the carry of every step beside the output.
+
+        y_t = Recorded(y=cell(x_t), carry=carry_t)
+
+    PyTorch returns only h of each step, never an LSTM's c; this returns all of it.
+
+    Args:
+        cell: any cell.
+
+    Returns:
+        A cell with the params and carry of `cell` and output `Recorded(y, carry)`.
+
+    Example:
+        >>> import jrnn
+        >>> cell = record(jrnn.lstm(4))
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> jrnn.unroll(cell, params, jnp.ones((5, 3)))[1].carry.c.shape
+        (5, 4)
+    """
+
+    def step(params, carry, x, *, key=None):
+        carry, y = cell.step(params, carry, x, key=key)
+        return carry, Recorded(y, carry)
+
+    return cell._replace(step=step)
+
+
+def masked(cell: Cell) -> Cell:
+    """Skip the steps whose flag is false.
+
+        (x_t, valid_t) ->  carry_t, y_t = cell(carry_{t-1}, x_t)   where valid_t
+                           carry_t, y_t = carry_{t-1}, 0           elsewhere
+
+    Padding cannot reach a valid output, the last carry or any gradient, whatever it
+    holds; outputs at padding are zero; a row without a valid step returns its initial
+    carry. Masks may have holes. For right-padded rows see `length_mask`.
+
+    Args:
+        cell: any cell.
+
+    Returns:
+        A cell with the params and carry of `cell` and input `(x, valid)`, `valid` a
+        boolean scalar.
+
+    Example:
+        >>> import jrnn
+        >>> cell, xs = masked(jrnn.gru(4)), jnp.ones((5, 3))
+        >>> params = cell.init(jax.random.key(0), (xs[0], True))
+        >>> h, ys = jrnn.unroll(cell, params, (xs, length_mask(2, 5)))
+        >>> bool((ys[2:] == 0).all()), bool((h == ys[1]).all())
+        (True, True)
+    """
+
+    def init(key, x):
+        return cell.init(key, x[0])
+
+    def step(params, carry, x, *, key=None):
+        x, valid = x
+        # Padding may hold anything, even NaN, whose gradient would pass a single
+        # `where` behind the step (0 * NaN); so it does not get into the step at all.
+        x = _where(valid, x, jax.tree.map(_zeros, x))
+        new_carry, y = cell.step(params, carry, x, key=key)
+        y = _where(valid, y, jax.tree.map(_zeros, y))
+        return _where(valid, new_carry, carry), y
+
+    return Cell(init, cell.initial_carry, step)
+
+
+def reset(cell: Cell) -> Cell:
+    """Start again from the initial carry where a flag is true.
+
+        (x_t, start_t) ->  carry' = initial_carry   where start_t, carry_{t-1} elsewhere
+                           carry_t, y_t = cell(carry', x_t)
+
+    The reset comes before the step that carries the flag: `start_t` marks the first
+    step of a document or an episode.
+
+    Args:
+        cell: any cell.
+
+    Returns:
+        A cell with the params and carry of `cell` and input `(x, start)`, `start` a
+        boolean scalar.
+
+    Example:
+        >>> import jrnn
+        >>> cell, xs = reset(jrnn.gru(4)), jnp.ones((6, 3))
+        >>> params = cell.init(jax.random.key(0), (xs[0], True))
+        >>> start = jnp.arange(6) % 3 == 0
+        >>> ys = jrnn.unroll(cell, params, (xs, start))[1]
+        >>> bool((ys[:3] == ys[3:]).all())
+        True
+    """
+
+    def init(key, x):
+        return cell.init(key, x[0])
+
+    def step(params, carry, x, *, key=None):
+        x, start = x
+        carry_key, step_key = (None, None) if key is None else jax.random.split(key)
+        fresh = cell.initial_carry(params, key=carry_key)
+        return cell.step(params, _where(start, fresh, carry), x, key=step_key)
+
+    return Cell(init, cell.initial_carry, step)
+
+
+def learned_carry(cell: Cell) -> Cell:
+    """Make the initial carry a parameter.
+
+        carry_0 = params.carry
+
+    It starts as the cell's own initial carry. Wrappers that draw masks for a sequence
+    go outside: `variational_dropout(learned_carry(cell), rate)`.
+
+    Args:
+        cell: any cell.
+
+    Returns:
+        A cell with `LearnedCarryParams(cell, carry)` and the carry of `cell`.
+
+    Example:
+        >>> import jrnn
+        >>> cell = learned_carry(jrnn.gru(4))
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> cell.initial_carry(params._replace(carry=jnp.ones(4))).tolist()
+        [1.0, 1.0, 1.0, 1.0]
+    """
+
+    def init(key, x):
+        params = cell.init(key, x)
+        return LearnedCarryParams(params, cell.initial_carry(params))
+
+    def initial_carry(params, *, key=None):
+        del key
+        _check.params_type("learned_carry", params, LearnedCarryParams)
+        return params.carry
+
+    def step(params, carry, x, *, key=None):
+        _check.params_type("learned_carry", params, LearnedCarryParams)
+        return cell.step(params.cell, carry, x, key=key)
+
+    return Cell(init, initial_carry, step)
+
+
+def length_mask(length: ArrayLike, num_steps: int) -> jax.Array:
+    """Flags of the valid steps of a right-padded row, for `masked`.
+
+        valid_t = t < length,   t = 0 .. T-1
+
+    Args:
+        length: number of valid steps, 0 to T; may be traced.
+        num_steps: T, the padded length.
+
+    Returns:
+        Booleans, `(T,)`.
+
+    Example:
+        >>> length_mask(2, 4).tolist()
+        [True, True, False, False]
+    """
+    return jnp.arange(num_steps) < jnp.asarray(length)
+
+
+def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:
+    keep = 1.0 - jnp.asarray(rate, like.dtype)
+    kept = jax.random.bernoulli(key, keep, like.shape)
+    return kept.astype(like.dtype) / keep
+
+
+def _hidden(carry: Carry) -> jax.Array:
+    if hasattr(carry, "h"):
+        return carry.h
+    if isinstance(carry, jax.Array):
+        return carry
+    raise TypeError(
+        "variational_dropout: expected a carry that is one array or has a field h, got "
+        f"{type(carry).__name__}. Wrap the layers of a stack one by one."
+    )
+
+
+def _where(flag: ArrayLike, a: Any, b: Any) -> Any:
+    return jax.tree.map(lambda u, v: jnp.where(flag, u, v), a, b)
+
+
+def _zeros(x: jax.Array) -> jax.Array:
+    return jnp.zeros_like(x)
