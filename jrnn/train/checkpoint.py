@@ -149,7 +149,7 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         'whole'
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.tmp")
+    temporary = unfinished(path)
     try:
         with temporary.open("wb") as file:
             file.write(data)
@@ -160,6 +160,23 @@ def write_atomically(path: str | Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         raise
     _sync_directory(path.parent)
+
+
+def unfinished(path: str | Path) -> Path:
+    """The name under which `write_atomically` writes before it renames.
+
+    Args:
+        path: the file to be written.
+
+    Returns:
+        A hidden name beside it; a kill while writing can leave such a file.
+
+    Example:
+        >>> unfinished("run/a.txt").name
+        '.a.txt.tmp'
+    """
+    path = Path(path)
+    return path.with_name(f".{path.name}.tmp")
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:

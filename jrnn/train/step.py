@@ -127,18 +127,19 @@ def make_step(
 def make_steps(
     step: Callable[..., tuple[TrainState, Metrics]],
     next_batch: Callable[[Any, jax.Array], Any],
-    start_carry: Callable[[Params], Carry] | None = None,
+    start_carry: Callable[[Params, Key], Carry] | None = None,
     starts: Callable[[jax.Array], jax.Array] | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Many training steps as one function, for one compiled call.
 
-    Small models spend more time on calling the compiled step than in it. The key of
-    step n is `fold_in(key, n)`, whatever the number of steps in a call.
+    Small models spend more time on calling the compiled step than in it. The
+    randomness of step n comes from `fold_in(key, n)`, whatever the number of steps in
+    a call.
 
     Args:
         step: as from `make_step`.
         next_batch: `next_batch(data, n) -> batch`, traced; n is the step's number.
-        start_carry: `start_carry(params) -> carry` for the start of a stream.
+        start_carry: `start_carry(params, key) -> carry` for the start of a stream.
         starts: `starts(n) -> bool`, true where step n begins a stream anew.
 
     Returns:
@@ -162,11 +163,12 @@ def make_steps(
     def steps(state: TrainState, data, hypers: Hyper, key: Key):
         def one(state, hyper):
             n = state.step
+            step_key, carry_key = jax.random.split(jax.random.fold_in(key, n))
             if start_carry is not None:
-                fresh = start_carry(state.params)
+                fresh = start_carry(state.params, carry_key)
                 choose = lambda new, old: jnp.where(starts(n), new, old)
                 state = state._replace(carry=jax.tree.map(choose, fresh, state.carry))
-            return step(state, next_batch(data, n), hyper, jax.random.fold_in(key, n))
+            return step(state, next_batch(data, n), hyper, step_key)
 
         return jax.lax.scan(one, state, hypers)
 

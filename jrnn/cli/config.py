@@ -1,0 +1,242 @@
+"""The options of every command, as dataclasses; help texts are their docstrings."""
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from jrnn.cli.errors import UserError
+
+Preset = Literal["quick", "standard", "best"]
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a recurrent model on text, or go on with a run that was stopped.
+
+    Without FILES it trains on the Python language reference that every Python carries.
+    The run directory holds everything: sample from it, evaluate it or resume it by its
+    name.
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Text files, joined in the order given."""
+    out: Path | None = None
+    """Directory of the run; runs/NAME-OF-THE-FIRST-FILE if not given."""
+    resume: Path | None = None
+    """Go on with the run in this directory, with its own options."""
+    overwrite: bool = False
+    """Delete the run directory if there is one, and start anew."""
+    preset: Preset = "standard"
+    """Defaults of all other options, by the time they take on two CPU cores: quick some
+    minutes, standard about ten, best up to half an hour."""
+
+    level: Literal["char", "byte", "word"] = "char"
+    """Tokens: Unicode characters, bytes (takes any file) or words."""
+    min_count: int = 1
+    """Symbols seen less often become one unknown token (char and word)."""
+    split: tuple[float, float, float] = (0.9, 0.05, 0.05)
+    """Shares of the text for training, validation and test, in this order."""
+
+    cell: Literal["lstm", "gru", "elman", "irnn"] = "lstm"
+    """Recurrent cell."""
+    hidden_size: int = 512
+    """Units of each layer."""
+    layers: int = 1
+    """Recurrent layers, one on the other."""
+    embed_size: int = 0
+    """Length of a token's learned vector; 0 for one-hot tokens."""
+    dropout: float = 0.2
+    """Share of each layer's outputs set to zero, anew at every step."""
+    recurrent_dropout: float = 0.0
+    """Share of the recurrent state set to zero, one mask a window."""
+
+    steps: int = 4000
+    """Updates of the weights."""
+    batch_size: int = 32
+    """Pieces of the text read side by side."""
+    window: int = 64
+    """Steps in time that gradients go back (k2)."""
+    update_every: int | None = None
+    """Steps in time between updates (k1, at most the window); the window if not
+    given."""
+    optimizer: Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"] = "adam"
+    """Rule of the updates."""
+    learning_rate: float = 4e-3
+    """Largest learning rate."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls to zero at the last step, if at all."""
+    warmup: int = 100
+    """Steps over which the learning rate rises at first."""
+    clip: float = 1.0
+    """Largest norm of the whole gradient."""
+    weight_decay: float = 0.0
+    """Pull of the weights to zero (adamw only)."""
+    average: float = 0.0
+    """Memory of a running mean of the weights, which is then what is evaluated and
+    sampled; 0 for none. Helps with a constant learning rate."""
+
+    eval_every: int = 500
+    """Steps between evaluations on the validation part."""
+    patience: int = 0
+    """Stop after this many evaluations without a better one; 0 for never."""
+    log_every: int = 50
+    """Steps between lines in metrics.jsonl; the other intervals are rounded up to
+    multiples of it."""
+    save_every: int = 250
+    """Steps between checkpoints."""
+    sample_every: int = 1000
+    """Steps between samples in samples.txt; 0 for none but the last."""
+    seed: int = 0
+    """Seed of everything random."""
+
+    def check(self) -> None:
+        """Raise `UserError` where a value cannot work."""
+        positive = (
+            "min_count hidden_size layers steps batch_size window learning_rate clip "
+            "eval_every log_every save_every"
+        )
+        for name in positive.split():
+            value = getattr(self, name)
+            if not value > 0:
+                raise UserError(f"{option(name)} must be > 0, got {value}.")
+        for name in "embed_size warmup weight_decay patience sample_every".split():
+            value = getattr(self, name)
+            if not value >= 0:
+                raise UserError(f"{option(name)} must be >= 0, got {value}.")
+        for name in "dropout recurrent_dropout average".split():
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(
+                    f"{option(name)} must be at least 0 and below 1, "
+                    f"got {getattr(self, name)}."
+                )
+        if self.update_every is not None and not 0 < self.update_every <= self.window:
+            raise UserError(
+                f"--update-every must be 1 to --window ({self.window}), "
+                f"got {self.update_every}."
+            )
+        if min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6 or self.split[0] == 0:
+            raise UserError(
+                "--split must be three shares that sum to 1, the first above 0, got "
+                f"{' '.join(map(str, self.split))}."
+            )
+
+    @property
+    def stride(self) -> int:
+        """Steps in time from one update to the next, k1."""
+        return self.window if self.update_every is None else self.update_every
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Generate text from a trained run."""
+
+    run: tyro.conf.Positional[Path]
+    """Directory of the run."""
+    length: int = 1000
+    """Tokens to generate, not counting the prime."""
+    prime: str = ""
+    """Text to start from. Empty: start from a line break or any first token."""
+    temperature: float = 0.8
+    """Below 1 safer, above 1 bolder."""
+    greedy: bool = False
+    """Always take the likeliest token (temperature plays no part)."""
+    top_k: int | None = None
+    """Choose among the k likeliest tokens only."""
+    top_p: float | None = None
+    """Choose among the likeliest tokens that together have this probability."""
+    stop: str | None = None
+    """End a sample at this symbol, for instance a line break."""
+    num_samples: int = 1
+    """Samples, generated side by side."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Weights with the lowest validation loss, or those of the last checkpoint."""
+    seed: int = 0
+    """Seed of the noise: the same seed gives the same text."""
+
+
+@dataclass(frozen=True)
+class Eval:
+    """Measure a trained run on texts: nats, bits per token and perplexity."""
+
+    run: tyro.conf.Positional[Path]
+    """Directory of the run."""
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Text files, measured one by one. None: the run's own test part."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Weights with the lowest validation loss, or those of the last checkpoint."""
+    rows: int = 16
+    """Parts of the text that run side by side; 1 reads it as one piece."""
+    context: int = 512
+    """Tokens that warm up each part and are not counted in it."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """Show what a run is: model, data, progress and results."""
+
+    run: tyro.conf.Positional[Path]
+    """Directory of the run."""
+
+
+PRESETS: dict[str, Train] = {
+    "quick": Train(preset="quick"),
+    "standard": Train(),
+    "best": Train(preset="best"),
+}
+
+
+def option(name: str) -> str:
+    """A field's name as it is typed, such as `--hidden-size`."""
+    return "--" + name.replace("_", "-")
+
+
+def parse(arguments: list[str], train_default: Train) -> Train | Sample | Eval | Info:
+    """Read the command line; help and mistakes end the program (exit code 0 or 2)."""
+    sub = tyro.conf.subcommand
+    command = (
+        Annotated[Train, sub("train", default=train_default)]
+        | Annotated[Sample, sub("sample")]
+        | Annotated[Eval, sub("eval")]
+        | Annotated[Info, sub("info")]
+    )
+    return tyro.cli(
+        command,
+        args=arguments,
+        prog="jrnn",
+        description="Recurrent neural networks on text: train, sample, evaluate.",
+    )
+
+
+def changed(config: Train, default: Train) -> list[str]:
+    """Names of the fields in which two configurations differ."""
+    return [
+        f.name
+        for f in dataclasses.fields(Train)
+        if getattr(config, f.name) != getattr(default, f.name)
+    ]
+
+
+def train_default(words: list[str]) -> Train:
+    """Defaults of `jrnn train`: of the run to resume, or of the preset asked for.
+
+    These two options are read before all others, whose defaults depend on them.
+    """
+    resumed = _value_of("--resume", words)
+    if resumed is not None:
+        from jrnn.cli.job import resume_default
+
+        return resume_default(Path(resumed))
+    # an unknown preset is left to the parser, which lists the known ones
+    return PRESETS.get(_value_of("--preset", words), PRESETS["standard"])
+
+
+def _value_of(name: str, words: list[str]) -> str | None:
+    for i, word in enumerate(words):
+        if word == name and i + 1 < len(words):
+            return words[i + 1]
+        if word.startswith(f"{name}="):
+            return word.removeprefix(f"{name}=")
+    return None

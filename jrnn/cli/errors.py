@@ -1,0 +1,36 @@
+"""What ends a command early, told in one or two plain lines."""
+
+import contextlib
+from collections.abc import Iterator
+
+
+class UserError(Exception):
+    """A mistake of the user's; `main` prints its message and exits with code 2."""
+
+
+class Stopped(Exception):
+    """A run that ended before its time; `main` prints why and exits with code 1."""
+
+
+@contextlib.contextmanager
+def told_plainly(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of the functions called inside into `UserError`.
+
+    For calls whose errors are about what the user gave: files, texts, checkpoints.
+    Elsewhere an error is ours and keeps its traceback.
+
+    Args:
+        *kinds: exceptions to turn; ValueError, TypeError and OSError if none are given.
+    """
+    kinds = kinds or (ValueError, TypeError, OSError)
+    try:
+        yield
+    except kinds as error:
+        raise UserError(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}."
+    return str(error)
