@@ -62,11 +62,11 @@ class Plan(NamedTuple):
 def train(config: Train) -> None:
     """Run the command."""
     config.check()
-    job, checkpoint, progress = (
-        begin(config) if config.resume is None else resume(config)
-    )
-    plan = make_plan(job.config)
-    if int(checkpoint.state.step) >= plan.steps:
+    start = begin if config.resume is None else resume
+    job, checkpoint, progress = start(config)
+    step = int(checkpoint.state.step)
+    plan = make_plan(job.config, step)
+    if step >= plan.steps:
         raise UserError(
             f"{job.run.directory} has made all of its {plan.steps} steps. "
             f"To train on:\n  jrnn train --resume {job.run.directory} "

@@ -42,7 +42,8 @@ def save(path: str | Path, tree: Any, metadata: dict[str, Any] | None = None) ->
         ([1.0, 1.0], {'step': 7})
     """
     arrays = {name: _to_numpy(leaf) for name, leaf in named_leaves(tree)}
-    header = {"format": FORMAT, "metadata": json.dumps(metadata or {}, sort_keys=True)}
+    # one entry only: safetensors writes several in an order that changes at random
+    header = {FORMAT: json.dumps(metadata or {}, sort_keys=True)}
     write_atomically(path, safetensors.numpy.save(arrays, metadata=header))
 
 
@@ -123,12 +124,12 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise CheckpointError(
             f"{path} is truncated or is not a safetensors file ({error})."
         ) from error
-    if header.get("format") != FORMAT:
+    if FORMAT not in header:
         raise CheckpointError(
-            f"{path} is a safetensors file, but not a checkpoint of this program: its "
-            f"format is {header.get('format')!r}, expected {FORMAT!r}."
+            f"{path} is a safetensors file, but not a checkpoint of this program: it has "
+            f"no entry {FORMAT!r}."
         )
-    return arrays, json.loads(header["metadata"])
+    return arrays, json.loads(header[FORMAT])
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -213,7 +214,7 @@ def _is_key(leaf) -> bool:
 def _to_numpy(leaf) -> np.ndarray:
     if hasattr(leaf, "dtype") and _is_key(leaf):
         leaf = jax.random.key_data(leaf)
-    return np.ascontiguousarray(np.asarray(leaf))
+    return np.asarray(leaf, order="C")
 
 
 def _from_numpy(path, name: str, array: np.ndarray, like):

@@ -1,0 +1,109 @@
+"""A run that is killed or stopped and resumed ends with the bytes of one left alone."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+OPTIONS = (
+    "--cell gru --hidden-size 24 --layers 2 --dropout 0.1 --recurrent-dropout 0.2 "
+    "--average 0.9 --steps 3000 --eval-every 600 --sample-every 1200 --save-every 60 "
+    "--log-every 20 --batch-size 6 --window 12 --update-every 8 --warmup 10 --seed 3"
+).split()
+KILLS = int(os.environ.get("JRNN_TEST_KILLS", "4"))
+
+
+def command(*words) -> list[str]:
+    code = "import sys; from jrnn.cli import main; sys.exit(main())"
+    return [sys.executable, "-c", code, *map(str, words)]
+
+
+def environment() -> dict[str, str]:
+    root = str(Path(__file__).parents[1])
+    return {**os.environ, "PYTHONPATH": root, "JAX_ENABLE_X64": "0"}
+
+
+def run(*words, code=0) -> subprocess.CompletedProcess:
+    done = subprocess.run(
+        command(*words), env=environment(), capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == code, done.stderr
+    return done
+
+
+def start(*words) -> subprocess.Popen:
+    return subprocess.Popen(
+        command(*words),
+        env=environment(),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def digests(directory: Path) -> dict[str, str]:
+    names = (
+        "checkpoint.safetensors",
+        "best.safetensors",
+        "metrics.jsonl",
+        "samples.txt",
+        "vocab.json",
+    )
+    return {n: hashlib.sha256((directory / n).read_bytes()).hexdigest() for n in names}
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    words = "the cat sat on a mat and ate one fat rat\n".split(" ")
+    path.write_text(" ".join(random.Random(0).choices(words, k=3000)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def left_alone(text, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("runs") / "alone"
+    run("train", text, "--out", directory, *OPTIONS)
+    return digests(directory)
+
+
+def test_killed_at_random_moments(text, left_alone, tmp_path):
+    directory = tmp_path / "killed"
+    chance = random.Random(time.time_ns())
+    begin = ("train", text, "--out", directory, *OPTIONS)
+    kills, finished = 0, False
+    deadline = time.monotonic() + 60 * (KILLS + 2)
+    while not finished and time.monotonic() < deadline:
+        resumable = (directory / "config.json").exists()
+        process = start(*("train", "--resume", directory) if resumable else begin)
+        with process:
+            # from the start of Python to the middle of training
+            time.sleep(chance.uniform(1.0, 8.0) if kills < KILLS else 0)
+            if kills < KILLS and process.poll() is None:
+                process.kill()
+                kills += 1
+                continue
+            _, errors = process.communicate(timeout=240)
+            assert process.returncode == 0, errors
+            finished = True
+    assert finished and kills > 0
+    assert digests(directory) == left_alone
+
+
+def test_interrupted_and_resumed(text, left_alone, tmp_path):
+    directory = tmp_path / "interrupted"
+    with start("train", text, "--out", directory, *OPTIONS) as process:
+        while process.poll() is None and not (directory / "metrics.jsonl").exists():
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert "everything is saved" in errors and "jrnn train --resume" in errors
+    run("train", "--resume", directory)
+    assert digests(directory) == left_alone
