@@ -126,8 +126,8 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         ) from error
     if FORMAT not in header:
         raise CheckpointError(
-            f"{path} is a safetensors file, but not a checkpoint of this program: it has "
-            f"no entry {FORMAT!r}."
+            f"{path} is a safetensors file, but not a checkpoint of this program: "
+            f"it has no entry {FORMAT!r}."
         )
     return arrays, json.loads(header[FORMAT])
 

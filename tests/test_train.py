@@ -1,0 +1,358 @@
+"""Truncated BPTT, steps, evaluation and checkpoints as library functions."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import jrnn
+from jrnn import optimizers
+from jrnn.train import (
+    CheckpointError,
+    Hyper,
+    batched,
+    evaluate,
+    evaluation_rows,
+    fit,
+    init_state,
+    initial_carries,
+    load,
+    make_step,
+    make_steps,
+    read,
+    save,
+    truncated_loss,
+)
+
+V, H, B, T = 5, 4, 3, 12
+
+
+def perturbed(params, key):
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(key, len(leaves))
+    noisy = [
+        p + 0.3 * jax.random.normal(k, p.shape)
+        for p, k in zip(leaves, keys, strict=True)
+    ]
+    return jax.tree.unflatten(tree, noisy)
+
+
+@pytest.fixture
+def model():
+    return jrnn.stack(jrnn.one_hot(V), jrnn.lstm(H), jrnn.linear(V))
+
+
+@pytest.fixture
+def params(model, key):
+    init_key, noise_key = jax.random.split(key)
+    return perturbed(model.init(init_key, jnp.int32(0)), noise_key)
+
+
+@pytest.fixture
+def tokens():
+    return jax.random.randint(jax.random.key(7), (B, 4 * T + 1), 0, V)
+
+
+def test_whole_window_is_backpropagation_through_time(model, params, tokens):
+    xs, targets = tokens[0, :T], tokens[0, 1 : T + 1]
+
+    def plain(params):
+        _, logits = jrnn.unroll(model, params, xs)
+        return jrnn.losses.cross_entropy(logits, targets)
+
+    def window(params):
+        carry = model.initial_carry(params)
+        return truncated_loss(model)(params, carry, (xs, targets))[0]
+
+    chex.assert_trees_all_close(
+        jax.value_and_grad(window)(params),
+        jax.value_and_grad(plain)(params),
+        rtol=1e-12,
+    )
+
+
+@pytest.mark.parametrize(("k1", "k2"), [(5, 5), (3, 5), (1, 4), (4, 7)])
+def test_truncation_equals_a_loop_written_out(model, params, tokens, k1, k2):
+    """Every k1 steps, the newest k1 losses go back k2 steps, to a constant carry."""
+    row = tokens[0]
+    carries = [model.initial_carry(params)]
+    for x in row[:-1]:
+        carries.append(model.step(params, carries[-1], x)[0])
+    carry = model.initial_carry(params)
+    window_loss = jax.jit(jax.value_and_grad(truncated_loss(model, k1), has_aux=True))
+    for n in range(3):
+        start = n * k1
+        xs, targets = row[start : start + k2], row[start + 1 : start + k2 + 1]
+
+        def by_hand(params, start=start, xs=xs, targets=targets):
+            c, losses = jax.lax.stop_gradient(carries[start]), []
+            for x, target in zip(xs, targets, strict=True):
+                c, logits = model.step(params, c, x)
+                losses.append(-jax.nn.log_softmax(logits)[target])
+            return jnp.stack(losses[-k1:]).mean()
+
+        (value, carry), grads = window_loss(params, carry, (xs, targets))
+        expected = jax.value_and_grad(by_hand)(params)
+        chex.assert_trees_all_close((value, grads), expected, rtol=1e-10)
+        chex.assert_trees_all_close(carry, carries[start + k1], rtol=1e-12)
+
+
+def test_no_gradient_crosses_a_window(model, params, tokens):
+    def second_window(carry, params):
+        return truncated_loss(model)(
+            params, carry, (tokens[0, :T], tokens[0, 1 : T + 1])
+        )
+
+    carry = jax.tree.map(lambda c: c + 0.1, model.initial_carry(params))
+    gradient = jax.grad(lambda c: second_window(c, params)[0])(carry)
+    assert all((g == 0).all() for g in jax.tree.leaves(gradient))
+    through = jax.grad(lambda p: second_window(carry, p)[1][1].c.sum())(params)
+    assert all((g == 0).all() for g in jax.tree.leaves(through))
+
+
+def test_k1_beyond_the_window_is_refused(model, params, tokens):
+    with pytest.raises(ValueError, match=r"truncated_loss: k1 must be 1 to the window"):
+        truncated_loss(model, 9)(
+            params, model.initial_carry(params), (tokens[0, :5], tokens[0, 1:6])
+        )
+
+
+def test_masks_are_drawn_anew_in_each_window(key):
+    model = jrnn.stack(
+        jrnn.one_hot(V),
+        jrnn.variational_dropout(jrnn.gru(40), 0.5),
+        jrnn.linear(V),
+    )
+    params = model.init(key, jnp.int32(0))
+    keys = jax.random.split(jax.random.key(1), 3)
+    carry = model.initial_carry(params, key=keys[0])
+    xs = jnp.arange(6) % V
+    window = truncated_loss(model)
+    _, one = window(params, carry, (xs, xs), key=keys[1])
+    _, two = window(params, one, (xs, xs), key=keys[2])
+    assert (one[1].mask != two[1].mask).any()
+    assert set(np.unique(two[1].mask)) <= {0.0, 2.0}
+
+
+def test_batched_is_the_mean_over_rows(model, params, tokens):
+    batch = (tokens[:, :T], tokens[:, 1 : T + 1])
+    carries = initial_carries(model, params, B)
+    value, carry = batched(truncated_loss(model))(params, carries, batch)
+    each = [
+        truncated_loss(model)(
+            params, model.initial_carry(params), (batch[0][b], batch[1][b])
+        )
+        for b in range(B)
+    ]
+    np.testing.assert_allclose(value, np.mean([v for v, _ in each]), rtol=1e-12)
+    rows = jax.tree.map(lambda *c: jnp.stack(c), *[c for _, c in each])
+    chex.assert_trees_all_close(carry, rows, rtol=1e-12)
+
+
+def test_many_steps_in_a_call_equal_single_steps(model, params, tokens):
+    loss = batched(truncated_loss(model))
+    step = make_step(loss, optimizers.adagrad, average_decay=0.9)
+    next_batch = lambda data, n: tuple(
+        jax.lax.dynamic_slice_in_dim(data, (n % 4) * T + shift, T, 1)
+        for shift in (0, 1)
+    )
+    carry = lambda params, key: initial_carries(model, params, B)
+    steps = make_steps(step, next_batch, carry, lambda n: n % 4 == 0)
+    state = init_state(params, carry(params, None), optimizers.adagrad, average=True)
+    rates = jnp.linspace(0.1, 0.02, 6)
+    hypers = Hyper(rates, jnp.full(6, 0.5))
+    run = jax.jit(steps)
+    key = jax.random.key(3)
+    together, metrics = run(state, tokens, hypers, key)
+    losses = []
+    for n in range(6):
+        one = jax.tree.map(lambda h, n=n: h[n : n + 1], hypers)
+        state, m = run(state, tokens, one, key)
+        losses.append(m.loss[0])
+    chex.assert_trees_all_close(together, state, rtol=1e-10)
+    np.testing.assert_allclose(metrics.loss, losses, rtol=1e-10)
+
+
+def test_norm_before_clipping_and_share_of_clipped_steps():
+    target = jnp.array([3.0, 4.0])
+
+    def loss(params, carry, batch, *, key=None):
+        return params @ target, carry
+
+    step = make_step(loss, optimizers.sgd)
+    state = init_state(jnp.zeros(2), (), optimizers.sgd)
+    for limit, clipped in ((4.9, True), (5.1, False)):
+        new, metrics = step(state, (), Hyper(jnp.array(1.0), jnp.array(limit)))
+        assert float(metrics.grad_norm) == 5.0
+        assert bool(metrics.clipped) == clipped
+        np.testing.assert_allclose(jnp.linalg.norm(new.params), min(5.0, limit))
+
+
+def test_learning_rate_and_threshold_do_not_recompile(model, params, tokens):
+    loss = batched(truncated_loss(model))
+    step = jax.jit(chex.assert_max_traces(make_step(loss, optimizers.adam), n=1))
+    state = init_state(params, initial_carries(model, params, B), optimizers.adam)
+    batch = (tokens[:, :T], tokens[:, 1 : T + 1])
+    changed = []
+    with jax.numpy_dtype_promotion("standard"):  # Optax's Adam needs it
+        for rate, norm in ((0.1, 1.0), (0.2, 1.0), (0.1, 0.01)):
+            new, _ = step(state, batch, Hyper(jnp.array(rate), jnp.array(norm)))
+            changed.append(new.params[1].w_h)
+    assert (changed[0] != changed[1]).any()
+
+
+def test_running_mean_follows_its_equation():
+    def loss(params, carry, batch, *, key=None):
+        return params.sum(), carry
+
+    step = make_step(loss, optimizers.sgd, average_decay=0.6)
+    state = init_state(jnp.zeros(2), (), optimizers.sgd, average=True)
+    p = a = np.zeros(2)
+    for n in range(8):
+        state, _ = step(state, (), Hyper(jnp.array(0.1), jnp.array(jnp.inf)))
+        p = p - 0.1
+        d = min(0.6, (1 + n) / (10 + n))
+        a = d * a + (1 - d) * p
+        np.testing.assert_allclose(state.average, a, rtol=1e-12)
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(2, 60), st.integers(1, 9), st.integers(0, 12))
+def test_every_target_counts_once(count, rows, context):
+    tokens = np.arange(count) + 100
+    xs, targets, valid = evaluation_rows(tokens, rows, context)
+    assert sorted(targets[valid]) == list(range(101, 100 + count))
+    assert (targets == xs + 1).all()
+    # the first counted token of every row but the first has its whole context
+    for row in range(len(xs)):
+        first = int(np.argmax(valid[row])) if valid[row].any() else 0
+        assert first >= context or xs[row, 0] == 100 or not valid[row].any()
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_evaluate_is_the_mean_negative_log_likelihood(model, params, tokens, rows):
+    text = tokens.reshape(-1)
+    _, logits = jrnn.unroll(model, params, text[:-1])
+    log_p = jax.nn.log_softmax(logits)
+    exact = -jnp.take_along_axis(log_p, text[1:, None], 1).mean()
+    nats, count = evaluate(model, params, text, rows=rows, context=30)
+    assert count == len(text) - 1
+    # with warm rows the state forgets what came 30 tokens before
+    np.testing.assert_allclose(nats, exact, rtol=1e-12 if rows == 1 else 1e-4)
+
+
+def test_evaluate_needs_two_tokens(model, params):
+    with pytest.raises(ValueError, match="at least two tokens"):
+        evaluate(model, params, jnp.array([1]))
+
+
+def test_fit_learns_and_keeps_every_metric(key):
+    def loss(params, carry, batch, *, key=None):
+        return jnp.square(params - batch).sum(), carry
+
+    state = init_state(jnp.zeros(3), (), optimizers.adagrad)
+    target = jnp.array([1.0, -2.0, 0.5])
+    run = functools.partial(
+        fit,
+        make_step(loss, optimizers.adagrad),
+        state,
+        lambda data, n: data,
+        target,
+        key,
+    )
+    end, metrics = run(150, learning_rate=0.5, steps_per_call=40)
+    assert metrics.loss.shape == (150,) and metrics.loss[-1] < 1e-3
+    np.testing.assert_allclose(end.params, target, atol=0.05)
+    with pytest.raises(ValueError, match="fit: num_steps must be positive, got 0"):
+        run(0, learning_rate=0.5)
+
+
+def tree_to_save():
+    key = jax.random.key(5)
+    return {
+        "cell": jrnn.lstm(H).init(key, jnp.zeros(2)),
+        "half": jnp.arange(6, dtype=jnp.bfloat16),
+        "count": jnp.int32(7),
+        "flag": jnp.array([True, False]),
+        "key": jax.random.key(9),
+        "none": (),
+    }
+
+
+def test_checkpoint_round_trip(tmp_path):
+    tree = tree_to_save()
+    path = tmp_path / "c.safetensors"
+    save(path, tree, {"step": 3, "loss": 0.1 + 0.2})
+    back, metadata = load(path, jax.eval_shape(tree_to_save))
+    assert metadata == {"step": 3, "loss": 0.1 + 0.2}
+    chex.assert_trees_all_equal_structs(back, tree)
+    chex.assert_trees_all_equal_dtypes(back, tree)
+    raw = lambda t: {**t, "key": jax.random.key_data(t["key"])}
+    chex.assert_trees_all_equal(raw(back), raw(tree))
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
+
+
+def test_the_same_tree_gives_the_same_bytes(tmp_path):
+    files = set()
+    for n in range(8):
+        save(tmp_path / f"{n}", {"w": jnp.ones(3)}, {"a": 1, "b": 2})
+        files.add((tmp_path / f"{n}").read_bytes())
+    assert len(files) == 1
+
+
+@pytest.mark.parametrize("keep", [0, 5, 60, -3])
+def test_truncated_checkpoint(tmp_path, keep):
+    path = tmp_path / "c.safetensors"
+    save(path, {"w": jnp.ones(30)})
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(CheckpointError, match="truncated or is not a safetensors"):
+        read(path)
+
+
+def test_foreign_safetensors_file(tmp_path):
+    from safetensors.numpy import save_file
+
+    path = tmp_path / "c.safetensors"
+    save_file({"w": np.ones(2)}, path)
+    with pytest.raises(CheckpointError, match="not a checkpoint of this program"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        ({"w": jnp.ones(4)}, r"w'\] has shape \(3,\), expected \(4,\)"),
+        ({"w": jnp.ones(3, jnp.int32)}, "has dtype float64, expected int32"),
+        ({"v": jnp.ones(3)}, r"missing \['v'\]; unexpected \['w'\]"),
+    ],
+)
+def test_checkpoint_of_another_model(tmp_path, other, message):
+    path = tmp_path / "c.safetensors"
+    save(path, {"w": jnp.ones(3)})
+    with pytest.raises(CheckpointError, match=message):
+        load(path, other)
+
+
+def test_missing_checkpoint(tmp_path):
+    with pytest.raises(FileNotFoundError, match="no checkpoint at"):
+        read(tmp_path / "nothing")
+
+
+def test_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "c.safetensors"
+    save(path, {"w": jnp.ones(3)})
+    before = path.read_bytes()
+
+    def full(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        save(path, {"w": jnp.zeros(3)})
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["c.safetensors"]
