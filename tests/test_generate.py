@@ -1,7 +1,7 @@
 """Sampling, beam search and log-likelihood against NumPy loops and enumeration."""
 
 import itertools
-from functools import partial
+from functools import cache, partial
 
 import chex
 import jax
@@ -13,25 +13,29 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jrnn
-from jrnn.generate import (
-    beam_search,
-    filtered_log_probs,
-    gumbel_noise,
-    log_likelihood,
-    prime,
-    sample,
-)
+from jrnn import generate
+from jrnn.generate import filtered_log_probs, gumbel_noise, sample
 
 V, H = 7, 4
-# Compiling the noise takes longest, once for each length: few lengths, fast tests
+# Compiling takes longest. Noise is compiled once for each length, hence few of them.
 SHORT, LONG, MANY = 11, 24, 20_000
+ZERO = np.array([0])
 PRIME = np.array([3, 1, 6, 0, 2])
 KEY = jax.random.key(5)
+
+prime = jax.jit(generate.prime, static_argnums=0)
+log_likelihood = jax.jit(generate.log_likelihood, static_argnums=0)
+beam_search = jax.jit(generate.beam_search, static_argnums=(0, 3, 4))
+
+
+@cache
+def model_of(cell, vocab_size):
+    return jrnn.stack(jrnn.one_hot(vocab_size), cell(H), jrnn.linear(vocab_size))
 
 
 def model_and_params(cell=jrnn.elman, vocab_size=V, seed=3):
     """A model with clear preferences, none of its parameters at its initial value."""
-    model = jrnn.stack(jrnn.one_hot(vocab_size), cell(H), jrnn.linear(vocab_size))
+    model = model_of(cell, vocab_size)
     key, noise_key = jax.random.split(jax.random.key(seed))
     params = model.init(key, jnp.array(0))
     leaves, tree = jax.tree.flatten(params)
@@ -123,7 +127,7 @@ def test_greedy_equals_argmax_loop():
 
 def test_greedy_takes_the_first_of_equals():
     tied = constant([0.5, 2.0, -1.0, 2.0])
-    _, tokens = sample(tied, (), None, prime(tied, (), [0]), 3, greedy=True)
+    _, tokens = sample(tied, (), None, prime(tied, (), ZERO), 3, greedy=True)
     assert tokens.tolist() == [1, 1, 1]
 
 
@@ -208,7 +212,7 @@ def within_five_sigma(tokens, probs):
 def test_frequencies_are_the_stated_probabilities(options):
     logits = np.random.default_rng(3).normal(size=V)
     model = constant(logits)
-    _, tokens = sample(model, (), KEY, prime(model, (), [0]), MANY, **options)
+    _, tokens = sample(model, (), KEY, prime(model, (), ZERO), MANY, **options)
     probs = np.exp(numpy_filter(logits, **options))
     assert within_five_sigma(np.asarray(tokens), probs).all()
     assert set(tokens.tolist()) == set(np.flatnonzero(probs).tolist())
@@ -370,7 +374,7 @@ def enumerate_texts(params, vocab_size, length, stop_token=None):
     return sorted(found.items(), key=lambda item: -item[1])
 
 
-PRIME_3 = [2, 0, 1, 1]
+PRIME_3 = np.array([2, 0, 1, 1])
 
 
 @pytest.mark.parametrize("stop_token", [None, 1])
@@ -472,7 +476,7 @@ def test_filter_errors():
         filtered_log_probs(jnp.zeros((2, 3)))
 
 
-@pytest.mark.parametrize("function", [prime, log_likelihood])
+@pytest.mark.parametrize("function", [generate.prime, generate.log_likelihood])
 def test_token_errors(function):
     name = function.__name__
     call = partial(function, MODEL, PARAMS)
@@ -499,10 +503,10 @@ def test_cell_without_logits(outputs, got):
     cell = jrnn.activation(outputs)
     state = STATE._replace(carry=())
     for name, call in {
-        "prime": lambda: prime(cell, (), [1, 2]),
+        "prime": lambda: generate.prime(cell, (), [1, 2]),
         "sample": lambda: sample(cell, (), KEY, state, 3),
-        "log_likelihood": lambda: log_likelihood(cell, (), [1, 2]),
-        "beam_search": lambda: beam_search(cell, (), state, 3, 2),
+        "log_likelihood": lambda: generate.log_likelihood(cell, (), [1, 2]),
+        "beam_search": lambda: generate.beam_search(cell, (), state, 3, 2),
     }.items():
         with pytest.raises(ValueError, match=f"{name}: the cell must .*{got}"):
             call()
@@ -510,6 +514,6 @@ def test_cell_without_logits(outputs, got):
 
 def test_beam_search_errors():
     with pytest.raises(ValueError, match="beam_search: length must be a positive"):
-        beam_search(MODEL, PARAMS, STATE, -1, 2)
+        generate.beam_search(MODEL, PARAMS, STATE, -1, 2)
     with pytest.raises(ValueError, match="beam_search: beam_size must be a positive"):
-        beam_search(MODEL, PARAMS, STATE, 2, 0)
+        generate.beam_search(MODEL, PARAMS, STATE, 2, 0)
