@@ -222,6 +222,11 @@ def test_frequencies_are_the_stated_probabilities(options):
 
 
 def test_temperature_limits():
+    huge = constant([1e10, 3e10, 2e10])  # divided by 1e-300 all alike: infinite
+    for options in ({}, {"top_p": 0.9}):
+        state = prime(huge, (), ZERO)
+        _, tokens = sample(huge, (), KEY, state, SHORT, temperature=1e-300, **options)
+        assert tokens.tolist() == [1] * SHORT
     _, greedy = sample(MODEL, PARAMS, None, STATE, LONG, greedy=True)
     for cold in (1e-6, 1e-300):
         _, tokens = sample(MODEL, PARAMS, KEY, STATE, LONG, temperature=cold, top_p=0.9)

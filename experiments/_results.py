@@ -1,0 +1,58 @@
+"""What an experiment leaves behind: one small JSON file, and a figure beside it."""
+
+import dataclasses
+import json
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import jax
+import numpy as np
+
+FOLDER = Path(__file__).parent / "results"
+
+
+def save(name, config, metrics, figure=None, folder=FOLDER):
+    """Write results/<name>.json with all that a reader needs to judge the numbers."""
+    content = {
+        "config": plain(dataclasses.asdict(config)),
+        "metrics": plain(metrics),
+        "versions": versions(),
+        "machine": machine(),
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.json"
+    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    if figure is not None:
+        figure.savefig(folder / f"{name}.svg")
+    return path
+
+
+def versions():
+    packages = ("jax", "jaxlib", "numpy", "optax")
+    return {"python": platform.python_version()} | {p: version(p) for p in packages}
+
+
+def machine():
+    return {
+        "system": platform.system(),
+        "architecture": platform.machine(),
+        "cores": os.cpu_count(),
+        "backend": jax.default_backend(),
+    }
+
+
+def plain(value):
+    """Arrays to lists, floats to five digits, paths to file names."""
+    if isinstance(value, dict):
+        return {key: plain(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(v) for v in value]
+    if isinstance(value, Path):
+        return value.name
+    if isinstance(value, jax.Array | np.ndarray | np.generic):
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    return value
