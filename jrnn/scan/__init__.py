@@ -7,11 +7,13 @@
     tangent      the derivative of a step, split by the same code
     simplify     sums and products rewritten so that less happens in the loop
     cut          the cheapest set of values to store
+    products     products with a weight, in the form that costs least
     operations   what is known about single operations
     program      flat programs: trace, evaluate, slice
     report       what runs where, for people to read
 """
 
 from jrnn.scan.loop import scan
+from jrnn.scan.report import ScanReport, scan_report
 
-__all__ = ["scan"]
+__all__ = ["ScanReport", "scan", "scan_report"]

@@ -7,6 +7,7 @@
 The same code splits a step and its derivative.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
@@ -15,13 +16,14 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from jrnn.scan import operations
+from jrnn.scan import operations, products
 from jrnn.scan.cut import cheapest_cut
 from jrnn.scan.program import (
     Atom,
     Environment,
     Equation,
     Variable,
+    apply,
     constants,
     evaluate,
     free,
@@ -156,6 +158,7 @@ def run(
     where: Plan,
     values: Sequence[Any],
     wrap: Callable[[Callable], Callable] = lambda body: body,
+    linear: bool = False,
 ) -> tuple[list[Any], list[Any]]:
     """Run `step` split as in `where`.
 
@@ -164,6 +167,7 @@ def run(
         where: its plan.
         values: weights, the first carry, and x with time leading.
         wrap: applied to the body of the loop.
+        linear: whether the step is linear, and likely to be transposed.
 
     Returns:
         The last carry, and y with time leading.
@@ -186,12 +190,19 @@ def run(
     }
     stored = [v for v in where.kept if v not in shifted]
     entering = where.crossing + where.spread
+    prepared = products.prepared_weights(where.loop, env, linear)
 
     @wrap
     def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
         local = env | dict(zip(carry_vars, carry, strict=True))
         local |= dict(zip(entering, x, strict=True))
-        evaluate(where.loop, local)
+        for eqn in where.loop:
+            if id(eqn) in prepared:
+                product, weight = prepared[id(eqn)]
+                left = read(local, eqn.invars[0])
+                local |= zip(eqn.outvars, apply(product, [left, weight]), strict=True)
+            else:
+                evaluate([eqn], local)
         return [read(local, a) for a in next_carry], [local[v] for v in stored]
 
     last, stacks = lax.scan(
@@ -217,20 +228,23 @@ def run(
 def _all_at_once(
     eqns: list[Equation], results: list[Variable], env: Environment, seq: Environment
 ) -> None:
-    """Evaluate `eqns` for all time steps, adding those `results` they make to `seq`."""
-    made = {o for eqn in eqns for o in eqn.outvars}
-    results = [v for v in dict.fromkeys(results) if v in made]
-    if not results:
-        return
-    inputs = [v for v in free(eqns, results) if v in seq]
+    """Evaluate `eqns` for all time steps, adding what they make to `seq`."""
+    for eqn in needed(eqns, results, given=seq):
+        values = [seq[a] if _among(a, seq) else read(env, a) for a in eqn.invars]
+        if products.with_weight(eqn, env):
+            made = products.all_rows_at_once(eqn, *values)
+        else:
+            axes = [0 if _among(a, seq) else None for a in eqn.invars]
+            made = jax.vmap(functools.partial(_apply, eqn), axes)(*values)
+        seq |= dict(zip(eqn.outvars, made, strict=True))
 
-    def one_step(*x: Any) -> list[Any]:
-        local = env | dict(zip(inputs, x, strict=True))
-        evaluate(eqns, local)
-        return [local[v] for v in results]
 
-    stacks = jax.vmap(one_step)(*[seq[v] for v in inputs])
-    seq |= dict(zip(results, stacks, strict=True))
+def _apply(eqn: Equation, *values: Any) -> list[Any]:
+    return apply(eqn, values)
+
+
+def _among(atom: Atom, env: Environment) -> bool:
+    return is_variable(atom) and atom in env
 
 
 def _repeat(value: Any, length: int) -> Any:

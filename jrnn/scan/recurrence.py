@@ -90,7 +90,9 @@ def _push(step: Step, active: tuple[bool, ...]) -> Callable[..., Any]:
     # Without it, what the loop computes again would be computed ahead and stored.
     again = functools.partial(jax.checkpoint, prevent_cse=False)
     wrap = again if rule.recomputes else lambda body: body
-    return jax.jit(lambda *values: run(rule.linear, rule.plan, values, wrap))
+    return jax.jit(
+        lambda *values: run(rule.linear, rule.plan, values, wrap, linear=True)
+    )
 
 
 ad.primitive_jvps[scan_p] = _differentiate

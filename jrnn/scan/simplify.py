@@ -76,35 +76,3 @@ def _total(values: Sequence[Any]) -> Any:
     for value in values[1:]:
         total = lax.add(total, value)
     return total
-
-
-def transposed_product(eqn: Equation, left: Any, right: Any) -> Any:
-    """The product `left @ right`, written so that its transpose is the cheaper one.
-
-    The backward loop multiplies by the transposed weight at every step. Here the weight
-    is transposed beforehand, once, and the product contracts its other axis.
-    """
-    (left_axes, (axis,)), batch = eqn.params["dimension_numbers"]
-    (other,) = set(range(right.ndim)) - {axis} - set(batch[1])
-    order = list(range(right.ndim))
-    order[axis], order[other] = other, axis
-    numbers = ((left_axes, (other,)), batch)
-    return lax.dot_general_p.bind(
-        left,
-        lax.transpose(right, order),
-        **{**eqn.params, "dimension_numbers": numbers},
-    )
-
-
-def can_be_transposed(eqn: Equation) -> bool:
-    """Whether `transposed_product` can write `eqn`: one contracted axis, one kept."""
-    if eqn.primitive is not lax.dot_general_p:
-        return False
-    left, right = eqn.invars
-    (left_axes, right_axes), (left_batch, right_batch) = eqn.params["dimension_numbers"]
-    rows = left.aval.ndim - len(left_axes) - len(left_batch)
-    columns = right.aval.ndim - len(right_axes) - len(right_batch)
-    # A vector times a matrix is as fast either way.
-    return len(right_axes) == 1 and columns == 1 and rows >= 1
-
-

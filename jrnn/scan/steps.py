@@ -14,6 +14,7 @@ from jax import lax
 from jax.extend import core
 
 from jrnn.scan.fission import LOOP, ONCE, Step, depths, light
+from jrnn.scan.products import apply_weight_on_the_right
 from jrnn.scan.program import (
     Equation,
     call,
@@ -21,6 +22,7 @@ from jrnn.scan.program import (
     evaluate,
     examples,
     free,
+    is_variable,
     needed,
     opened,
     read,
@@ -35,7 +37,6 @@ class Traced(NamedTuple):
     program: core.ClosedJaxpr
     loop: Equation
     leaves: list[Any]  # of init, then of xs
-    carry: int
     out_tree: Any
 
 
@@ -46,7 +47,7 @@ def traced(f: Callable, init: Any, xs: Any, length: int | None, **options: Any) 
     )(init, xs)
     loops = [e for e in opened(program)[0].eqns if e.primitive.name == "scan"]
     leaves, out_tree = jax.tree.leaves((init, xs)), jax.tree.structure(shapes)
-    return Traced(program, loops[-1], leaves, len(jax.tree.leaves(init)), out_tree)
+    return Traced(program, loops[-1], leaves, out_tree)
 
 
 def understood(loop: Equation) -> bool:
@@ -83,9 +84,9 @@ def prepare(call_: Traced, values: Sequence[Any]) -> tuple[Prepared, list[Any]]:
     """
     kinds = tuple(_kind(v) for v in values)
     params = call_.loop.params
-    weights = len(values) - len(call_.leaves)
+    weights, carry = _parts(call_.loop)
     often = (params["length"], params["reverse"], params["unroll"])
-    ready = _prepare(params["jaxpr"], kinds, weights, call_.carry, often)
+    ready = _prepare(params["jaxpr"], kinds, weights, carry, often)
     raw = [jax.random.key_data(v) if k else v for v, k in zip(values, kinds, strict=True)]
     return ready, [*call(ready.once, raw[:weights]), *raw[weights:]]
 
@@ -96,6 +97,20 @@ def with_keys(values: Sequence[Any], kinds: Sequence[str | None]) -> list[Any]:
         jax.random.wrap_key_data(v, impl=kind) if kind else v
         for v, kind in zip(values, kinds, strict=True)
     ]
+
+
+def _parts(loop: Equation) -> tuple[int, int]:
+    """How many inputs of a loop are captured, and how many are carried.
+
+    What has a time axis outside has none inside. (The arguments of `jax.lax.scan` do not
+    tell: it captures a carry that never changes.)
+    """
+    inner, _ = opened(loop.params["jaxpr"])
+    same = lambda outer, inner: sum(
+        a.aval.ndim == b.aval.ndim for a, b in zip(outer, inner, strict=True)
+    )
+    carry = same(loop.outvars, inner.outvars)
+    return same(loop.invars, inner.invars) - carry, carry
 
 
 def _kind(value: Any) -> str | None:
@@ -129,10 +144,13 @@ def _prepare(
         return [env[v] for v in entering]
 
     inputs = [*entering, *carry_vars, *x_vars]
+    late = lambda v: depth[v] == LOOP
+    early = lambda a: not is_variable(a) or depth[a] == ONCE
+    evaluate_one = functools.partial(apply_weight_on_the_right, is_weight=early)
 
     def program(*values: Any) -> list[Any]:
         env = constants(flat) | dict(zip(inputs, values, strict=True))
-        evaluate_sums_early(rest, env, jaxpr.outvars, lambda v: depth[v] == LOOP)
+        evaluate_sums_early(rest, env, jaxpr.outvars, late, evaluate_one)
         return [read(env, a) for a in jaxpr.outvars]
 
     return Prepared(

@@ -19,7 +19,6 @@ from jrnn.scan.program import (
     Atom,
     Equation,
     Variable,
-    apply,
     call,
     constants,
     dependents,
@@ -33,11 +32,7 @@ from jrnn.scan.program import (
     size,
     trace,
 )
-from jrnn.scan.simplify import (
-    can_be_transposed,
-    evaluate_sums_early,
-    transposed_product,
-)
+from jrnn.scan.simplify import evaluate_sums_early
 
 
 class Derivative(NamedTuple):
@@ -203,16 +198,10 @@ def _linear(
     reach, _ = depths(joint.tangent_eqns, once + dweights, before + dxs, dcarry)
     late = lambda a: reach[a] == LOOP
 
-    def product(eqn: Equation, values: list[Any]) -> list[Any]:
-        left, right = (*eqn.invars, None)[:2]
-        if can_be_transposed(eqn) and late(left) and depth.get(right) == ONCE:
-            return [transposed_product(eqn, *values)]
-        return apply(eqn, values)
-
     def program(*args: Any) -> list[Any]:
         env = constants(joint.program) | dict(zip(inputs, args, strict=True))
         evaluate(again, env)
-        evaluate_sums_early(joint.tangent_eqns, env, results, late, product)
+        evaluate_sums_early(joint.tangent_eqns, env, results, late)
         return [read(env, a) for a in results]
 
     closed = trace(program, examples(inputs))
