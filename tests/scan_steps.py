@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -24,15 +25,6 @@ class Input(NamedTuple):
     key: jax.Array  # ()
 
 
-class Problem(NamedTuple):
-    """A step, and example arguments for it."""
-
-    step: object  # weights -> (carry, x) -> (carry, y)
-    weights: object
-    carry: object
-    xs: object
-
-
 def weights(dtype=jnp.float64):
     rng = np.random.default_rng(0)
     shapes = [(I, 4 * H), (H, 4 * H), (4 * H,), (H, H), (V, H)]
@@ -51,7 +43,9 @@ def inputs(dtype=jnp.float64, batch=()):
 
 def carry(dtype=jnp.float64):
     rng = np.random.default_rng(2)
-    return jnp.asarray(rng.normal(size=H), dtype), jnp.asarray(rng.normal(size=H), dtype)
+    return jnp.asarray(rng.normal(size=H), dtype), jnp.asarray(
+        rng.normal(size=H), dtype
+    )
 
 
 def gates(p, h, x):
@@ -145,7 +139,9 @@ def branches(p):
     def step(c, x):
         h = lax.cond(x.token > 2, lambda v: jnp.tanh(v @ p.w), lambda v: 0.5 * v, c[0])
         h = lax.cond(jnp.sum(h) > 0, lambda v: v * x.x[0], jnp.sin, h)
-        e = lax.cond(x.x[0] > 0, lambda v: v @ p.w_x[:, :H], lambda v: v[0] * p.b[:H], x.x)
+        e = lax.cond(
+            x.x[0] > 0, lambda v: v @ p.w_x[:, :H], lambda v: v[0] * p.b[:H], x.x
+        )
         return (h + e, c[1]), lax.switch(x.token % 3, [jnp.cos, jnp.sin, jnp.tanh], h)
 
     return step
@@ -233,3 +229,93 @@ NAMED = {
         checkpointed, normalised,
     )
 }  # fmt: skip
+
+
+# A generated step is a list of instructions. Each reads values (H,) made before it, by
+# number modulo how many there are, and appends one more.
+INSTRUCTIONS = {
+    "product": lambda p, x, a, b: a @ p.w,
+    "transposed product": lambda p, x, a, b: p.w @ a,
+    "wide product": lambda p, x, a, b: jnp.tanh(a @ p.w_h) @ p.w_h.T,
+    "slice of a product": lambda p, x, a, b: jnp.split(b @ p.w_h + p.b, 4)[1] * a,
+    "input product": lambda p, x, a, b: x.x @ p.w_x[:, :H] + a,
+    "tied product": lambda p, x, a, b: (a @ p.table.T) @ p.table,
+    "bilinear": lambda p, x, a, b: jnp.einsum("i,ij,j->j", a, p.w, b),
+    "gate": lambda p, x, a, b: jax.nn.sigmoid(a) * b,
+    "tanh": lambda p, x, a, b: jnp.tanh(a),
+    "relu": lambda p, x, a, b: jax.nn.relu(a) + b,
+    "sum": lambda p, x, a, b: a + b + p.b[:H],
+    "difference": lambda p, x, a, b: a - 0.5 * b,
+    "softmax": lambda p, x, a, b: jax.nn.softmax(a + b),
+    "norm": lambda p, x, a, b: a / jnp.sqrt(1 + jnp.sum(b * b)),
+    "turn": lambda p, x, a, b: jnp.concatenate([a[2:], b[:2]])[::-1],
+    "gather": lambda p, x, a, b: p.table[x.token] * a,
+    "index": lambda p, x, a, b: a[x.token % H] * b,
+    "scatter": lambda p, x, a, b: a.at[x.token % H].set(b[0]),
+    "branch on input": lambda p, x, a, b: lax.cond(
+        x.token > 2, lambda a: jnp.sin(a @ p.w), lambda a: 0.5 * a, a
+    ),
+    "branch on value": lambda p, x, a, b: lax.cond(
+        a[0] > 0, lambda b: b * p.b[:H], jnp.cos, b
+    ),
+    "inner loop": lambda p, x, a, b: lax.scan(
+        lambda h, w: (jnp.tanh(h * w + a), None), b, p.table
+    )[0],
+    "inner loop of weights": lambda p, x, a, b: lax.scan(
+        lambda h, _: (jnp.tanh(h @ p.w + x.x[0]), None), p.b[:H], None, 2
+    )[0],
+    "noise": lambda p, x, a, b: a + jax.random.normal(
+        jax.random.fold_in(x.key, 1), (H,), a.dtype
+    ),
+    "stop": lambda p, x, a, b: lax.stop_gradient(a) * b,
+    "weight only": lambda p, x, a, b: jnp.tanh(p.b[:H]) @ p.w,
+    "input only": lambda p, x, a, b: jnp.tanh(x.x @ p.w_x)[H : 2 * H],
+    "constant": lambda p, x, a, b: jnp.asarray(np.arange(H), a.dtype),
+}  # fmt: skip
+
+
+class Recipe(NamedTuple):
+    instructions: list  # of (name, first operand, second operand)
+    carry: tuple  # which values are the next carry
+    outputs: list  # which values are given out
+    count: bool  # carry an integer that scales a value
+    draw: bool  # carry a random key that is split at every step
+
+
+def recipes():
+    number = st.integers(0, 7)
+    one = st.tuples(st.sampled_from(sorted(INSTRUCTIONS)), number, number)
+    return st.builds(
+        Recipe,
+        st.lists(one, min_size=1, max_size=5),
+        st.tuples(number, number),
+        st.lists(number, max_size=2),
+        st.booleans(),
+        st.booleans(),
+    )
+
+
+def generated(recipe):
+    """The step of a recipe, which says itself what it carries besides `(h, g)`."""
+
+    def build(p):
+        def step(c, x):
+            (h, g), (count, key) = c
+            values = [h, g]
+            if recipe.count:
+                values.append(h * jnp.cos(count.astype(h.dtype)))
+                count = count + x.token
+            if recipe.draw:
+                key, use = jax.random.split(key)
+                values.append(g + jax.random.normal(use, (H,), g.dtype))
+            for name, i, j in recipe.instructions:
+                a, b = values[-1 - i % len(values)], values[-1 - j % len(values)]
+                values.append(INSTRUCTIONS[name](p, x, a, b))
+            pick = lambda i: values[-1 - i % len(values)]
+            h, g = (jnp.tanh(pick(i)) for i in recipe.carry)
+            return ((h, g), (count, key)), [count, *(pick(i) for i in recipe.outputs)]
+
+        return step
+
+    build.more = lambda: (jnp.int32(1), jax.random.key(8))
+    return build

@@ -93,7 +93,9 @@ def plan(
     weights, carry, xs = step.inputs()
     known = [*constants(step.program), *weights]
     depth, at = depths(eqns, known, xs, carry)
-    pinned = [o for eqn in at[LOOP] if not operations.over_time(eqn) for o in eqn.outvars]
+    pinned = [
+        o for eqn in at[LOOP] if not operations.over_time(eqn) for o in eqn.outvars
+    ]
     loop = needed(at[LOOP], next_carry + pinned)
     in_loop = {id(eqn) for eqn in loop}
     after = [eqn for eqn in at[LOOP] if id(eqn) not in in_loop]

@@ -53,8 +53,8 @@ def scan(
         `(carry, ys)`: the carry after the last step and the outputs, `(T, ...)`.
 
     Raises:
-        ValueError: `remat` is neither of the forms above; time axes differ in length;
-            neither `xs` nor `length` says how many steps to run.
+        ValueError: `remat` is neither of the forms above; `xs` holds a scalar; time
+            axes differ in length; neither `xs` nor `length` says how many steps to run.
 
     Example:
         >>> import jax.numpy as jnp
@@ -77,7 +77,9 @@ def scan(
     return _chunked_scan(f, init, xs, length, _chunk_size(remat, length), **options)
 
 
-def _split_scan(f: Step, init: PyTree, xs: PyTree, length: int, **options: Any) -> PyTree:
+def _split_scan(
+    f: Step, init: PyTree, xs: PyTree, length: int, **options: Any
+) -> PyTree:
     if jax.config.jax_disable_jit:
         return lax.scan(f, init, xs, length, **options)
     call = traced(f, init, xs, length, **options)
@@ -123,7 +125,10 @@ def _checkpoint(g: Callable) -> Callable:
 
 
 def _length(xs: PyTree, length: int | None) -> int:
-    lengths = sorted({jnp.shape(x)[0] for x in jax.tree.leaves(xs)})
+    leaves = jax.tree.leaves(xs)
+    if any(jnp.ndim(x) == 0 for x in leaves):
+        raise ValueError("scan: xs must have a leading time axis, got a scalar in xs.")
+    lengths = sorted({jnp.shape(x)[0] for x in leaves})
     if len(lengths) > 1:
         raise ValueError(
             f"scan: xs must share one leading time axis, got lengths {lengths}."

@@ -121,9 +121,7 @@ def free(eqns: Iterable[Equation], targets: Iterable[Atom]) -> list[Variable]:
     return list(found)
 
 
-def dependents(
-    eqns: Iterable[Equation], sources: Iterable[Variable]
-) -> set[Variable]:
+def dependents(eqns: Iterable[Equation], sources: Iterable[Variable]) -> set[Variable]:
     """The variables that depend on any of `sources`, these included."""
     reached = set(sources)
     for eqn in eqns:

@@ -151,7 +151,9 @@ def _batched_step(
     out_mapped = [*carry, *(is_variable(a) and a in reached for a in ys)]
     axes = lambda flags: [0 if on else None for on in flags]
     like = [
-        jax.ShapeDtypeStruct((size, *e.shape), e.dtype, weak_type=e.weak_type) if on else e
+        jax.ShapeDtypeStruct((size, *e.shape), e.dtype, weak_type=e.weak_type)
+        if on
+        else e
         for e, on in ((example(v.aval), on) for v, on in zip(jaxpr.invars, mapped))
     ]
     batched = jax.vmap(

@@ -27,7 +27,9 @@ class ScanReport(NamedTuple):
     def __str__(self) -> str:
         """The report as lines of text."""
         if not self.step:
-            return f"{self.length} steps, all in jax.lax.scan: no steps or side effects."
+            return (
+                f"{self.length} steps, all in jax.lax.scan: no steps or side effects."
+            )
         lines = [f"{self.length} steps", *_section("step", self.step)]
         lines += _section("derivative", self.derivative)
         lines += ["saved for the derivative"]

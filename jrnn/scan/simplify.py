@@ -44,7 +44,9 @@ def evaluate_sums_early(
     def terms(atom: Atom, root: Equation) -> list[Atom]:
         eqn = made_by.get(atom) if is_variable(atom) else None
         inner = eqn is not None and is_late_sum(eqn)
-        if atom is root.outvars[0] or (inner and uses[atom] == 1 and _alike(atom, root)):
+        if atom is root.outvars[0] or (
+            inner and uses[atom] == 1 and _alike(atom, root)
+        ):
             return [term for a in (eqn or root).invars for term in terms(a, root)]
         return [atom]
 
@@ -61,7 +63,9 @@ def evaluate_sums_early(
             values = evaluate_one(eqn, [read(env, a) for a in eqn.invars])
             env.update(zip(eqn.outvars, values, strict=True))
         elif result not in absorbed:
-            leaves = sorted(terms(result, eqn), key=lambda a: is_variable(a) and late(a))
+            leaves = sorted(
+                terms(result, eqn), key=lambda a: is_variable(a) and late(a)
+            )
             env[result] = _total([read(env, a) for a in leaves])
 
 

@@ -40,7 +40,9 @@ class Traced(NamedTuple):
     out_tree: Any
 
 
-def traced(f: Callable, init: Any, xs: Any, length: int | None, **options: Any) -> Traced:
+def traced(
+    f: Callable, init: Any, xs: Any, length: int | None, **options: Any
+) -> Traced:
     """Trace `jax.lax.scan(f, init, xs, length, **options)` without running it."""
     program, shapes = jax.make_jaxpr(
         lambda init, xs: lax.scan(f, init, xs, length, **options), return_shape=True
@@ -55,7 +57,9 @@ def understood(loop: Equation) -> bool:
     return loop.params["length"] > 0 and not loop.effects
 
 
-def evaluate_around(call_: Traced, run_loop: Callable[[Sequence[Any]], list[Any]]) -> Any:
+def evaluate_around(
+    call_: Traced, run_loop: Callable[[Sequence[Any]], list[Any]]
+) -> Any:
     """Evaluate a traced scan, with `run_loop` in the place of its loop."""
     jaxpr, _ = opened(call_.program)
     env = constants(call_.program)
@@ -87,7 +91,9 @@ def prepare(call_: Traced, values: Sequence[Any]) -> tuple[Prepared, list[Any]]:
     weights, carry = _parts(call_.loop)
     often = (params["length"], params["reverse"], params["unroll"])
     ready = _prepare(params["jaxpr"], kinds, weights, carry, often)
-    raw = [jax.random.key_data(v) if k else v for v, k in zip(values, kinds, strict=True)]
+    raw = [
+        jax.random.key_data(v) if k else v for v, k in zip(values, kinds, strict=True)
+    ]
     return ready, [*call(ready.once, raw[:weights]), *raw[weights:]]
 
 

@@ -146,7 +146,9 @@ def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
     program = trace(both, examples(like))
     joint, _ = opened(program)
     tangent_inputs = dict(zip(places, joint.invars[count:], strict=True))
-    tangent_outputs = dict(zip(smooth, joint.outvars[len(jaxpr.outvars) :], strict=True))
+    tangent_outputs = dict(
+        zip(smooth, joint.outvars[len(jaxpr.outvars) :], strict=True)
+    )
     tangents = dependents(joint.eqns, tangent_inputs.values())
     carry = range(step.weights, step.weights + step.carry)
     dcarry = [i - step.weights for i in carry if active[i]]
