@@ -225,8 +225,8 @@ NAMED = {
     f.__name__: f
     for f in (
         tanh, lstm, gru, gru_reset_before, relu_and_readout, tied, columns, encoder,
-        branches, inner_scan, noise, forgetful, swapped, weightless, constants, bilinear,
-        checkpointed, normalised,
+        branches, inner_scan, noise, forgetful, swapped, weightless, constants,
+        bilinear, checkpointed, normalised,
     )
 }  # fmt: skip
 

@@ -107,8 +107,8 @@ def reverse_over_reverse(run, step, w, c, xs, xs_batch, **options):
 TRANSFORMS = {
     f.__name__: f
     for f in (
-        value, vmap, vmap_of_weights, grad, grad_of_vmap, vmap_of_grad, jvp, jvp_by_carry,
-        forward_over_reverse, reverse_over_reverse,
+        value, vmap, vmap_of_weights, grad, grad_of_vmap, vmap_of_grad, jvp,
+        jvp_by_carry, forward_over_reverse, reverse_over_reverse,
     )
 }  # fmt: skip
 
@@ -204,11 +204,9 @@ def test_no_input():
 def test_short(length, remat):
     w, c = scan_steps.weights(), scan_steps.carry()
     xs = jax.tree.map(lambda x: x[:length], scan_steps.inputs())
-    own, plain = (
-        jax.value_and_grad(lambda w: loss(run, scan_steps.lstm, w, c, xs))(w)
-        for run in (functools.partial(scan, remat=remat), lax.scan)
-    )
-    assert_close(own, plain)
+    run = functools.partial(scan, remat=remat)
+    f = lambda run: jax.value_and_grad(lambda w: loss(run, scan_steps.lstm, w, c, xs))
+    assert_close(f(run)(w), f(lax.scan)(w))
 
 
 def test_integer_boolean_complex_and_key_carries():

@@ -1,6 +1,6 @@
 """Time fission: a step's equations sorted into before, in and after the loop.
 
-    before   depends on the weights and on x_t only: all steps at once, ahead of the loop
+    before   depends on the weights and on x_t only: all steps at once, ahead of it
     loop     leads from the carry to the next carry: one step after the other
     after    depends on the carry, but no later step needs it: all steps at once, behind
 
@@ -84,8 +84,8 @@ def plan(
 
     Args:
         step: the step.
-        may_repeat: equations that may run in the loop although they could run before it,
-            where that lets fewer bytes cross.
+        may_repeat: equations that may run in the loop although they could run before
+            it, where that lets fewer bytes cross.
         spread: weights that elementwise equations of the loop must not read directly.
     """
     next_carry, ys = step.outputs()

@@ -15,8 +15,9 @@ from jrnn.scan.program import Equation, opened, variables
 # lives, are not promised to be the same for many steps at once.
 _KEPT_IN_LOOP = {
     "cond", "while", "rng_bit_generator", "rng_uniform", "sharding_constraint",
-    "device_put", "custom_vjp_call", "custom_lin", "linear_solve", "optimization_barrier",
-    "dce_sink", "approx_top_k", "stage", "create_token", "after_all", "axis_index",
+    "device_put", "custom_vjp_call", "custom_lin", "linear_solve", "dce_sink",
+    "optimization_barrier", "approx_top_k", "stage", "create_token", "after_all",
+    "axis_index",
 }  # fmt: skip
 _KNOWN = {
     value.name
@@ -70,6 +71,6 @@ def _with_inner(eqn: Equation) -> Iterator[Equation]:
 
 
 def _repeatable(eqn: Equation) -> bool:
-    """Random bits of the default generator do not depend on what is drawn beside them."""
+    """Only the default generator draws the same bits for one key as among many."""
     kinds = {str(v.aval.dtype) for v in variables([*eqn.invars, *eqn.outvars])}
     return all(not kind.startswith("key<") or kind == "key<fry>" for kind in kinds)

@@ -1,7 +1,8 @@
 """Flat programs: jaxprs without nested calls, and what the engine asks of them.
 
-A program is an ordinary `ClosedJaxpr` in which every nested `jit` has been inlined. This
-module traces, evaluates and slices programs; it knows nothing of time or of derivatives.
+A program is an ordinary `ClosedJaxpr` in which every nested `jit` has been inlined.
+This module traces, evaluates and slices programs; it knows nothing of time or of
+derivatives.
 """
 
 from collections.abc import Callable, Iterable, Sequence

@@ -126,7 +126,7 @@ def _move(value: Any, axis: int | None, place: int, size: int) -> Any:
 
 
 def _mapped_inputs(step: Step, mapped: tuple[bool, ...]) -> tuple[bool, ...]:
-    """Inputs with a batch axis: those given, and carries that come to depend on them."""
+    """Inputs with a batch axis: those given, and carries that depend on them."""
     jaxpr, _ = opened(step.program)
     while True:
         sources = [v for v, on in zip(jaxpr.invars, mapped, strict=True) if on]
@@ -151,10 +151,8 @@ def _batched_step(
     out_mapped = [*carry, *(is_variable(a) and a in reached for a in ys)]
     axes = lambda flags: [0 if on else None for on in flags]
     like = [
-        jax.ShapeDtypeStruct((size, *e.shape), e.dtype, weak_type=e.weak_type)
-        if on
-        else e
-        for e, on in ((example(v.aval), on) for v, on in zip(jaxpr.invars, mapped))
+        _widened(example(v.aval), size) if on else example(v.aval)
+        for v, on in zip(jaxpr.invars, mapped, strict=True)
     ]
     batched = jax.vmap(
         lambda *args: call(step.program, args),
@@ -162,6 +160,11 @@ def _batched_step(
         out_axes=axes(out_mapped),
     )
     return step._replace(program=trace(batched, like)), out_mapped
+
+
+def _widened(one: jax.ShapeDtypeStruct, size: int) -> jax.ShapeDtypeStruct:
+    shape = (size, *one.shape)
+    return jax.ShapeDtypeStruct(shape, one.dtype, weak_type=one.weak_type)
 
 
 batching.primitive_batchers[scan_p] = _batch

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from jax import lax
-from jax.extend import core
 
 from jrnn.scan.operations import SUMS
 from jrnn.scan.program import (

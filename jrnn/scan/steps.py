@@ -108,8 +108,8 @@ def with_keys(values: Sequence[Any], kinds: Sequence[str | None]) -> list[Any]:
 def _parts(loop: Equation) -> tuple[int, int]:
     """How many inputs of a loop are captured, and how many are carried.
 
-    What has a time axis outside has none inside. (The arguments of `jax.lax.scan` do not
-    tell: it captures a carry that never changes.)
+    What has a time axis outside has none inside. (The arguments of `jax.lax.scan` do
+    not tell: it captures a carry that never changes.)
     """
     inner, _ = opened(loop.params["jaxpr"])
     same = lambda outer, inner: sum(

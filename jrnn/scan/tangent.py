@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from jrnn.scan.cut import cheapest_cut
-from jrnn.scan.fission import BEFORE, LOOP, ONCE, Plan, Step, depths, is_cheap, plan
+from jrnn.scan.fission import LOOP, ONCE, Plan, Step, depths, is_cheap, plan
 from jrnn.scan.program import (
     Atom,
     Equation,
