@@ -3,7 +3,7 @@
 Source: the 1.1 MB text of A. Karpathy's char-rnn, on which small language models are
 compared by their loss on the last 10 % of it: 4.174 nats for a uniform guess, 1.669 for
 an interpolated 5-gram, 1.88 for nanoGPT after three minutes on a CPU, 1.4697 for
-nanoGPT's best on an A100.
+nanoGPT's best on an A100 (both from its README).
 
 The model is trained by the command, `jrnn train`, on the first 90 % for as many steps as
 the preset says, and measured once, at the end, on the last 10 %: there is no validation
@@ -13,8 +13,8 @@ of the presets were chosen on the last tenth of the first 90 %.
     python -m experiments.tiny_shakespeare --text tinyshakespeare.txt
     python -m experiments.tiny_shakespeare --text tinyshakespeare.txt --preset best
 
-Expect below 1.48 nats in ten minutes (`standard`) and below 1.4697 in thirty (`best`) on
-two CPU cores.
+Expect below 1.48 nats in ten minutes (`standard`) and below 1.4697 in thirty (`best`)
+on two CPU cores.
 """
 
 import math
@@ -59,7 +59,7 @@ class Result:
     held_out_characters: int
     training_characters: int
     steps: int
-    seconds: float  # the whole command: reading, compiling, training, measuring, a sample
+    seconds: float  # the whole command, from reading the text to the last sample
 
 
 def run(cfg: Config) -> Result:
