@@ -53,7 +53,7 @@ class Train:
     recurrent_dropout: float = 0.0
     """Share of the recurrent state set to zero, one mask a window."""
 
-    steps: int = 3000
+    steps: int = 2500
     """Updates of the weights."""
     batch_size: int = 32
     """Pieces of the text read side by side."""
