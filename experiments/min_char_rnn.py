@@ -13,8 +13,8 @@ with it. This is its rule, step for step, made of parts of jrnn:
 * the smoothed loss starts at 25 log V and is 0.999 of itself + 0.001 of the new loss;
 * every 100 steps the model writes 200 characters.
 
-tests/test_min_char_rnn.py proves it equal to a loop in NumPy with a gradient by hand. At
-this size and rate the rule is chaotic: Adagrad's first steps have length 0.1 however
+tests/test_min_char_rnn.py proves it equal to a loop in NumPy with a gradient by hand.
+At this size and rate the rule is chaotic: Adagrad's first steps have length 0.1 however
 small the gradient is, so a change of the last bit grows to 10 % of the loss within 200
 steps. Two runs on two machines look alike and are not the same.
 
