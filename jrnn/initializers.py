@@ -38,7 +38,8 @@ def orthogonal(scale: ArrayLike = 1.0) -> Initializer:
     """
 
     def init(key, shape, dtype=float):
-        return _times(scale, jax.nn.initializers.orthogonal()(key, shape, dtype))
+        q = jax.nn.initializers.orthogonal()(key, shape, _at_least_float32(dtype))
+        return _times(scale, q).astype(dtype)
 
     return init
 
@@ -107,9 +108,9 @@ def spectral_radius(rho: ArrayLike, base: Initializer | None = None) -> Initiali
 
     def init(key, shape, dtype=float):
         _square("spectral_radius", shape)
-        a = base(key, shape, dtype)
+        a = base(key, shape, _at_least_float32(dtype))
         radius = jnp.max(jnp.abs(jnp.linalg.eigvals(a)))
-        return _times(rho, a / radius.astype(a.dtype))
+        return _times(rho, a / radius.astype(a.dtype)).astype(dtype)
 
     return init
 
@@ -156,6 +157,9 @@ def gatewise(base: Initializer, gates: int) -> Initializer:
     Returns:
         Initialiser for shapes whose last axis is divisible by `gates`.
 
+    Raises:
+        ValueError: the last axis of the shape asked for is not.
+
     Example:
         >>> w = gatewise(orthogonal(), 4)(jax.random.key(0), (3, 12))
         >>> bool(jnp.allclose(w[:, 3:6].T @ w[:, 3:6], jnp.eye(3), atol=1e-6))
@@ -163,11 +167,21 @@ def gatewise(base: Initializer, gates: int) -> Initializer:
     """
 
     def init(key, shape, dtype=float):
+        if shape[-1] % gates:
+            raise ValueError(
+                f"gatewise: the last axis must be divisible by {gates} gates, got "
+                f"shape {tuple(shape)}."
+            )
         block = (*shape[:-1], shape[-1] // gates)
         keys = jax.random.split(key, gates)
         return jnp.concatenate([base(k, block, dtype) for k in keys], axis=-1)
 
     return init
+
+
+def _at_least_float32(dtype):
+    """LAPACK factorises single and double precision only."""
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
 def _times(scale: ArrayLike, w: jax.Array) -> jax.Array:

@@ -253,7 +253,8 @@ def clip_elementwise(limit: ArrayLike) -> GradientTransformation:
     """
     return optax.stateless(
         lambda updates, params: jax.tree.map(
-            lambda g: jnp.clip(g, -jnp.asarray(limit, g.dtype), limit), updates
+            lambda g: jnp.clip(g, *(jnp.asarray(s * limit, g.dtype) for s in (-1, 1))),
+            updates,
         )
     )
 
@@ -300,10 +301,26 @@ def rprop(
 
 def _clipped(max_norm, rule, learning_rate) -> GradientTransformation:
     return optax.chain(
-        optax.clip_by_global_norm(max_norm),
+        _clip_by_global_norm(max_norm),
         rule,
         optax.scale_by_learning_rate(learning_rate),
     )
+
+
+def _clip_by_global_norm(max_norm) -> GradientTransformation:
+    """Optax's rule, for a threshold that is an array of another dtype as well."""
+
+    def update(updates, params):
+        del params
+        norm = optax.tree.norm(updates)
+
+        def clip(g):
+            limit = jnp.asarray(max_norm).astype(g.dtype)
+            return jnp.where(norm < max_norm, g, g / norm.astype(g.dtype) * limit)
+
+        return jax.tree.map(clip, updates)
+
+    return optax.stateless(update)
 
 
 def _is_weight(params):

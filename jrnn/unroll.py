@@ -3,6 +3,7 @@
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
 from jrnn.scan import scan
@@ -74,12 +75,12 @@ def unroll(
 
 def _num_steps(xs: Input) -> int:
     leaves = jax.tree.leaves(xs)
-    if not leaves or any(leaf.ndim == 0 for leaf in leaves):
+    shapes = [jnp.shape(leaf) for leaf in leaves]
+    if not shapes or () in shapes:
         raise ValueError(
-            "unroll: every leaf of xs needs a leading time axis, got "
-            f"{[getattr(leaf, 'shape', ()) for leaf in leaves]}."
+            f"unroll: every leaf of xs needs a leading time axis, got {shapes}."
         )
-    lengths = sorted({leaf.shape[0] for leaf in leaves})
+    lengths = sorted({shape[0] for shape in shapes})
     if len(lengths) > 1:
         raise ValueError(
             f"unroll: xs must share one leading time axis, got lengths {lengths}."

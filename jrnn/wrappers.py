@@ -116,6 +116,7 @@ def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
         )
 
     def initial_carry(params, *, key=None):
+        _check.params_type("layer_norm", params, LayerNormParams)
         return cell.initial_carry(params.cell, key=key)
 
     def step(params, carry, x, *, key=None):

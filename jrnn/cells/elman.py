@@ -75,6 +75,7 @@ def elman(
 
     def initial_carry(params, *, key=None):
         del key
+        _check.params_type("elman", params, ElmanParams)
         return jnp.zeros_like(params.b)
 
     def step(params, carry, x, *, key=None):

@@ -89,6 +89,7 @@ def gru(
 
     def initial_carry(params, *, key=None):
         del key
+        _check.params_type("gru", params, GRUParams)
         return jnp.zeros(params.w_h.shape[0], params.w_h.dtype)
 
     def step(params, carry, x, *, key=None):

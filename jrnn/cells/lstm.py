@@ -92,6 +92,7 @@ def lstm(
 
     def initial_carry(params, *, key=None):
         del key
+        _check.params_type("lstm", params, LSTMParams)
         zeros = jnp.zeros(params.w_h.shape[0], params.w_h.dtype)
         return LSTMCarry(h=zeros, c=zeros)
 
@@ -101,6 +102,7 @@ def lstm(
         _check.params_type("lstm", carry, LSTMCarry)
         _check.step_input("lstm", x, params.w_x.shape[0])
         _check.carry_shape("lstm", carry.h, params.w_h.shape[:1])
+        _check.carry_shape("lstm", carry.c, params.w_h.shape[:1])
         z = x @ params.w_x + carry.h @ params.w_h + params.b  # (4H,)
         i, f, g, o = jnp.split(z, 4, axis=-1)
         c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)  # (H,)

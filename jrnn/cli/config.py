@@ -48,12 +48,12 @@ class Train:
     """Recurrent layers, one on the other."""
     embed_size: int = 0
     """Length of a token's learned vector; 0 for one-hot tokens."""
-    dropout: float = 0.2
+    dropout: float = 0.3
     """Share of each layer's outputs set to zero, anew at every step."""
     recurrent_dropout: float = 0.0
     """Share of the recurrent state set to zero, one mask a window."""
 
-    steps: int = 4000
+    steps: int = 3000
     """Updates of the weights."""
     batch_size: int = 32
     """Pieces of the text read side by side."""
@@ -64,7 +64,7 @@ class Train:
     given."""
     optimizer: Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"] = "adam"
     """Rule of the updates."""
-    learning_rate: float = 4e-3
+    learning_rate: float = 8e-3
     """Largest learning rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls to zero at the last step, if at all."""
@@ -182,9 +182,11 @@ class Info:
 
 
 PRESETS: dict[str, Train] = {
-    "quick": Train(preset="quick"),
+    "quick": Train(preset="quick", hidden_size=256, steps=2000),
     "standard": Train(),
-    "best": Train(preset="best"),
+    "best": Train(
+        preset="best", steps=8000, dropout=0.4, recurrent_dropout=0.2, eval_every=1000
+    ),
 }
 
 

@@ -183,7 +183,7 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
         "grad_norm": float(metrics.grad_norm.mean(dtype=np.float64)),
         "clipped": float(metrics.clipped.mean(dtype=np.float64)),
     }
-    if not (math.isfinite(loss) and math.isfinite(line["grad_norm"])):
+    if not (np.isfinite([loss, line["grad_norm"]]).all() and _finite(state.params)):
         raise Stopped(_diverged(job, step))
     display.numbers(step, loss)
     last = step == plan.steps
@@ -201,6 +201,12 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
     return progress
 
 
+@jax.jit
+def _finite(params: Params) -> jax.Array:
+    # the last update of all is not in the loss yet
+    return jnp.array([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]).all()
+
+
 def evaluated_params(state: TrainState) -> Params:
     """The weights that are evaluated: the running mean if there is one."""
     return state.params if state.average == () else state.average
@@ -213,7 +219,7 @@ def _note_best(job, display, params, step, loss, progress) -> Progress:
     if not better:
         return progress._replace(worse=progress.worse + 1)
     facts = {"step": step, "valid_loss": loss}
-    save(job.run.best, jax.device_get(params), facts)
+    save(job.run.best, params, facts)
     return progress._replace(best_loss=loss, best_step=step, worse=0)
 
 
@@ -253,14 +259,11 @@ def _size(path: Path) -> int:
 
 def _cut_files(job: Job, progress: Progress) -> None:
     """Forget what was written after the checkpoint: it will be written again."""
-    kept = (
-        (job.run.metrics, progress.metrics_bytes),
-        (
-            job.run.samples,
-            progress.samples_bytes,
-        ),
-    )
-    for path, size in kept:
+    written = {
+        job.run.metrics: progress.metrics_bytes,
+        job.run.samples: progress.samples_bytes,
+    }
+    for path, size in written.items():
         if path.exists():
             os.truncate(path, size)
 

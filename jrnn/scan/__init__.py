@@ -1,0 +1,19 @@
+"""The one loop of the library: `scan`, with the meaning of `jax.lax.scan`.
+
+loop         scan itself, and what of it is kept for the backward pass
+steps        from a step function to a flat step
+recurrence   the loop as one operation of JAX: evaluate, derive, batch
+fission      which equations run before, in and after the loop
+tangent      the derivative of a step, split by the same code
+simplify     sums and products rewritten so that less happens in the loop
+cut          the cheapest set of values to store
+products     products with a weight, in the form that costs least
+operations   what is known about single operations
+program      flat programs: trace, evaluate, slice
+report       what runs where, for people to read
+"""
+
+from jrnn.scan.loop import scan
+from jrnn.scan.report import ScanReport, scan_report
+
+__all__ = ["ScanReport", "scan", "scan_report"]

@@ -1,0 +1,91 @@
+"""The cheapest set of values to store, as a minimum cut (Ford and Fulkerson, 1956)."""
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Sequence
+
+from jrnn.scan.program import Equation, Variable, variables
+
+_UNBOUNDED = 1 << 62
+_SOURCE, _SINK = "source", "sink"
+_Graph = dict[object, dict[object, int]]
+
+
+def cheapest_cut(
+    eqns: Sequence[Equation],
+    wanted: Iterable[Variable],
+    recomputable: Callable[[Equation], bool],
+    cost: Callable[[Variable], int],
+    ignored: Callable[[Variable], bool],
+) -> list[Variable]:
+    """The values to store so that `wanted` can be computed again from them alone.
+
+    Args:
+        eqns: the equations between what there is at first and what is wanted.
+        wanted: the values that must be had again.
+        recomputable: may this equation be evaluated a second time?
+        cost: the price of storing a value.
+        ignored: values that are there in any case, such as weights.
+
+    Returns:
+        The set of least total cost, as near to the beginning as can be, in order.
+    """
+    graph: _Graph = defaultdict(lambda: defaultdict(int))
+    order = _connect(graph, eqns, recomputable, ignored)
+    for v in wanted:
+        if not ignored(v):
+            graph[v, "out"][_SINK] = _UNBOUNDED
+            order.setdefault(v)
+    produced = {o for eqn in eqns for o in eqn.outvars}
+    for v in order:
+        graph[v, "in"][v, "out"] = cost(v)
+        if v not in produced:
+            graph[_SOURCE][v, "in"] = _UNBOUNDED
+    reached = _saturate(graph)
+    return [v for v in order if (v, "in") in reached and (v, "out") not in reached]
+
+
+def _connect(
+    graph: _Graph,
+    eqns: Sequence[Equation],
+    recomputable: Callable[[Equation], bool],
+    ignored: Callable[[Variable], bool],
+) -> dict[Variable, None]:
+    order: dict[Variable, None] = {}
+    for eqn in eqns:
+        inputs = [v for v in variables(eqn.invars) if not ignored(v)]
+        outputs = variables(eqn.outvars)
+        order |= dict.fromkeys(inputs + outputs)
+        for v in outputs:
+            if not recomputable(eqn):
+                graph[_SOURCE][v, "in"] = _UNBOUNDED
+            for u in inputs if recomputable(eqn) else ():
+                graph[u, "out"][v, "in"] = _UNBOUNDED
+    return order
+
+
+def _saturate(graph: _Graph) -> set[object]:
+    """Push as much flow as there is room for; returns what can still be reached."""
+    while True:
+        parent = _search(graph)
+        if _SINK not in parent:
+            return set(parent)
+        path = [_SINK]
+        while path[-1] != _SOURCE:
+            path.append(parent[path[-1]])
+        steps = list(zip(path[1:], path, strict=False))
+        room = min(graph[a][b] for a, b in steps)
+        for a, b in steps:
+            graph[a][b] -= room
+            graph[b][a] += room
+
+
+def _search(graph: _Graph) -> dict[object, object]:
+    parent: dict[object, object] = {_SOURCE: None}
+    queue = deque([_SOURCE])
+    while queue and _SINK not in parent:
+        node = queue.popleft()
+        for neighbour, room in graph[node].items():
+            if room > 0 and neighbour not in parent:
+                parent[neighbour] = node
+                queue.append(neighbour)
+    return parent

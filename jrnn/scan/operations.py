@@ -1,0 +1,76 @@
+"""What the engine knows about single operations.
+
+Whatever is not listed here is not understood, and stays inside the loop.
+"""
+
+from collections.abc import Iterator
+
+from jax import lax
+from jax.extend import core
+from jax.extend.core import primitives
+
+from jrnn.scan.program import Equation, opened, variables
+
+# Vectorising a conditional runs all its branches; a generator's bits, and where a value
+# lives, are not promised to be the same for many steps at once.
+_KEPT_IN_LOOP = {
+    "cond", "while", "rng_bit_generator", "rng_uniform", "sharding_constraint",
+    "device_put", "custom_vjp_call", "custom_lin", "linear_solve", "dce_sink",
+    "optimization_barrier", "approx_top_k", "stage", "create_token", "after_all",
+    "axis_index",
+}  # fmt: skip
+_KNOWN = {
+    value.name
+    for module in (lax, primitives)
+    for name, value in vars(module).items()
+    if name.endswith("_p") and isinstance(value, core.Primitive)
+} | {"random_wrap", "random_unwrap", "random_seed", "jrnn_scan"}
+_VECTORISED = _KNOWN - _KEPT_IN_LOOP
+
+# Cheaper to compute again than to write to memory and read back.
+_CHEAP = {
+    "abs", "add", "add_any", "and", "broadcast_in_dim", "clamp", "convert_element_type",
+    "copy", "div", "eq", "ge", "gt", "integer_pow", "iota", "is_finite", "le", "lt",
+    "max", "min", "mul", "ne", "neg", "not", "one_minus_square", "or", "real", "imag",
+    "reshape", "select_n", "sign", "slice", "split", "square", "squeeze", "sub", "xor",
+    "stop_gradient",
+}  # fmt: skip
+# Reading some rows of a weight is as cheap as reading the same rows of a copy.
+_CHEAP_IN_WEIGHTS = {"gather", "dynamic_slice"}
+
+# Broadcasts and the like: fused into whatever reads them.
+LIGHT = {"broadcast_in_dim", "iota", "reshape", "squeeze"}
+
+SUMS = {"add", "add_any"}
+
+
+def over_time(eqn: Equation) -> bool:
+    """Whether all time steps of `eqn` may be computed at once, with equal results."""
+    return all(
+        inner.primitive.name in _VECTORISED and _repeatable(inner)
+        for inner in _with_inner(eqn)
+    )
+
+
+def cheap(eqn: Equation, of_weights: bool = False) -> bool:
+    """Whether `eqn` is better computed twice than stored once.
+
+    Args:
+        eqn: the equation.
+        of_weights: its first operand is the same at every step.
+    """
+    name = eqn.primitive.name
+    return name in _CHEAP or (of_weights and name in _CHEAP_IN_WEIGHTS)
+
+
+def _with_inner(eqn: Equation) -> Iterator[Equation]:
+    yield eqn
+    for inner in core.jaxprs_in_params(eqn.params):
+        for inner_eqn in opened(inner)[0].eqns:
+            yield from _with_inner(inner_eqn)
+
+
+def _repeatable(eqn: Equation) -> bool:
+    """Only the default generator draws the same bits for one key as among many."""
+    kinds = {str(v.aval.dtype) for v in variables([*eqn.invars, *eqn.outvars])}
+    return all(not kind.startswith("key<") or kind == "key<fry>" for kind in kinds)

@@ -1,0 +1,89 @@
+"""Products with a weight: the same numbers, in the form that costs least.
+
+Compilers multiply fastest where the left operand contracts its last axis and the right
+one its first, and where an operand has two axes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from jax import lax
+
+from jrnn.scan.program import Atom, Environment, Equation, apply, is_variable
+
+
+def with_weight(eqn: Equation, weights: Environment) -> bool:
+    """Whether `eqn` is a product `x @ w` of one contracted axis, w being a weight."""
+    if eqn.primitive is not lax.dot_general_p:
+        return False
+    x, w = eqn.invars
+    (x_axes, _), (batch, _) = eqn.params["dimension_numbers"]
+    is_weight = lambda a: is_variable(a) and a in weights
+    return is_weight(w) and not is_weight(x) and len(x_axes) == 1 and not batch
+
+
+def all_rows_at_once(eqn: Equation, x: Any, w: Any) -> list[Any]:
+    """The product over all time steps as one of two matrices.
+
+    Its derivative by the weight, again a product of two matrices, needs no copy of its
+    operands then.
+    """
+    ((axis,), right), batch = eqn.params["dimension_numbers"]
+    rows = [n for i, n in enumerate(x.shape) if i != axis + 1]
+    x = x if axis + 2 == x.ndim else lax.transpose(x, _last(axis + 1, x.ndim))
+    flat = x.reshape(-1, x.shape[-1])
+    numbers = (((1,), right), batch)
+    (out,) = apply(_with_numbers(eqn, numbers), [flat, w])
+    return [out.reshape(*rows, *out.shape[1:])]
+
+
+def apply_weight_on_the_right(
+    eqn: Equation, values: Sequence[Any], is_weight: Callable[[Atom], bool]
+) -> list[Any]:
+    """Evaluate `eqn`; where it is `w @ x` with a vector x, as `x @ w`.
+
+    Many vectors x, of a batch or of all steps, are then the rows of one left operand.
+    """
+    if eqn.primitive is lax.dot_general_p:
+        w, x = eqn.invars
+        (w_axes, x_axes), (batch, _) = eqn.params["dimension_numbers"]
+        vector = x.aval.ndim == len(x_axes) and not batch
+        if vector and is_weight(w) and not is_weight(x):
+            swapped = _with_numbers(eqn, ((x_axes, w_axes), ((), ())))
+            return apply(swapped, values[::-1])
+    return apply(eqn, values)
+
+
+def prepared_weights(
+    eqns: Iterable[Equation], weights: Environment, linear: bool
+) -> dict[int, tuple[Equation, Any]]:
+    """Products of the loop whose weight is better transposed once, ahead of the loop.
+
+    Args:
+        eqns: the equations of the loop.
+        weights: values that are the same at every step.
+        linear: whether the loop is to be transposed, and with it its products.
+
+    Returns:
+        For equations by `id`: the product to evaluate instead, and its weight.
+    """
+    found = {}
+    for eqn in eqns:
+        if not with_weight(eqn, weights):
+            continue
+        x, w = eqn.invars
+        (left, (axis,)), batch = eqn.params["dimension_numbers"]
+        # A vector times a matrix is as fast either way.
+        matrices = x.aval.ndim > 1 and w.aval.ndim == 2
+        if matrices and axis != (1 if linear else 0):
+            numbers = ((left, (1 - axis,)), batch)
+            found[id(eqn)] = _with_numbers(eqn, numbers), weights[w].T
+    return found
+
+
+def _last(axis: int, ndim: int) -> list[int]:
+    return [i for i in range(ndim) if i != axis] + [axis]
+
+
+def _with_numbers(eqn: Equation, numbers: Any) -> Equation:
+    return eqn.replace(params={**eqn.params, "dimension_numbers": numbers})

@@ -1,0 +1,137 @@
+"""Flat programs: jaxprs without nested calls, and what the engine asks of them.
+
+A program is an ordinary `ClosedJaxpr` in which every nested `jit` has been inlined.
+This module traces, evaluates and slices programs; it knows nothing of time or of
+derivatives.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import jax
+from jax.extend import core
+
+Variable = core.Var
+Atom = core.Var | core.Literal
+Equation = core.JaxprEqn
+Environment = dict[Variable, Any]
+
+_CALLS = {"jit", "pjit", "closed_call", "core_call"}
+
+
+def is_variable(atom: Atom) -> bool:
+    """Tell a variable from a literal constant and from a dropped result."""
+    return isinstance(atom, core.Var) and not isinstance(atom, core.DropVar)
+
+
+def variables(atoms: Iterable[Atom]) -> list[Variable]:
+    """The variables among `atoms`, each once, in order."""
+    return list(dict.fromkeys(atom for atom in atoms if is_variable(atom)))
+
+
+def opened(closed: core.ClosedJaxpr) -> tuple[core.Jaxpr, Sequence[Any]]:
+    """A jaxpr and its constants; some versions of JAX keep the two in one object."""
+    return getattr(closed, "jaxpr", closed), getattr(closed, "consts", ())
+
+
+def constants(closed: core.ClosedJaxpr) -> Environment:
+    """The values that a program has captured, by variable."""
+    jaxpr, values = opened(closed)
+    return dict(zip(jaxpr.constvars, values, strict=True))
+
+
+def examples(atoms: Iterable[Atom]) -> list[jax.ShapeDtypeStruct]:
+    """What to trace a function with, so that it accepts values like `atoms`."""
+    return [example(atom.aval) for atom in atoms]
+
+
+def example(aval: Any) -> jax.ShapeDtypeStruct:
+    """The shape, dtype and weak type of an abstract value."""
+    return jax.ShapeDtypeStruct(
+        aval.shape, aval.dtype, weak_type=getattr(aval, "weak_type", False)
+    )
+
+
+def trace(function: Callable[..., list[Any]], like: Iterable[Any]) -> core.ClosedJaxpr:
+    """Trace `function(*like) -> list` to a program."""
+    like = list(like)
+    closed = jax.make_jaxpr(function)(*like)
+    if not any(eqn.primitive.name in _CALLS for eqn in opened(closed)[0].eqns):
+        return closed
+    return jax.make_jaxpr(lambda *args: call(closed, args, inline=True))(*like)
+
+
+def call(
+    closed: core.ClosedJaxpr, args: Iterable[Any], *, inline: bool = False
+) -> list[Any]:
+    """Evaluate a program on `args`."""
+    jaxpr, _ = opened(closed)
+    env = constants(closed) | dict(zip(jaxpr.invars, args, strict=True))
+    evaluate(jaxpr.eqns, env, inline=inline)
+    return [read(env, atom) for atom in jaxpr.outvars]
+
+
+def read(env: Environment, atom: Atom) -> Any:
+    """The value of a variable or of a literal."""
+    return atom.val if isinstance(atom, core.Literal) else env[atom]
+
+
+def evaluate(
+    eqns: Iterable[Equation], env: Environment, *, inline: bool = False
+) -> None:
+    """Evaluate `eqns` in order, adding their results to `env`."""
+    for eqn in eqns:
+        values = [read(env, atom) for atom in eqn.invars]
+        env.update(zip(eqn.outvars, apply(eqn, values, inline=inline), strict=True))
+
+
+def apply(eqn: Equation, values: Sequence[Any], *, inline: bool = False) -> list[Any]:
+    """The results of one equation on `values`."""
+    if inline and eqn.primitive.name in _CALLS:
+        inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
+        return call(inner, values, inline=True)
+    # Parameters as `bind` wants them: custom derivative rules become functions again.
+    params = eqn.primitive.get_bind_params(eqn.params)
+    with eqn.ctx.manager:
+        results = eqn.primitive.bind(*values, **params)
+    return list(results) if eqn.primitive.multiple_results else [results]
+
+
+def needed(
+    eqns: Sequence[Equation], targets: Iterable[Atom], given: Iterable[Atom] = ()
+) -> list[Equation]:
+    """The equations that `targets` depend on, taking the values of `given` as known."""
+    given = set(variables(given))
+    wanted = set(variables(targets)) - given
+    kept = []
+    for eqn in reversed(eqns):
+        if not wanted.isdisjoint(eqn.outvars):
+            kept.append(eqn)
+            wanted.update(v for v in variables(eqn.invars) if v not in given)
+    return kept[::-1]
+
+
+def free(eqns: Iterable[Equation], targets: Iterable[Atom]) -> list[Variable]:
+    """The variables that `eqns` and then `targets` read but do not define, in order."""
+    defined: set[Variable] = set()
+    found: dict[Variable, None] = {}
+    for eqn in eqns:
+        found |= dict.fromkeys(v for v in variables(eqn.invars) if v not in defined)
+        defined.update(eqn.outvars)
+    found |= dict.fromkeys(v for v in variables(targets) if v not in defined)
+    return list(found)
+
+
+def dependents(eqns: Iterable[Equation], sources: Iterable[Variable]) -> set[Variable]:
+    """The variables that depend on any of `sources`, these included."""
+    reached = set(sources)
+    for eqn in eqns:
+        if not reached.isdisjoint(variables(eqn.invars)):
+            reached.update(variables(eqn.outvars))
+    return reached
+
+
+def size(variable: Variable) -> int:
+    """Bytes of one value; a random key counts as its two words."""
+    itemsize = getattr(variable.aval.dtype, "itemsize", 8)
+    return itemsize * variable.aval.size

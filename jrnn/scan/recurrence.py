@@ -1,0 +1,170 @@
+"""The engine's loop as one operation of JAX: how to evaluate, derive and batch it.
+
+An operation of its own, rather than a function with a custom derivative, because only
+this sees a batch as what it is: `vmap` of the loop is the loop of the `vmap` of its
+step, with time leading, before anything is split.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+from jax.interpreters import ad, batching, mlir
+
+from jrnn.scan.fission import Step, plan, run
+from jrnn.scan.program import (
+    call,
+    dependents,
+    example,
+    is_variable,
+    opened,
+    trace,
+)
+from jrnn.scan.tangent import Derivative, active_inputs, derivative
+
+scan_p = core.Primitive("jrnn_scan")
+scan_p.multiple_results = True
+
+
+def recurrence(step: Step, values: Sequence[Any]) -> list[Any]:
+    """Take all steps: weights, first carry and x in; last carry and y out."""
+    return scan_p.bind(*values, step=step)
+
+
+def _evaluate(*values: Any, step: Step) -> list[Any]:
+    carry, ys = run(step, plan(step), values)
+    return [*carry, *ys]
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(step: Step) -> Callable[..., list[Any]]:
+    return jax.jit(functools.partial(_evaluate, step=step))
+
+
+@scan_p.def_impl
+def _evaluate_now(*values: Any, step: Step) -> list[Any]:
+    return _compiled(step)(*values)
+
+
+@scan_p.def_abstract_eval
+def _shapes(*values: Any, step: Step) -> list[Any]:
+    del values
+    carry, ys = step.outputs()
+    stacked = [core.unmapped_aval(step.length, 0, a.aval) for a in ys]
+    return [a.aval for a in carry] + stacked
+
+
+mlir.register_lowering(scan_p, mlir.lower_fun(_evaluate, multiple_results=True))
+
+
+def _differentiate(
+    primals: Sequence[Any], tangents: Sequence[Any], *, step: Step
+) -> tuple[list[Any], list[Any]]:
+    given = tuple(not isinstance(t, ad.Zero) for t in tangents)
+    active = active_inputs(step, given)
+    rule = derivative(step, active)
+    outs = scan_p.bind(*primals, step=rule.extended)
+    weights, _, xs = step.parts(primals)
+    dweights, dcarry, dxs = (
+        [ad.instantiate_zeros(t) for t, on in zip(part, flags, strict=True) if on]
+        for part, flags in zip(step.parts(tangents), step.parts(active), strict=True)
+    )
+    available = [*xs, *outs[step.carry :]]
+    known = [available[i] for i in rule.known]
+    last, dys = _push(step, active)(*weights, *dweights, *dcarry, *known, *dxs)
+    outs = outs[: len(opened(step.program)[0].outvars)]
+    douts = [ad.Zero(jax.typeof(out).to_tangent_aval()) for out in outs]
+    for place, value in zip(rule.dcarry, last, strict=True):
+        douts[place] = value
+    for place, value in zip(rule.dys, dys, strict=True):
+        douts[step.carry + place] = value
+    return outs, douts
+
+
+@functools.lru_cache(maxsize=1024)
+def _push(step: Step, active: tuple[bool, ...]) -> Callable[..., Any]:
+    rule: Derivative = derivative(step, active)
+    # Without it, what the loop computes again would be computed ahead and stored.
+    again = functools.partial(jax.checkpoint, prevent_cse=False)
+    wrap = again if rule.recomputes else lambda body: body
+    return jax.jit(
+        lambda *values: run(rule.linear, rule.plan, values, wrap, linear=True)
+    )
+
+
+ad.primitive_jvps[scan_p] = _differentiate
+
+
+def _batch(
+    values: Sequence[Any], axes: Sequence[int | None], *, step: Step
+) -> tuple[list[Any], list[int | None]]:
+    mapped = _mapped_inputs(step, tuple(axis is not None for axis in axes))
+    (size,) = {v.shape[a] for v, a in zip(values, axes, strict=True) if a is not None}
+    batched, out_mapped = _batched_step(step, mapped, size)
+    stacked = [*[0] * (step.weights + step.carry)]
+    stacked += [1] * (len(values) - len(stacked))
+    values = [
+        _move(v, axis, place, size) if on else v
+        for v, axis, place, on in zip(values, axes, stacked, mapped, strict=True)
+    ]
+    outs = scan_p.bind(*values, step=batched)
+    places = [0] * step.carry + [1] * (len(outs) - step.carry)
+    out_axes = [
+        place if on else None for place, on in zip(places, out_mapped, strict=True)
+    ]
+    return outs, out_axes
+
+
+def _move(value: Any, axis: int | None, place: int, size: int) -> Any:
+    if axis is None:
+        shape = (size, *value.shape)
+        return jnp.moveaxis(jnp.broadcast_to(value, shape), 0, place)
+    return jnp.moveaxis(value, axis, place)
+
+
+def _mapped_inputs(step: Step, mapped: tuple[bool, ...]) -> tuple[bool, ...]:
+    """Inputs with a batch axis: those given, and carries that depend on them."""
+    jaxpr, _ = opened(step.program)
+    while True:
+        sources = [v for v, on in zip(jaxpr.invars, mapped, strict=True) if on]
+        reached = dependents(jaxpr.eqns, sources)
+        grown = list(mapped)
+        for i, atom in enumerate(jaxpr.outvars[: step.carry], start=step.weights):
+            grown[i] = grown[i] or (is_variable(atom) and atom in reached)
+        if tuple(grown) == mapped:
+            return mapped
+        mapped = tuple(grown)
+
+
+@functools.lru_cache(maxsize=1024)
+def _batched_step(
+    step: Step, mapped: tuple[bool, ...], size: int
+) -> tuple[Step, list[bool]]:
+    jaxpr, _ = opened(step.program)
+    sources = [v for v, on in zip(jaxpr.invars, mapped, strict=True) if on]
+    reached = dependents(jaxpr.eqns, sources)
+    carry = mapped[step.weights : step.weights + step.carry]
+    ys = jaxpr.outvars[step.carry :]
+    out_mapped = [*carry, *(is_variable(a) and a in reached for a in ys)]
+    axes = lambda flags: [0 if on else None for on in flags]
+    like = [
+        _widened(example(v.aval), size) if on else example(v.aval)
+        for v, on in zip(jaxpr.invars, mapped, strict=True)
+    ]
+    batched = jax.vmap(
+        lambda *args: call(step.program, args),
+        in_axes=axes(mapped),
+        out_axes=axes(out_mapped),
+    )
+    return step._replace(program=trace(batched, like)), out_mapped
+
+
+def _widened(one: jax.ShapeDtypeStruct, size: int) -> jax.ShapeDtypeStruct:
+    shape = (size, *one.shape)
+    return jax.ShapeDtypeStruct(shape, one.dtype, weak_type=one.weak_type)
+
+
+batching.primitive_batchers[scan_p] = _batch

@@ -1,0 +1,125 @@
+"""What of a step runs before, in and after the loop, for people to read."""
+
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import jax
+
+from jrnn.scan.fission import Plan, Step, plan
+from jrnn.scan.program import Atom, Equation, examples, opened
+from jrnn.scan.steps import prepare, traced, understood
+from jrnn.scan.tangent import active_inputs, derivative, differentiable
+
+PyTree = Any
+
+
+class ScanReport(NamedTuple):
+    """Where the equations of a step and of its derivative run; `str` shows it.
+
+    Every equation is a line such as `dot_general float32[3,16]`, an array of one step.
+    """
+
+    length: int  # number of steps
+    step: dict[str, list[str]]  # "once", "before", "loop" and "after" to equations
+    derivative: dict[str, list[str]]  # the same, linear in the tangents
+    saved: list[tuple[str, int]]  # for the derivative: arrays, and bytes of all steps
+
+    def __str__(self) -> str:
+        """The report as lines of text."""
+        if not self.step:
+            return (
+                f"{self.length} steps, all in jax.lax.scan: no steps or side effects."
+            )
+        lines = [f"{self.length} steps", *_section("step", self.step)]
+        lines += _section("derivative", self.derivative)
+        lines += ["saved for the derivative"]
+        lines += [f"  {size:>12,} bytes  {array}" for array, size in self.saved]
+        return "\n".join(lines)
+
+
+def scan_report(
+    f: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
+    init: PyTree,
+    xs: PyTree = None,
+    length: int | None = None,
+) -> ScanReport:
+    """Tell what `scan(f, init, xs, length)` runs before, in and after its loop.
+
+    Nothing is computed; `f` is traced. The derivative is that by all inputs, by the
+    first carry and by all captured arrays that can be differentiated.
+
+    Args:
+        f: one step, as for `scan`.
+        init: the carry before the first step.
+        xs: inputs with time leading.
+        length: number of steps; needed only where `xs` is `None`.
+
+    Returns:
+        A `ScanReport`; print it.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> w = jnp.ones((3, 3))
+        >>> step = lambda h, x: (jnp.tanh(x @ w + h @ w), h @ w)
+        >>> report = scan_report(step, jnp.ones((2, 3)), jnp.ones((5, 2, 3)))
+        >>> report.step["before"], report.step["after"]
+        (['dot_general float32[2,3]'], ['dot_general float32[2,3]'])
+    """
+    call = traced(f, init, xs, length)
+    steps = call.loop.params["length"]
+    if not understood(call.loop):
+        return ScanReport(steps, {}, {}, [])
+    step = _step(call)
+    inputs = opened(step.program)[0].invars
+    given = tuple(differentiable(v) for v in inputs)
+    rule = derivative(step, active_inputs(step, given))
+    new = rule.extended.outputs()[1][len(step.outputs()[1]) :]
+    saved = [(_array(a), steps * _bytes(a)) for a in new]
+    return ScanReport(
+        steps,
+        _places(plan(step)),
+        _places(rule.plan),
+        sorted(saved, key=lambda pair: -pair[1]),
+    )
+
+
+def _step(call: Any) -> Step:
+    steps = []
+
+    def enter(*values: Any) -> list[Any]:
+        ready, entered = prepare(call, values)
+        steps.append(ready.step)
+        return entered
+
+    jax.eval_shape(enter, *examples(call.loop.invars))
+    return steps[0]
+
+
+def _places(where: Plan) -> dict[str, list[str]]:
+    return {
+        "once": _names(where.once),
+        "before": _names(where.before),
+        "loop": _names(where.loop),
+        "after": _names(where.after),
+    }
+
+
+def _names(eqns: Iterable[Equation]) -> list[str]:
+    return [f"{eqn.primitive.name} {_array(eqn.outvars[0])}" for eqn in eqns]
+
+
+def _array(atom: Atom) -> str:
+    return f"{atom.aval.dtype}[{','.join(map(str, atom.aval.shape))}]"
+
+
+def _bytes(atom: Atom) -> int:
+    return atom.aval.size * atom.aval.dtype.itemsize
+
+
+def _section(title: str, places: dict[str, list[str]]) -> list[str]:
+    lines = [title]
+    for place, names in places.items():
+        counted = {name: names.count(name) for name in dict.fromkeys(names)}
+        shown = [f"{n} x {name}" if n > 1 else name for name, n in counted.items()]
+        lines += [f"  {place:<7} {name}" for name in shown or ["-"]]
+    return lines

@@ -1,0 +1,187 @@
+"""From a step function to a flat step: everything `jax.lax.scan` checks and promotes.
+
+The function is traced by `jax.lax.scan` itself, so that its errors, its promotion of
+weak types and its treatment of captured values are those of JAX.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+from jax.extend import core
+
+from jrnn.scan.fission import LOOP, ONCE, Step, depths, light
+from jrnn.scan.products import apply_weight_on_the_right
+from jrnn.scan.program import (
+    Equation,
+    call,
+    constants,
+    evaluate,
+    examples,
+    free,
+    is_variable,
+    needed,
+    opened,
+    read,
+    trace,
+)
+from jrnn.scan.simplify import evaluate_sums_early
+
+
+class Traced(NamedTuple):
+    """A call of `jax.lax.scan`, traced: equations, the last of which is the loop."""
+
+    program: core.ClosedJaxpr
+    loop: Equation
+    leaves: list[Any]  # of init, then of xs
+    out_tree: Any
+
+
+def traced(
+    f: Callable, init: Any, xs: Any, length: int | None, **options: Any
+) -> Traced:
+    """Trace `jax.lax.scan(f, init, xs, length, **options)` without running it."""
+    program, shapes = jax.make_jaxpr(
+        lambda init, xs: lax.scan(f, init, xs, length, **options), return_shape=True
+    )(init, xs)
+    loops = [e for e in opened(program)[0].eqns if e.primitive.name == "scan"]
+    leaves, out_tree = jax.tree.leaves((init, xs)), jax.tree.structure(shapes)
+    return Traced(program, loops[-1], leaves, out_tree)
+
+
+def understood(loop: Equation) -> bool:
+    """Whether the engine may run this loop: it has steps, and no side effects."""
+    return loop.params["length"] > 0 and not loop.effects
+
+
+def evaluate_around(
+    call_: Traced, run_loop: Callable[[Sequence[Any]], list[Any]]
+) -> Any:
+    """Evaluate a traced scan, with `run_loop` in the place of its loop."""
+    jaxpr, _ = opened(call_.program)
+    env = constants(call_.program)
+    env |= dict(zip(jaxpr.invars, call_.leaves, strict=True))
+    for eqn in jaxpr.eqns:
+        if eqn is call_.loop:
+            values = [read(env, a) for a in eqn.invars]
+            env.update(zip(eqn.outvars, run_loop(values), strict=True))
+        else:
+            evaluate([eqn], env)
+    return jax.tree.unflatten(call_.out_tree, [read(env, a) for a in jaxpr.outvars])
+
+
+class Prepared(NamedTuple):
+    """A flat step, and what is computed from the weights before all else."""
+
+    once: core.ClosedJaxpr  # weights as given -> weights of the step
+    step: Step
+    kinds: tuple[str | None, ...]  # of the random keys among the outputs
+
+
+def prepare(call_: Traced, values: Sequence[Any]) -> tuple[Prepared, list[Any]]:
+    """The flat step of a traced scan, and the values that enter it.
+
+    Random keys travel as their raw words, which any operation may carry.
+    """
+    kinds = tuple(_kind(v) for v in values)
+    params = call_.loop.params
+    weights, carry = _parts(call_.loop)
+    often = (params["length"], params["reverse"], params["unroll"])
+    ready = _prepare(params["jaxpr"], kinds, weights, carry, often)
+    raw = [
+        jax.random.key_data(v) if k else v for v, k in zip(values, kinds, strict=True)
+    ]
+    return ready, [*call(ready.once, raw[:weights]), *raw[weights:]]
+
+
+def with_keys(values: Sequence[Any], kinds: Sequence[str | None]) -> list[Any]:
+    """Raw words made random keys again, where there is a kind."""
+    return [
+        jax.random.wrap_key_data(v, impl=kind) if kind else v
+        for v, kind in zip(values, kinds, strict=True)
+    ]
+
+
+def _parts(loop: Equation) -> tuple[int, int]:
+    """How many inputs of a loop are captured, and how many are carried.
+
+    What has a time axis outside has none inside. (The arguments of `jax.lax.scan` do
+    not tell: it captures a carry that never changes.)
+    """
+    inner, _ = opened(loop.params["jaxpr"])
+    same = lambda outer, inner: sum(
+        a.aval.ndim == b.aval.ndim for a, b in zip(outer, inner, strict=True)
+    )
+    carry = same(loop.outvars, inner.outvars)
+    return same(loop.invars, inner.invars) - carry, carry
+
+
+def _kind(value: Any) -> str | None:
+    is_key = jax.dtypes.issubdtype(jnp.result_type(value), jax.dtypes.prng_key)
+    return jax.random.key_impl(value) if is_key else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _prepare(
+    loop: core.ClosedJaxpr,
+    kinds: tuple[str | None, ...],
+    weights: int,
+    carry: int,
+    often: tuple[int, bool, int],
+) -> Prepared:
+    flat, out_kinds = _flatten(loop, kinds)
+    step = Step(flat, weights, carry, *often)
+    jaxpr, _ = opened(flat)
+    weight_vars, carry_vars, x_vars = step.inputs()
+    eqns = needed(jaxpr.eqns, jaxpr.outvars)
+    known = [*constants(flat), *weight_vars]
+    depth, at = depths(eqns, known, x_vars, carry_vars)
+    rest = [eqn for eqn in eqns if depth[eqn.outvars[0]] != ONCE]
+    rest = needed(light(at[ONCE]), free(rest, jaxpr.outvars)) + rest
+    own = {*constants(flat), *carry_vars, *x_vars}
+    entering = [v for v in free(rest, jaxpr.outvars) if v not in own]
+
+    def once(*values: Any) -> list[Any]:
+        env = constants(flat) | dict(zip(weight_vars, values, strict=True))
+        evaluate(needed(at[ONCE], entering), env)
+        return [env[v] for v in entering]
+
+    inputs = [*entering, *carry_vars, *x_vars]
+    late = lambda v: depth[v] == LOOP
+    early = lambda a: not is_variable(a) or depth[a] == ONCE
+    evaluate_one = functools.partial(apply_weight_on_the_right, is_weight=early)
+
+    def program(*values: Any) -> list[Any]:
+        env = constants(flat) | dict(zip(inputs, values, strict=True))
+        evaluate_sums_early(rest, env, jaxpr.outvars, late, evaluate_one)
+        return [read(env, a) for a in jaxpr.outvars]
+
+    return Prepared(
+        trace(once, examples(weight_vars)),
+        step._replace(program=trace(program, examples(inputs)), weights=len(entering)),
+        out_kinds,
+    )
+
+
+def _flatten(
+    loop: core.ClosedJaxpr, kinds: Sequence[str | None]
+) -> tuple[core.ClosedJaxpr, tuple[str | None, ...]]:
+    out_kinds: list[str | None] = []
+
+    def flat(*values: Any) -> list[Any]:
+        outs = call(loop, with_keys(values, kinds), inline=True)
+        out_kinds[:] = [_kind(out) for out in outs]
+        return [
+            jax.random.key_data(out) if kind else out
+            for out, kind in zip(outs, out_kinds, strict=True)
+        ]
+
+    like = examples(opened(loop)[0].invars)
+    like = [
+        jax.eval_shape(jax.random.key_data, e) if kind else e
+        for e, kind in zip(like, kinds, strict=True)
+    ]
+    return trace(flat, like), tuple(out_kinds)

@@ -1,0 +1,217 @@
+"""The derivative of a step, as two steps.
+
+    extended   the step itself, giving out also what its derivative needs to know again
+    linear     the derivative, linear in the tangents, reading what was given out
+
+What is given out is the cheapest set of values from which the rest can be computed.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.extend import core
+
+from jrnn.scan.cut import cheapest_cut
+from jrnn.scan.fission import LOOP, ONCE, Plan, Step, depths, is_cheap, plan
+from jrnn.scan.program import (
+    Atom,
+    Equation,
+    Variable,
+    call,
+    constants,
+    dependents,
+    evaluate,
+    examples,
+    free,
+    is_variable,
+    needed,
+    opened,
+    read,
+    size,
+    trace,
+)
+from jrnn.scan.simplify import evaluate_sums_early
+
+
+class Derivative(NamedTuple):
+    """The two steps, and how their inputs and outputs belong together."""
+
+    extended: Step  # (weights, carry, x) -> (carry, y + saved)
+    linear: Step  # (weights + dweights, dcarry, known + dx) -> (dcarry, dy)
+    plan: Plan  # of the linear step
+    recomputes: bool  # whether its loop computes anything but tangents
+    known: list[int]  # which of x and the extended y the linear step reads
+    dcarry: list[int]  # which carries have a tangent
+    dys: list[int]  # which y have a tangent
+
+
+class _Joint(NamedTuple):
+    """A step and its derivative in one program, taken apart."""
+
+    program: core.ClosedJaxpr
+    inputs: list[Variable]
+    outputs: list[Atom]
+    eqns: list[Equation]  # of the step itself
+    tangent_inputs: dict[int, Variable]  # by the place of the input
+    tangent_outputs: dict[int, Atom]  # by the place of the output
+    tangent_eqns: list[Equation]
+    dcarry: list[int]  # places of the carries that have a tangent
+    dys: list[int]  # places, among y, of those that have a tangent
+
+    def results(self, carry: int) -> list[Atom]:
+        """The tangents of the next carry and of y."""
+        places = self.dcarry + [carry + i for i in self.dys]
+        return [self.tangent_outputs[i] for i in places]
+
+
+def differentiable(atom: Atom) -> bool:
+    """Whether values of this kind have tangents."""
+    return jnp.issubdtype(atom.aval.dtype, jnp.inexact)
+
+
+def active_inputs(step: Step, given: tuple[bool, ...]) -> tuple[bool, ...]:
+    """Inputs with a tangent: those given, and carries that come to depend on them."""
+    jaxpr, _ = opened(step.program)
+    smooth = [eqn for eqn in jaxpr.eqns if any(differentiable(v) for v in eqn.outvars)]
+    active = list(given)
+    while True:
+        sources = [v for v, on in zip(jaxpr.invars, active, strict=True) if on]
+        reached = dependents(smooth, sources)
+        grown = list(active)
+        for i, atom in enumerate(jaxpr.outvars[: step.carry], start=step.weights):
+            moves = is_variable(atom) and differentiable(atom) and atom in reached
+            grown[i] = grown[i] or moves
+        if grown == active:
+            return tuple(active)
+        active = grown
+
+
+@functools.lru_cache(maxsize=1024)
+def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
+    """Derive `step` for tangents of its `active` inputs."""
+    joint = _linearise(step, active)
+    weights, carry, xs = step.parts(joint.inputs)
+    depth, _ = depths(joint.eqns, [*constants(joint.program), *weights], xs, carry)
+    wanted = free(joint.tangent_eqns, joint.results(step.carry))
+    known = cheapest_cut(
+        joint.eqns,
+        [v for v in wanted if v in depth],
+        recomputable=lambda eqn: is_cheap(eqn, depth),
+        cost=lambda v: 0 if v in xs else size(v),
+        ignored=lambda v: depth[v] == ONCE,
+    )
+    ys = joint.outputs[step.carry :]
+    saved = [v for v in known if v not in xs and v not in ys]
+    extended = _extended(step, joint, saved)
+    available = [*xs, *ys, *saved]
+    linear, tangent_inputs = _linear(step, joint, known, depth)
+    tangents = dependents(opened(linear.program)[0].eqns, tangent_inputs)
+    is_tangent = lambda eqn: not tangents.isdisjoint(eqn.outvars)
+    where = plan(
+        linear,
+        may_repeat=lambda eqn: not is_tangent(eqn),
+        spread=lambda v: v in tangents,
+    )
+    return Derivative(
+        extended,
+        linear,
+        where,
+        recomputes=not all(is_tangent(eqn) for eqn in where.loop),
+        known=[available.index(v) for v in known],
+        dcarry=joint.dcarry,
+        dys=joint.dys,
+    )
+
+
+def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
+    jaxpr, _ = opened(step.program)
+    places = [i for i, on in enumerate(active) if on]
+    smooth = [i for i, atom in enumerate(jaxpr.outvars) if differentiable(atom)]
+    count = len(jaxpr.invars)
+
+    def both(*args: Any) -> list[Any]:
+        def varying(*values: Any) -> list[Any]:
+            inputs = list(args[:count])
+            for i, value in zip(places, values, strict=True):
+                inputs[i] = value
+            return call(step.program, inputs)
+
+        outputs, push = jax.linearize(varying, *[args[i] for i in places])
+        tangents = push(*args[count:])
+        return outputs + [tangents[i] for i in smooth]
+
+    like = [*jaxpr.invars, *(jaxpr.invars[i] for i in places)]
+    program = trace(both, examples(like))
+    joint, _ = opened(program)
+    tangent_inputs = dict(zip(places, joint.invars[count:], strict=True))
+    tangent_outputs = dict(
+        zip(smooth, joint.outvars[len(jaxpr.outvars) :], strict=True)
+    )
+    tangents = dependents(joint.eqns, tangent_inputs.values())
+    carry = range(step.weights, step.weights + step.carry)
+    dcarry = [i - step.weights for i in carry if active[i]]
+    dys = [i - step.carry for i in smooth if i >= step.carry]
+    moves = lambda atom: is_variable(atom) and atom in tangents
+    dys = [i for i in dys if moves(tangent_outputs[step.carry + i])]
+    results = [tangent_outputs[i] for i in dcarry + [step.carry + i for i in dys]]
+    linear = [eqn for eqn in joint.eqns if not tangents.isdisjoint(eqn.outvars)]
+    return _Joint(
+        program,
+        joint.invars[:count],
+        joint.outvars[: len(jaxpr.outvars)],
+        [eqn for eqn in joint.eqns if tangents.isdisjoint(eqn.outvars)],
+        tangent_inputs,
+        tangent_outputs,
+        needed(linear, results),
+        dcarry,
+        dys,
+    )
+
+
+def _extended(step: Step, joint: _Joint, saved: list[Variable]) -> Step:
+    outputs = joint.outputs + saved
+
+    def program(*args: Any) -> list[Any]:
+        env = constants(joint.program) | dict(zip(joint.inputs, args, strict=True))
+        evaluate(needed(joint.eqns, outputs), env)
+        return [read(env, a) for a in outputs]
+
+    return step._replace(program=trace(program, examples(joint.inputs)))
+
+
+def _linear(
+    step: Step, joint: _Joint, known: list[Variable], depth: dict[Variable, int]
+) -> tuple[Step, list[Variable]]:
+    weights, _, _ = step.parts(joint.inputs)
+    by_place = lambda first, last: [
+        v for i, v in joint.tangent_inputs.items() if first <= i < last
+    ]
+    dweights = by_place(0, step.weights)
+    dcarry = by_place(step.weights, step.weights + step.carry)
+    dxs = by_place(step.weights + step.carry, len(joint.inputs))
+    inputs = [*weights, *dweights, *dcarry, *known, *dxs]
+    results = joint.results(step.carry)
+    again = needed(joint.eqns, free(joint.tangent_eqns, results), given=known)
+    # For the linear step, whatever the step itself computed is known beforehand.
+    before = [v for v, d in depth.items() if d != ONCE]
+    once = [v for v, d in depth.items() if d == ONCE]
+    reach, _ = depths(joint.tangent_eqns, once + dweights, before + dxs, dcarry)
+    late = lambda a: reach[a] == LOOP
+
+    def program(*args: Any) -> list[Any]:
+        env = constants(joint.program) | dict(zip(inputs, args, strict=True))
+        evaluate(again, env)
+        evaluate_sums_early(joint.tangent_eqns, env, results, late)
+        return [read(env, a) for a in results]
+
+    closed = trace(program, examples(inputs))
+    linear = step._replace(
+        program=closed, weights=len(weights) + len(dweights), carry=len(dcarry)
+    )
+    invars = opened(closed)[0].invars
+    tangent_vars = [*dweights, *dcarry, *dxs]
+    return linear, [
+        new for old, new in zip(inputs, invars, strict=True) if old in tangent_vars
+    ]

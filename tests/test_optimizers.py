@@ -1,0 +1,272 @@
+"""Optimisers against NumPy loops; traced arguments; clipping."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from jrnn import optimizers
+
+INF = float("inf")
+
+
+@pytest.fixture(autouse=True)
+def standard_promotion():
+    """Optax itself does not run under strict promotion (Adam's bias correction)."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
+def gradients(steps=6, seed=0, scale=1.0):
+    draw = np.random.default_rng(seed)
+    normal = lambda *shape: scale * draw.normal(size=shape)
+    return [{"w": normal(3, 2), "b": normal(4)} for _ in range(steps)]
+
+
+def params():
+    return jax.tree.map(jnp.asarray, gradients(1, seed=9)[0])
+
+
+def follow(optimizer, grads, theta=None):
+    """Parameters after every step of an optimiser."""
+    theta = params() if theta is None else theta
+    state, path = optimizer.init(theta), []
+    update = jax.jit(optimizer.update)
+    for g in grads:
+        updates, state = update(jax.tree.map(jnp.asarray, g), state, theta)
+        theta = optax.apply_updates(theta, updates)
+        path.append(theta)
+    return path
+
+
+def norm(tree):
+    return np.sqrt(sum((np.asarray(x) ** 2).sum() for x in jax.tree.leaves(tree)))
+
+
+def clipped(g, max_norm):
+    factor = min(1.0, max_norm / norm(g))
+    return {k: v * factor for k, v in g.items()}
+
+
+def close(a, b, tolerance=1e-12):
+    chex.assert_trees_all_close(a, b, rtol=tolerance, atol=tolerance)
+
+
+# Each rule as its authors wrote it: (theta, g, memory, t) -> theta
+
+
+def numpy_adagrad(theta, g, memory, t, lr=0.1, eps=1e-8):
+    s = memory["s"] = memory.get("s", 0) + g**2
+    return theta - lr * g / np.sqrt(s + eps)
+
+
+def numpy_adam(theta, g, memory, t, lr=0.1, b1=0.9, b2=0.999, eps=1e-8, decay=0.0):
+    m = memory["m"] = b1 * memory.get("m", 0) + (1 - b1) * g
+    v = memory["v"] = b2 * memory.get("v", 0) + (1 - b2) * g**2
+    step = (m / (1 - b1**t)) / (np.sqrt(v / (1 - b2**t)) + eps)
+    return theta - lr * (step + decay * theta * (theta.ndim > 1))
+
+
+def numpy_adamw(theta, g, memory, t):
+    return numpy_adam(theta, g, memory, t, decay=0.3)
+
+
+def numpy_rmsprop(theta, g, memory, t, lr=0.1, decay=0.95, eps=1e-8):
+    s = memory["s"] = decay * memory.get("s", 0) + (1 - decay) * g**2
+    return theta - lr * g / np.sqrt(s + eps)
+
+
+def numpy_sgd(theta, g, memory, t, lr=0.1):
+    return theta - lr * g
+
+
+def numpy_momentum(theta, g, memory, t, lr=0.1, momentum=0.7):
+    v = memory["v"] = momentum * memory.get("v", 0) + g
+    return theta - lr * v
+
+
+RULES = {
+    "adagrad": (optimizers.adagrad, numpy_adagrad),
+    "adam": (optimizers.adam, numpy_adam),
+    "adamw": (lambda *a: optimizers.adamw(*a, weight_decay=0.3), numpy_adamw),
+    "rmsprop": (optimizers.rmsprop, numpy_rmsprop),
+    "sgd": (optimizers.sgd, numpy_sgd),
+    "momentum": (lambda *a: optimizers.sgd(*a, momentum=0.7), numpy_momentum),
+}
+
+
+@pytest.mark.parametrize("max_norm", [INF, 1.0], ids=["unclipped", "clipped"])
+@pytest.mark.parametrize("name", RULES)
+def test_rule_equals_a_numpy_loop(name, max_norm):
+    factory, rule = RULES[name]
+    grads = gradients()
+    theta = {k: np.asarray(v) for k, v in params().items()}
+    memory, expected = {k: {} for k in theta}, []
+    for t, g in enumerate(grads, 1):
+        g = clipped(g, max_norm)
+        theta = {k: rule(theta[k], g[k], memory[k], t) for k in theta}
+        expected.append(theta)
+    for got, want in zip(follow(factory(0.1, max_norm), grads), expected, strict=True):
+        close(got, want)
+
+
+def test_adagrad_is_not_optax_adagrad():
+    grads = [jax.tree.map(lambda g: np.full_like(g, 0.01), gradients(1)[0])]
+    step = lambda rule: norm(
+        jax.tree.map(jnp.subtract, follow(rule, grads)[0], params())
+    )
+    ratio = step(optimizers.adagrad(0.1)) / step(optax.adagrad(0.1))
+    # optax starts its accumulator at 0.1: g / sqrt(0.1 + g^2) instead of about 1
+    np.testing.assert_allclose(ratio, np.sqrt(0.1 + 1e-4) / 0.01, rtol=1e-3)
+
+
+def test_adamw_decays_weights_only():
+    theta = params()
+    zeros = jax.tree.map(np.zeros_like, gradients(1)[0])
+    (after,) = follow(optimizers.adamw(0.1, weight_decay=0.5), [zeros])
+    close(after["w"], theta["w"] * (1 - 0.1 * 0.5))
+    chex.assert_trees_all_equal(after["b"], theta["b"])
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(
+    scale=st.sampled_from([0.0, 1e-200, 1e-3, 1.0, 1e3, 1e100]),
+    max_norm=st.sampled_from([1e-3, 1.0, 5.0, INF]),
+    seed=st.integers(0, 100),
+)
+def test_clip_shortens_to_the_threshold_and_keeps_the_direction(scale, max_norm, seed):
+    (g,) = gradients(1, seed, scale)
+    got, _ = clip(jax.tree.map(jnp.asarray, g), max_norm)
+    length = max(np.abs(v).max() for v in g.values())  # against overflow in the norm
+    size = length * norm({k: v / length for k, v in g.items()}) if length else 0.0
+    np.testing.assert_allclose(norm(got), min(size, max_norm), rtol=1e-12, atol=1e-99)
+    if size <= max_norm:
+        chex.assert_trees_all_close(got, jax.tree.map(lambda v: -v, g), rtol=1e-15)
+    factor = min(size, max_norm) / size if size else 1.0
+    close(got, {k: -v * factor for k, v in g.items()})
+
+
+@jax.jit
+def clip(g, max_norm):
+    """Plain gradient descent at rate 1 shows the clipped gradient, negated."""
+    rule = optimizers.sgd(1.0, max_norm)
+    return rule.update(g, rule.init(g))
+
+
+FACTORIES = {
+    "adagrad": optimizers.adagrad,
+    "adam": optimizers.adam,
+    "adamw": optimizers.adamw,
+    "rmsprop": optimizers.rmsprop,
+    "sgd": optimizers.sgd,
+}
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+@pytest.mark.parametrize("name", FACTORIES)
+def test_rate_and_threshold_may_be_traced(name, dtype):
+    factory, traces = FACTORIES[name], []
+    cast = lambda tree: jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
+    g, theta = cast(gradients(1)[0]), cast(params())
+    state = factory(0.1, 1.0).init(theta)
+
+    @jax.jit
+    def update(learning_rate, max_norm, state):
+        traces.append(None)
+        return factory(learning_rate, max_norm).update(g, state, theta)
+
+    for learning_rate, max_norm in ((0.1, 1.0), (0.02, 0.5), (0.3, INF)):
+        got, new_state = update(learning_rate, max_norm, state)
+        assert {str(x.dtype) for x in jax.tree.leaves(got)} == {dtype}
+        chex.assert_trees_all_equal_shapes_and_dtypes(new_state, state)
+        expected, _ = factory(learning_rate, max_norm).update(g, state, theta)
+        tolerance = {"bfloat16": 3e-2, "float32": 1e-5, "float64": 1e-12}[dtype]
+        chex.assert_trees_all_close(got, expected, rtol=tolerance, atol=1e-12)
+    assert len(traces) == 1
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
+def test_rate_and_threshold_may_be_arrays(dtype):
+    g = {"w": jnp.asarray([[3.0, 4.0]], dtype)}
+    rate, limit = jnp.float32(0.5), jnp.float32(1.0)
+    for factory in FACTORIES.values():
+        rule = factory(rate, limit)
+        updates, _ = rule.update(g, rule.init(g), g)
+        theta = optax.apply_updates(g, updates)
+        assert str(theta["w"].dtype) == dtype and (theta["w"] != g["w"]).all()
+    rule = optimizers.clip_elementwise(limit)
+    updates, _ = rule.update(g, rule.init(g))
+    assert updates["w"].tolist() == [[1.0, 1.0]]
+    assert str(updates["w"].dtype) == dtype
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_a_schedule_can_stand_for_the_rate(name):
+    rates, grads = [0.1, 0.05, 0.025, 0.0125], gradients(4)
+    schedule = lambda count: jnp.asarray(rates)[count]
+    scheduled = follow(FACTORIES[name](schedule), grads)
+    # with a rate of 1 updates are the rule's own, as long as they do not read theta
+    if name == "adamw":
+        decay = dict(weight_decay=0.0)
+        scheduled = follow(optimizers.adamw(schedule, **decay), grads)
+        ones = follow(optimizers.adamw(1.0, **decay), grads)
+    else:
+        ones = follow(FACTORIES[name](1.0), grads)
+    theta, before = params(), params()
+    for rate, after, got in zip(rates, ones, scheduled, strict=True):
+        move = jax.tree.map(jnp.subtract, after, before)
+        theta = jax.tree.map(lambda t, m: t + rate * m, theta, move)  # noqa: B023
+        before = after
+        close(got, theta)
+
+
+@pytest.mark.parametrize("name", [*FACTORIES, "rprop"])
+def test_every_optimizer_decreases_a_quadratic(name):
+    factory = FACTORIES.get(name, optimizers.rprop)
+    optimizer = factory(0.05)
+    loss = lambda theta: sum((x**2).sum() for x in jax.tree.leaves(theta))
+    start = params()
+
+    @jax.jit
+    def run(theta):
+        def step(carry, _):
+            theta, state = carry
+            updates, state = optimizer.update(jax.grad(loss)(theta), state, theta)
+            return (optax.apply_updates(theta, updates), state), loss(theta)
+
+        return jax.lax.scan(step, (theta, optimizer.init(theta)), length=60)[1]
+
+    values = run(start)
+    first = 1 if name == "rprop" else 0  # Optax's Rprop moves from its second call on
+    assert (jnp.diff(values[first:5]) < 0).all()
+    assert values[-1] < 0.6 * values[0]
+
+
+def test_clip_elementwise_equals_numpy_and_may_be_traced():
+    (g,) = gradients(1, scale=3.0)
+    traces = []
+
+    @jax.jit
+    def run(limit):
+        traces.append(None)
+        rule = optimizers.clip_elementwise(limit)
+        return rule.update(jax.tree.map(jnp.asarray, g), rule.init(None))[0]
+
+    for limit in (0.5, 2.0, INF):
+        close(run(limit), {k: np.clip(v, -limit, limit) for k, v in g.items()})
+    assert len(traces) == 1
+
+
+def test_rprop_reads_signs_only():
+    grads = gradients(5)
+    large = [{k: v * 10.0**t for k, v in g.items()} for t, g in enumerate(grads)]
+    for a, b in zip(
+        follow(optimizers.rprop(0.1), grads),
+        follow(optimizers.rprop(0.1), large),
+        strict=True,
+    ):
+        close(a, b)

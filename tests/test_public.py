@@ -1,0 +1,267 @@
+"""The public interface: names, docstrings, layers of imports, layout of parameters."""
+
+import ast
+import doctest
+import importlib
+import inspect
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from cases import CASES, NOT_CELLS, H, I, O, V, example
+
+import jrnn
+from jrnn import initializers, losses, optimizers
+
+PACKAGE = Path(jrnn.__file__).parent
+MODULES = {
+    "jrnn": jrnn,
+    "initializers": initializers,
+    "losses": losses,
+    "optimizers": optimizers,
+}
+FLOORS = {
+    # DESIGN, section 4: a module imports only from floors below it, or its own
+    "_check": 0,
+    "cell": 0,
+    "initializers": 0,
+    "losses": 0,
+    "optimizers": 0,
+    "scan": 0,
+    "cells": 1,
+    "layers": 1,
+    "unroll": 1,
+    "combine": 2,  # with bidirectional, which uses masked
+    "text": 2,
+    "wrappers": 2,
+    "dynamics": 3,
+    "generate": 3,
+    "gradients": 3,
+    "models": 3,
+    "train": 3,
+    "interop": 4,
+    "sweep": 4,
+    "cli": 5,
+}
+
+
+def public():
+    """(id, object) of every public callable."""
+    for module_name, module in MODULES.items():
+        names = getattr(module, "__all__", None) or [
+            n
+            for n, value in vars(module).items()
+            if not n.startswith("_")
+            and inspect.isroutine(value)
+            and value.__module__ == module.__name__
+        ]
+        for name in names:
+            value = getattr(module, name)
+            if not inspect.ismodule(value):
+                yield f"{module_name}.{name}", value
+
+
+FUNCTIONS = {k: v for k, v in public() if inspect.isfunction(v)}
+CLASSES = {k: v for k, v in public() if inspect.isclass(v)}
+
+
+def test_all_is_sorted_complete_and_literal():
+    assert jrnn.__all__ == sorted(jrnn.__all__)
+    assert len(set(jrnn.__all__)) == len(jrnn.__all__)
+    found = {
+        name
+        for name, value in vars(jrnn).items()
+        if not name.startswith("_") and (not inspect.ismodule(value) or name in MODULES)
+    }
+    assert found == set(jrnn.__all__)
+
+
+def test_every_public_name_of_the_core_is_exported():
+    for name in ("cell", "cells", "combine", "layers", "scan", "unroll", "wrappers"):
+        module = importlib.import_module(f"jrnn.{name}")
+        own = {
+            n
+            for n, value in vars(module).items()
+            if (inspect.isclass(value) or inspect.isfunction(value))
+            and value.__module__.startswith(module.__name__)
+            and not n.startswith("_")
+        }
+        protocols = {"InitFn", "InitialCarryFn", "StepFn"}
+        assert own - protocols <= set(jrnn.__all__), name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_docstring_has_every_part(name):
+    doc = inspect.getdoc(FUNCTIONS[name])
+    assert doc and doc.splitlines()[0].endswith((".", ":", ").")), name
+    parameters = inspect.signature(FUNCTIONS[name]).parameters
+    assert ("Args:" in doc) == bool(parameters)
+    for parameter in parameters:
+        assert f"    {parameter}: " in doc or f"    *{parameter}: " in doc, parameter
+    assert "Returns:" in doc
+    assert "Example:" in doc and ">>> " in doc
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_class_says_what_it_is(name):
+    doc = inspect.getdoc(CLASSES[name])
+    assert doc and not doc.startswith(f"{CLASSES[name].__name__}(")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *sorted((PACKAGE / "cells").glob("[!_]*.py")),
+        *(
+            PACKAGE / f"{n}.py"
+            for n in FLOORS
+            if (PACKAGE / f"{n}.py").exists() and FLOORS[n] < 3
+        ),
+    ],
+    ids=lambda path: path.stem,
+)
+def test_examples_run(path):
+    name = ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+    # in a process of its own: the examples show JAX's defaults, not the suite's
+    program = (
+        "import doctest, importlib, sys; "
+        f"r = doctest.testmod(importlib.import_module({name!r})); "
+        "print(r.attempted); sys.exit(r.failed > 0)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    if path.stem != "_check":
+        assert int(done.stdout.split()[-1]) > 0
+
+
+def imports(path):
+    """Modules of jrnn that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            assert node.level == 0, f"{path}: relative import"
+            for alias in node.names:
+                yield f"{node.module}.{alias.name}"
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name
+
+
+def sources():
+    return [p for p in sorted(PACKAGE.rglob("*.py")) if p != PACKAGE / "__init__.py"]
+
+
+def floor_and_name(path):
+    name = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    assert name in FLOORS, f"{name} has no floor: add it to DESIGN and to this table"
+    return FLOORS[name], name
+
+
+def test_modules_import_only_from_their_floor_and_below():
+    for path in sources():
+        floor, name = floor_and_name(path)
+        for imported in imports(path):
+            parts = imported.split(".")
+            if parts[0] != "jrnn":
+                continue
+            targets = [p for p in parts[1:2] if p in FLOORS]
+            assert targets or parts == ["jrnn", "__version__"], f"{path}: {imported}"
+            for target in targets:
+                assert target == name or FLOORS[target] <= floor, f"{path}: {imported}"
+
+
+def test_the_core_imports_nothing_but_jax_and_optax():
+    allowed = {"collections", "functools", "jax", "jrnn", "math", "optax", "typing"}
+    allowed |= {"dataclasses", "itertools", "numpy", "operator", "weakref"}
+    for path in sources():
+        floor, name = floor_and_name(path)
+        if floor < 3 and name != "text":
+            roots = {imported.split(".")[0] for imported in imports(path)}
+            assert roots <= allowed, path
+
+
+def test_text_does_without_jax():
+    for path in sources():
+        if floor_and_name(path)[1] == "text":
+            roots = {imported.split(".")[0] for imported in imports(path)}
+            assert not roots & {"jax", "optax"}, path
+
+
+def test_every_cell_factory_is_a_case():
+    used = {name for case in CASES.values() for name in case.uses}
+    functions = {n for n in jrnn.__all__ if inspect.isfunction(getattr(jrnn, n))}
+    assert functions - used - NOT_CELLS == set()
+    assert used <= set(jrnn.__all__)
+
+
+LAYOUT = {
+    # what a checkpoint holds: a change here is a change of format (see CHANGELOG)
+    "elman": {".w_x": (I, H), ".w_h": (H, H), ".b": (H,)},
+    "irnn": {".w_x": (I, H), ".w_h": (H, H), ".b": (H,)},
+    "lstm": {".w_x": (I, 4 * H), ".w_h": (H, 4 * H), ".b": (4 * H,)},
+    "gru": {".w_x": (I, 3 * H), ".w_h": (H, 3 * H), ".b_x": (12,), ".b_h": (12,)},
+    "gru-before": {
+        ".w_x": (I, 3 * H),
+        ".w_h": (H, 3 * H),
+        ".b_x": (12,),
+        ".b_h": (12,),
+    },
+    "linear": {".w": (I, O), ".b": (O,)},
+    "embed": {".table": (V, O)},
+    "one_hot": {},
+    "activation": {},
+    "stateless": {},
+    "stack": {
+        "[0].w_x": (I, H),
+        "[0].w_h": (H, H),
+        "[0].b": (H,),
+        "[1].w": (H, O),
+        "[1].b": (O,),
+    },
+    "layer_norm": {
+        ".cell.w_x": (I, 4 * H),
+        ".cell.w_h": (H, 4 * H),
+        ".cell.b": (4 * H,),
+        ".scale": (H,),
+        ".offset": (H,),
+    },
+    "learned_carry": {
+        ".cell.w_x": (I, 4 * H),
+        ".cell.w_h": (H, 4 * H),
+        ".cell.b": (4 * H,),
+        ".carry.h": (H,),
+        ".carry.c": (H,),
+    },
+}
+
+
+@pytest.mark.parametrize("name", LAYOUT)
+def test_layout_of_parameters(name):
+    leaves, _ = jax.tree_util.tree_flatten_with_path(example(name).params)
+    got = {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
+    assert got == LAYOUT[name]
+    assert list(got) == list(LAYOUT[name])
+
+
+def test_output_spec_and_spec():
+    cell = jrnn.stack(jrnn.dropout(jrnn.lstm(H), 0.1), jrnn.linear(O))
+    x = jax.ShapeDtypeStruct((I,), jnp.float32)
+    params = jax.eval_shape(lambda: cell.init(jax.random.key(0), x))
+    expected = jax.ShapeDtypeStruct((O,), jnp.float32)
+    assert jrnn.output_spec(cell, params, x) == expected
+    tree = {"a": jnp.zeros((2, 3), jnp.bfloat16), "b": x, "c": 1}
+    assert jrnn.spec(tree) == {
+        "a": jax.ShapeDtypeStruct((2, 3), jnp.bfloat16),
+        "b": x,
+        "c": jax.ShapeDtypeStruct((), jnp.int64),
+    }
+
+
+def test_a_doctest_that_lies_is_noticed():
+    failed = doctest.DocTestRunner(verbose=False)
+    test = doctest.DocTestParser().get_doctest(">>> 1\n2\n", {}, "lie", None, 0)
+    assert failed.run(test, out=lambda _: None).failed == 1

@@ -1,0 +1,210 @@
+"""What the compiled gradient of `scan` contains: guards that need no clock."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax import lax
+
+from jrnn.scan import scan, scan_report
+
+T, B, H, V = 11, 5, 7, 13  # all different, so that a shape tells what an array is
+
+
+def tanh(w_x, w_h, b):
+    def step(h, x):
+        h = jnp.tanh(w_x[x] + h @ w_h + b)
+        return h, h
+
+    return step, lambda h: h
+
+
+def lstm(w_x, w_h, b):
+    def step(c, x):
+        i, f, g, o = jnp.split(w_x[x] + c[0] @ w_h + b, 4, -1)
+        c = jax.nn.sigmoid(f) * c[1] + jax.nn.sigmoid(i) * jnp.tanh(g)
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h
+
+    return step, lambda h: (h, h)
+
+
+def gru(w_x, w_h, b):
+    def step(h, x):
+        rx, ux, nx = jnp.split(w_x[x] + b, 3, -1)
+        rh, uh, nh = jnp.split(h @ w_h + b, 3, -1)
+        u = jax.nn.sigmoid(ux + uh)
+        h = (1 - u) * jnp.tanh(nx + jax.nn.sigmoid(rx + rh) * nh) + u * h
+        return h, h
+
+    return step, lambda h: h
+
+
+CELLS = {"tanh": (tanh, 1), "lstm": (lstm, 4), "gru": (gru, 3)}
+
+
+def weights(gates, hidden=H):
+    shapes = (V, gates * hidden), (hidden, gates * hidden), (gates * hidden,)
+    return tuple(jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes)
+
+
+def gradient(run, cell, batched_by_vmap=True, hidden=H):
+    def one(w, xs):
+        step, start = cell(*w)
+        return jnp.sum(run(step, start(jnp.zeros(hidden, jnp.float32)), xs)[1] ** 2)
+
+    return jax.grad(lambda w, xs: jax.vmap(one, (None, 1))(w, xs).sum())
+
+
+def compiled(run, name, length=T, batch=B, hidden=H):
+    cell, gates = CELLS[name]
+    xs = jax.ShapeDtypeStruct((length, batch), jnp.int32)
+    f = jax.jit(gradient(run, cell, hidden=hidden))
+    return f.lower(weights(gates, hidden), xs).compile()
+
+
+def computations(hlo):
+    """The lines of every computation of a compiled program, by name."""
+    found, name = {}, None
+    for line in hlo.splitlines():
+        head = re.match(r"(?:ENTRY )?%?([\w.\-]+) .*\{$", line)
+        if head and not line.startswith(" "):
+            name = head[1]
+            found[name] = []
+        elif name:
+            found[name].append(line)
+    return found
+
+
+def bodies(hlo):
+    """The lines of every loop body, with those of all that it calls."""
+    found = computations(hlo)
+
+    def reach(name):
+        lines = list(found[name])
+        for line in found[name]:
+            for called in re.findall(r"(?:calls|to_apply|body)=%?([\w.\-]+)", line):
+                lines += reach(called)
+        return lines
+
+    names = re.findall(r"body=%?([\w.\-]+)", hlo)
+    return {name: (found[name], reach(name)) for name in names}
+
+
+def dots_in_loops(hlo):
+    return sum(
+        bool(re.search(r" dot\(|custom-call\(.*(gemm|matmul)", line))
+        for _, lines in bodies(hlo).values()
+        for line in lines
+    )
+
+
+def accumulators(hlo):
+    """Shapes that a loop body gives back changed, except those it writes step by step."""
+    shapes = []
+    for own, _ in bodies(hlo).values():
+        line = dict(
+            re.match(r"\s+(?:ROOT )?%?([\w.\-]+) = (.*)", x).groups()
+            for x in own
+            if " = " in x
+        )
+        (root,) = [x for x in own if "ROOT" in x]
+        for name in re.findall(r"%?([\w.\-]+)[,)]", root.split(" tuple(")[1]):
+            if name in line and "get-tuple-element(" not in line[name].split(", ")[0]:
+                shapes += re.findall(r"^\w+\[([\d,]+)\]", line[name])
+    return shapes
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_one_product_in_each_loop(name):
+    # One step forward and one backward each need one; all the others are outside.
+    assert dots_in_loops(compiled(scan, name).as_text()) == 2
+    assert dots_in_loops(compiled(lax.scan, name).as_text()) == 3
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_no_weight_is_accumulated_in_a_loop(name):
+    gates = CELLS[name][1]
+    w_h = {f"{H},{gates * H}", f"{gates * H},{H}"}
+    assert not w_h & set(accumulators(compiled(scan, name).as_text()))
+    assert w_h & set(accumulators(compiled(lax.scan, name).as_text()))
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_temporary_memory_is_not_more(name):
+    own, plain = (
+        compiled(run, name, 64, 16, 32).memory_analysis().temp_size_in_bytes
+        for run in (scan, lax.scan)
+    )
+    assert own <= 1.05 * plain
+
+
+def test_chunks_bound_memory():
+    """With the loss inside the step, what is kept grows with the square root of T."""
+    length, batch, hidden = 10_000, 16, 64
+
+    def memory(**options):
+        def loss(w, xs):
+            step, start = lstm(*w)
+
+            def with_loss(c, x):
+                c, h = step(c, x)
+                return c, jnp.sum(h**2)
+
+            zeros = jnp.zeros((batch, hidden), jnp.float32)
+            return scan(with_loss, start(zeros), xs, **options)[1].sum()
+
+        w_x, w_h, b = weights(4, hidden)
+        b = jax.ShapeDtypeStruct((1, *b.shape), b.dtype)
+        xs = jax.ShapeDtypeStruct((length, batch), jnp.int32)
+        program = jax.jit(jax.grad(loss)).lower((w_x, w_h, b), xs).compile()
+        return program.memory_analysis().temp_size_in_bytes
+
+    assert memory(remat="chunk") * 20 <= memory()
+
+
+@pytest.mark.parametrize("remat", [None, "chunk"])
+def test_one_trace_over_changing_data(remat):
+    traces = []
+
+    def cell(*w):
+        step, start = lstm(*w)
+
+        def counted(c, x):
+            traces.append(1)
+            return step(c, x)
+
+        return counted, start
+
+    f = jax.jit(gradient(lambda *args: scan(*args, remat=remat), cell))
+    for seed in range(3):
+        make = lambda s: jax.random.normal(jax.random.key(seed), s.shape, s.dtype)  # noqa: B023
+        xs = jax.random.randint(jax.random.key(seed), (T, B), 0, V)
+        f(tuple(make(s) for s in weights(4)), xs)
+        after_first = len(traces) if seed == 0 else after_first
+    assert len(traces) == after_first <= (1 if remat is None else 4)
+
+
+def test_report():
+    step, start = lstm(*(jnp.ones(s.shape, s.dtype) for s in weights(4)))
+
+    def with_readout(c, x):
+        c, h = step(c, x)
+        return c, h @ jnp.ones((H, V), h.dtype)
+
+    report = scan_report(with_readout, start(jnp.zeros(H, jnp.float32)), jnp.arange(T))
+    product = f"dot_general float32[{4 * H}]"
+    assert [product in report.step[k] for k in ("before", "loop")] == [False, True]
+    assert report.step["after"] == [f"dot_general float32[{V}]"]
+    assert [report.derivative[k].count(product) for k in ("before", "loop")] == [1, 1]
+    assert report.saved[0][1] == T * H * 4
+    assert "saved for the derivative" in str(report) and product in str(report)
+
+
+def test_report_of_a_step_with_side_effects():
+    def step(c, x):
+        jax.debug.print("{}", x)
+        return c, x
+
+    assert "all in jax.lax.scan" in str(scan_report(step, 0.0, jnp.arange(T)))
