@@ -25,7 +25,8 @@ def save(name, config, metrics, figure=None, folder=FOLDER):
     path = folder / f"{name}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if figure is not None:
-        figure.savefig(folder / f"{name}.svg")
+        # no date: the same numbers give the same file
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     return path
 
 

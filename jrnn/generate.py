@@ -21,6 +21,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jrnn import _check
+from jrnn._token_table import with_token_table
 from jrnn.cell import Carry, Cell, Key, Params
 from jrnn.scan import scan
 from jrnn.unroll import unroll
@@ -102,7 +103,7 @@ def sample(
     """Sample new tokens from a model, each given all before it.
 
         carry_t, l_t = step(params, carry_{t-1}, token_{t-1})
-        token_t = argmax_k  l_t[k] / temperature + n_t[k]          n_t Gumbel noise
+        token_t = argmax_k  l_t[k] + temperature * n_t[k]          n_t Gumbel noise
                 = k with probability softmax(l_t / temperature)[k]
 
     `top_k` and `top_p` restrict the choice; `filtered_log_probs` states how. The noise
@@ -166,15 +167,19 @@ def sample(
             raise ValueError("sample: needs a key, unless greedy=True.")
         choose = partial(_choose, temperature=temperature, top_k=top_k, top_p=top_p)
         noise = gumbel_noise(key, state.position, length, logits.shape[0], dtype)
+        # not logits / temperature: this is done ahead of the loop, and cannot overflow
+        noise = noise * jnp.asarray(temperature, dtype)
+
+    read, first = _reader(cell, params, state, logits.shape[0])
 
     def step(state, noise):
-        carry, logits = cell.step(params, state.carry, state.token)
+        carry, logits = read(state.carry, state.token)
         token = choose(logits.astype(dtype), noise).astype(jnp.int32)
         new = SampleState(carry, token, state.position + 1, state.stopped)
         new = new if stop_token is None else _stop(state, new, stop_token)
         return new, new.token
 
-    return scan(step, state, noise, length)
+    return scan(step, state._replace(token=first), noise, length)
 
 
 def gumbel_noise(
@@ -244,9 +249,10 @@ def filtered_log_probs(
             f"filtered_log_probs: logits must have shape (V,), got {logits.shape}. "
             "Use jax.vmap for a batch."
         )
-    scores = _scores(logits.astype(_float_dtype(logits)), temperature)
-    values, ids = _candidates(scores, top_k, top_p)
-    return jax.nn.log_softmax(jnp.full_like(scores, -jnp.inf).at[ids].set(values))
+    logits = logits.astype(_float_dtype(logits))
+    values, ids = _candidates(logits, temperature, top_k, top_p)
+    kept = jnp.full_like(logits, -jnp.inf).at[ids].set(values)
+    return jax.nn.log_softmax(_scale(kept, temperature))
 
 
 def log_likelihood(
@@ -393,31 +399,45 @@ def _stop(old: SampleState, new: SampleState, stop_token: ArrayLike) -> SampleSt
     return SampleState(carry, token, new.position, stopped)
 
 
+def _reader(cell: Cell, params: Params, state: SampleState, size: int):
+    """The step of a loop over sampled tokens, and what stands for the first token.
+
+    The first is given, so it may be another than the V that can be sampled, such as a
+    token that only ever begins a text: then it has a row of its own, the last.
+    """
+    step = partial(cell.step, params)
+    tokens = jnp.append(jnp.arange(size, dtype=jnp.int32), state.token)
+    look_up = with_token_table(step, state.carry, tokens)
+    if look_up is None:
+        return step, state.token
+    ordinary = (state.token >= 0) & (state.token < size)
+    return look_up, jnp.where(ordinary, state.token, jnp.int32(size))
+
+
 def _choose(logits, noise, *, temperature, top_k, top_p):
-    scores = _scores(logits, temperature)
     if top_k is None and top_p is None:
-        return jnp.argmax(scores + noise)
-    values, ids = _candidates(scores, top_k, top_p)
+        return jnp.argmax(logits + noise)
+    values, ids = _candidates(logits, temperature, top_k, top_p)
     return ids[jnp.argmax(values + noise[ids])]
 
 
-def _scores(logits: jax.Array, temperature: ArrayLike) -> jax.Array:
-    # Shifted first, the largest stays 0 however small the temperature is
-    return (logits - logits.max()) / jnp.asarray(temperature, logits.dtype)
-
-
-def _candidates(scores, top_k, top_p) -> tuple[jax.Array, jax.Array]:
-    """Scores in falling order, minus infinity for those left out, and their ids."""
-    size = len(scores)
-    values, ids = lax.top_k(scores, size if top_k is None else min(top_k, size))
+def _candidates(logits, temperature, top_k, top_p) -> tuple[jax.Array, jax.Array]:
+    """Logits in falling order, minus infinity for those left out, and their ids."""
+    size = len(logits)
+    values, ids = lax.top_k(logits, size if top_k is None else min(top_k, size))
     if top_p is None:
         return values, ids
-    top_p = jnp.asarray(top_p, scores.dtype)
-    probs = jax.nn.softmax(values)
+    top_p = jnp.asarray(top_p, logits.dtype)
+    probs = jax.nn.softmax(_scale(values, temperature))
     before = jnp.cumsum(probs) - probs
     # Rounding can bring the sum to 1 before the last token
     keep = (before < top_p) | (top_p >= 1)
     return jnp.where(keep, values, -jnp.inf), ids
+
+
+def _scale(logits: jax.Array, temperature: ArrayLike) -> jax.Array:
+    # Shifted first, the largest is 0 however small the temperature
+    return (logits - logits.max()) / jnp.asarray(temperature, logits.dtype)
 
 
 def _log_softmax(logits: jax.Array) -> jax.Array:
@@ -463,9 +483,9 @@ def _tokens(name: str, tokens: ArrayLike, at_least: int) -> jax.Array:
 def _check_settings(name: str, temperature, top_k, top_p) -> None:
     """Raise where a concrete setting is outside its range; tracers pass."""
     traced = lambda value: isinstance(value, jax.core.Tracer)
-    if not traced(temperature) and not float(temperature) > 0:
+    if not traced(temperature) and not 0 < float(temperature) < float("inf"):
         raise ValueError(
-            f"{name}: temperature must be > 0, got {temperature}. "
+            f"{name}: temperature must be > 0 and finite, got {temperature}. "
             "For the most likely token at each step use greedy=True."
         )
     if top_k is not None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jrnn
-from jrnn import generate
+from jrnn import _token_table, generate
 from jrnn.generate import filtered_log_probs, gumbel_noise, sample
 
 V, H = 7, 4
@@ -105,7 +105,7 @@ def test_sample_equals_numpy_loop_with_the_same_noise(options):
     length = LONG
     noise = np.asarray(gumbel_noise(KEY, 0, length, V))
     text = PRIME.tolist()
-    for n in range(length):
+    for n in range(length):  # the other form: logits divided, noise as it is
         scores = numpy_filter(numpy_logits(PARAMS, text)[-1], **options)
         text.append(int((scores + noise[n]).argmax()))
     state, tokens = sample(MODEL, PARAMS, KEY, STATE, length, **options)
@@ -114,6 +114,55 @@ def test_sample_equals_numpy_loop_with_the_same_noise(options):
     assert int(state.token) == text[-1] and int(state.position) == length
     expected = prime(MODEL, PARAMS, np.array(text)).carry
     chex.assert_trees_all_close(state.carry, expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize("layer", ["embed", "one_hot"])
+@pytest.mark.parametrize("entries", [0, 2**20], ids=["no table", "table"])
+def test_table_of_tokens_changes_nothing(monkeypatch, layer, entries):
+    # One input more than there are outputs: a token that only begins a text
+    first = {"embed": jrnn.embed(V + 1, 3), "one_hot": jrnn.one_hot(V + 1)}[layer]
+    model = jrnn.stack(
+        first, jrnn.residual(jrnn.elman(3)), jrnn.lstm(H), jrnn.linear(V)
+    )
+    if layer == "one_hot":
+        model = jrnn.stack(first, jrnn.gru(H), jrnn.linear(V))
+    params = model.init(jax.random.key(8), jnp.array(0))
+    noise = np.asarray(gumbel_noise(KEY, 0, LONG, V))
+    for begin in ([V], [2, V, 5]):
+        tokens = np.array(begin)
+        carry, logits = jrnn.unroll(model, params, jnp.asarray(tokens))
+        expected = []
+        for n in range(LONG):
+            expected.append(int((logits[-1] + noise[n]).argmax()))
+            carry, logits = jrnn.unroll(model, params, jnp.array(expected[-1:]), carry)
+        monkeypatch.setattr(_token_table, "MAX_ENTRIES", entries)
+        state, got = sample(model, params, KEY, prime(model, params, tokens), LONG)
+        assert got.tolist() == expected and len(set(expected)) > 2
+        assert int(state.token) == expected[-1]
+
+
+def test_what_is_looked_up():
+    w = jax.random.normal(jax.random.key(9), (5, 3))
+    step = lambda carry, token: (carry + 1, carry @ w[token])
+    tokens = jnp.arange(5)
+    fast = _token_table.with_token_table(step, jnp.zeros(3), tokens)
+    names = lambda f: [str(e.primitive) for e in jax.make_jaxpr(f)(w[0], 2).eqns]
+    assert "dot_general" in names(fast)
+    chex.assert_trees_all_close(fast(w[1], 2), step(w[1], 2), rtol=1e-12)
+    step = lambda carry, token: jnp.tanh(carry + jax.nn.one_hot(token, 5) @ w)
+    fast = _token_table.with_token_table(step, jnp.zeros(3), tokens)
+    assert "dot_general" in str(jax.make_jaxpr(step)(w[0], 2))
+    assert "dot_general" not in str(jax.make_jaxpr(lambda c: fast(c, 2))(w[0]))
+    chex.assert_trees_all_close(fast(w[1], 2), step(w[1], 2), rtol=1e-12)
+    # nothing depends on the token; something is printed
+    nothing = lambda carry, token: carry * 2
+    assert _token_table.with_token_table(nothing, jnp.zeros(3), tokens) is None
+
+    def prints(carry, token):
+        jax.debug.print("{}", token)
+        return step(carry, token)
+
+    assert _token_table.with_token_table(prints, jnp.zeros(3), tokens) is None
 
 
 def test_greedy_equals_argmax_loop():
@@ -156,7 +205,7 @@ def test_pieces_join_to_the_text_of_one_call(cell, options):
 
 
 def test_vmap_over_keys_temperatures_and_states_equals_loops():
-    keys = jax.random.split(KEY, 3)
+    keys = jax.random.split(jax.random.key(10), 3)
     run = lambda key, state, temperature: sample(
         MODEL, PARAMS, key, state, SHORT, temperature=temperature, top_k=4, top_p=0.9
     )
@@ -233,6 +282,13 @@ def test_temperature_limits():
         assert tokens.tolist() == greedy.tolist()
     _, hot = sample(MODEL, PARAMS, KEY, STATE, MANY, temperature=1e9)
     assert within_five_sigma(np.asarray(hot), np.full(V, 1 / V)).all()
+
+
+def test_stopped_stays_stopped_whatever_the_stop_token():
+    state = STATE._replace(stopped=jnp.bool_(True))
+    state, tokens = sample(MODEL, PARAMS, KEY, state, SHORT, stop_token=4)
+    assert tokens.tolist() == [4] * SHORT and bool(state.stopped)
+    chex.assert_trees_all_equal(state.carry, STATE.carry)
 
 
 def test_stop_token_fills_the_rest_and_holds_the_carry():
@@ -454,10 +510,14 @@ def test_prime_reads_all_but_the_last_token():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"temperature": 0}, "temperature must be > 0, got 0. For the most likely"),
-        ({"temperature": -1.0}, r"sample: temperature must be > 0, got -1\.0"),
-        ({"temperature": float("nan")}, "temperature must be > 0, got nan"),
+        ({"temperature": 0}, "must be > 0 and finite, got 0. For the most likely"),
+        (
+            {"temperature": -1.0},
+            r"sample: temperature must be > 0 and finite, got -1\.0",
+        ),
+        ({"temperature": float("nan")}, "must be > 0 and finite, got nan"),
         ({"temperature": np.float32(0)}, "temperature must be > 0"),
+        ({"temperature": float("inf")}, "must be > 0 and finite, got inf"),
         ({"top_k": 0}, "top_k must be a positive integer, got 0"),
         ({"top_k": 2.0}, r"top_k must be a positive integer, got 2\.0"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\], got 0\.0"),

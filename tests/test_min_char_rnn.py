@@ -208,3 +208,25 @@ def test_smoke_run_and_figure(experiment, monkeypatch, tmp_path, capsys):
     assert [len(text) for text in saved["metrics"]["samples"].values()] == [200, 200]
     assert len(saved["metrics"]["smooth_loss"]) == 2
     assert "smoothed loss in bits per character" in capsys.readouterr().out
+
+
+def test_generation_speed_compares_the_same_model(monkeypatch, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "experiments")
+        speed = importlib.import_module("generation_speed")
+    results = importlib.import_module("_results")
+    monkeypatch.setattr(results.save, "__defaults__", (None, tmp_path))
+    speed.main(speed.SMOKE)
+    saved = json.loads((tmp_path / "generation_speed.json").read_text("utf-8"))
+    assert saved["metrics"]["clock_jrnn_times_faster_than_tuned"]["best_to_best"] > 0
+    # all three draw from the same distribution: pairs of characters, five sigma
+    cfg = dataclasses.replace(speed.SMOKE, length=20_000)
+    pairs = {}
+    for name, write in speed.contenders(cfg).items():
+        tokens = np.asarray(write(7))
+        counts = np.bincount(tokens[:-1] * cfg.vocab_size + tokens[1:], minlength=25)
+        pairs[name] = counts / counts.sum()
+    for name in ("textbook", "tuned"):
+        p = (pairs[name] + pairs["jrnn"]) / 2
+        error = np.sqrt(2 * p * (1 - p) / cfg.length)
+        assert (abs(pairs[name] - pairs["jrnn"]) <= 5 * error).all()
