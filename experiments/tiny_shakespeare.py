@@ -5,10 +5,10 @@ compared by their loss on the last 10 % of it: 4.174 nats for a uniform guess, 1
 an interpolated 5-gram, 1.88 for nanoGPT after three minutes on a CPU, 1.4697 for
 nanoGPT's best on an A100 (both from its README).
 
-The model is trained by the command, `jrnn train`, on the first 90 % for as many steps as
-the preset says, and measured once, at the end, on the last 10 %: there is no validation
-part, so nothing about the run depends on the text that it is measured on. The settings
-of the presets were chosen on the last tenth of the first 90 %.
+The model is trained by the command, `jrnn train`, on the first 90 % for as many steps
+as the preset says, and measured once, at the end, on the last 10 %: there is no
+validation part, so nothing about the run depends on the text that it is measured on.
+The settings of the presets were chosen on the last tenth of the first 90 %.
 
     python -m experiments.tiny_shakespeare --text tinyshakespeare.txt
     python -m experiments.tiny_shakespeare --text tinyshakespeare.txt --preset best

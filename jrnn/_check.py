@@ -1,5 +1,7 @@
 """Checks that run while tracing and name the function, the argument and the fix."""
 
+import numbers
+
 import jax
 import jax.numpy as jnp
 
@@ -55,9 +57,17 @@ def example_vector(name: str, x) -> tuple[int, jnp.dtype]:
     return shape[0], x.dtype
 
 
+def pair(name: str, x, flag: str) -> None:
+    """Raise unless the input of a wrapped cell is `(x, flag)`."""
+    if not isinstance(x, tuple) or len(x) != 2:
+        got = f"{len(x)} entries" if isinstance(x, tuple) else type(x).__name__
+        raise TypeError(f"{name}: the input must be a pair (x, {flag}), got {got}.")
+
+
 def positive(name: str, argument: str, value) -> None:
     """Raise unless `value` is a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+    integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not integer or value < 1:
         raise ValueError(
             f"{name}: {argument} must be a positive integer, got {value!r}."
         )
@@ -78,3 +88,8 @@ def key_given(name: str, key, call: str) -> None:
             f"{name}: {call} needs a key. Pass unroll(..., key=key), or evaluate with "
             "the cell without dropout: it has the same parameters."
         )
+
+
+def at_least_float32(dtype):
+    """Single precision for types below it, which LAPACK and random bits are not for."""
+    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype

@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from jrnn import _check
+
 Initializer = Callable[..., jax.Array]
 
 
@@ -38,7 +40,7 @@ def orthogonal(scale: ArrayLike = 1.0) -> Initializer:
     """
 
     def init(key, shape, dtype=float):
-        q = jax.nn.initializers.orthogonal()(key, shape, _at_least_float32(dtype))
+        q = jax.nn.initializers.orthogonal()(key, shape, _check.at_least_float32(dtype))
         return _times(scale, q).astype(dtype)
 
     return init
@@ -108,7 +110,7 @@ def spectral_radius(rho: ArrayLike, base: Initializer | None = None) -> Initiali
 
     def init(key, shape, dtype=float):
         _square("spectral_radius", shape)
-        a = base(key, shape, _at_least_float32(dtype))
+        a = base(key, shape, _check.at_least_float32(dtype))
         radius = jnp.max(jnp.abs(jnp.linalg.eigvals(a)))
         return _times(rho, a / radius.astype(a.dtype)).astype(dtype)
 
@@ -177,11 +179,6 @@ def gatewise(base: Initializer, gates: int) -> Initializer:
         return jnp.concatenate([base(k, block, dtype) for k in keys], axis=-1)
 
     return init
-
-
-def _at_least_float32(dtype):
-    """LAPACK factorises single and double precision only."""
-    return jnp.float32 if jnp.finfo(dtype).bits < 32 else dtype
 
 
 def _times(scale: ArrayLike, w: jax.Array) -> jax.Array:

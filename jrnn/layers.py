@@ -173,10 +173,11 @@ def activation(f: Callable[[jax.Array], jax.Array]) -> Cell:
 
 
 def _token(name: str, x) -> None:
-    if not jnp.issubdtype(x.dtype, jnp.integer):
-        raise TypeError(f"{name}: x must be an integer token, got {x.dtype}.")
-    if x.shape != ():
+    dtype, shape = jnp.result_type(x), jnp.shape(x)
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"{name}: x must be an integer token, got {dtype}.")
+    if shape != ():
         raise ValueError(
-            f"{name}: x must be one token, a scalar, got shape {x.shape}. "
+            f"{name}: x must be one token, a scalar, got shape {shape}. "
             "Cells step one example; use jax.vmap for a batch."
         )

@@ -259,8 +259,15 @@ def clip_elementwise(limit: ArrayLike) -> GradientTransformation:
     )
 
 
+class RpropState(NamedTuple):
+    """State of Rprop."""
+
+    step_sizes: optax.Params  # like the parameters
+    signs: optax.Params  # of the last gradient; 0 before the first
+
+
 def rprop(
-    learning_rate: float = 0.001,
+    learning_rate: ArrayLike = 0.001,
     *,
     eta_minus: float = 0.5,
     eta_plus: float = 1.2,
@@ -269,34 +276,63 @@ def rprop(
 ) -> GradientTransformation:
     """Resilient backpropagation: step sizes from the signs of gradients (full batch).
 
-    A gradient that keeps its sign lengthens its own step by `eta_plus`; one that
-    changes it shortens the step by `eta_minus`. Magnitudes play no part, so nothing is
-    clipped.
+        d_t = eta_plus * d_{t-1}    where g_t g_{t-1} > 0,   at most max_step
+              eta_minus * d_{t-1}   where g_t g_{t-1} < 0,   at least min_step
+              d_{t-1}               elsewhere;               d_0 = learning_rate
+        theta_t = theta_{t-1} - sign(g_t) * d_t
+
+    Magnitudes of gradients play no part, so nothing is clipped. This is the form
+    without weight-backtracking, called Rprop- in the second reference. (`optax.rprop`
+    0.2.8 moves by the step of the call before.)
 
     Args:
         learning_rate: first step size.
-        eta_minus: factor when the sign changes.
-        eta_plus: factor when it stays.
+        eta_minus: factor of a step whose gradient changes its sign.
+        eta_plus: factor of a step whose gradient keeps it.
         min_step: smallest step.
         max_step: largest step.
 
     Returns:
-        A gradient transformation (`optax.rprop`).
+        A gradient transformation.
 
     Example:
         >>> optimizer = rprop(0.01)
         >>> g = jnp.array([123.0, -0.1])
-        >>> state = optimizer.init(g)
-        >>> for _ in range(3):  # the sign stays from the second step on
-        ...     updates, state = optimizer.update(g, state)
-        >>> bool(jnp.allclose(updates, jnp.array([-0.012, 0.012])))
-        True
+        >>> updates, state = optimizer.update(g, optimizer.init(g))
+        >>> [round(float(u), 4) for u in updates]
+        [-0.01, 0.01]
+        >>> [round(float(u), 4) for u in optimizer.update(g, state)[0]]
+        [-0.012, 0.012]
 
     References:
         Riedmiller, Braun (1993), A direct adaptive method for faster backpropagation
         learning: the RPROP algorithm, doi:10.1109/ICNN.1993.298623.
+        Igel, Huesken (2003), Empirical evaluation of the improved Rprop learning
+        algorithms, doi:10.1016/S0925-2312(01)00700-7.
     """
-    return optax.rprop(learning_rate, eta_minus, eta_plus, min_step, max_step)
+
+    def init(params):
+        first = lambda p: jnp.full_like(p, learning_rate)
+        return RpropState(
+            jax.tree.map(first, params), jax.tree.map(jnp.zeros_like, params)
+        )
+
+    def update(updates, state, params=None):
+        del params
+        signs = jax.tree.map(jnp.sign, updates)
+
+        def resize(d, sign, last):
+            agree = sign * last
+            factor = jnp.where(
+                agree > 0, eta_plus, jnp.where(agree < 0, eta_minus, 1.0)
+            )
+            return jnp.clip(d * factor.astype(d.dtype), min_step, max_step)
+
+        sizes = jax.tree.map(resize, state.step_sizes, signs, state.signs)
+        moves = jax.tree.map(lambda sign, d: -sign * d, signs, sizes)
+        return moves, RpropState(sizes, signs)
+
+    return optax.GradientTransformation(init, update)
 
 
 def _clipped(max_norm, rule, learning_rate) -> GradientTransformation:

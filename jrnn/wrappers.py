@@ -309,6 +309,9 @@ def masked(cell: Cell) -> Cell:
         A cell with the params and carry of `cell` and input `(x, valid)`, `valid` a
         boolean scalar.
 
+    Raises:
+        TypeError: the input is not a pair.
+
     Example:
         >>> import jrnn
         >>> cell, xs = masked(jrnn.gru(4)), jnp.ones((5, 3))
@@ -319,9 +322,11 @@ def masked(cell: Cell) -> Cell:
     """
 
     def init(key, x):
+        _check.pair("masked", x, "valid")
         return cell.init(key, x[0])
 
     def step(params, carry, x, *, key=None):
+        _check.pair("masked", x, "valid")
         x, valid = x
         # Padding may hold anything, even NaN, whose gradient would pass a single
         # `where` behind the step (0 * NaN); so it does not get into the step at all.
@@ -349,6 +354,9 @@ def reset(cell: Cell) -> Cell:
         A cell with the params and carry of `cell` and input `(x, start)`, `start` a
         boolean scalar.
 
+    Raises:
+        TypeError: the input is not a pair.
+
     Example:
         >>> import jrnn
         >>> cell, xs = reset(jrnn.gru(4)), jnp.ones((6, 3))
@@ -360,9 +368,11 @@ def reset(cell: Cell) -> Cell:
     """
 
     def init(key, x):
+        _check.pair("reset", x, "start")
         return cell.init(key, x[0])
 
     def step(params, carry, x, *, key=None):
+        _check.pair("reset", x, "start")
         x, start = x
         carry_key, step_key = (None, None) if key is None else jax.random.split(key)
         fresh = cell.initial_carry(params, key=carry_key)
@@ -429,9 +439,11 @@ def length_mask(length: ArrayLike, num_steps: int) -> jax.Array:
 
 
 def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:
-    keep = 1.0 - jnp.asarray(rate, like.dtype)
+    # half-precision uniform numbers are too coarse to compare with a probability
+    dtype = _check.at_least_float32(like.dtype)
+    keep = 1 - jnp.asarray(rate).astype(dtype)
     kept = jax.random.bernoulli(key, keep, like.shape)
-    return kept.astype(like.dtype) / keep
+    return (kept.astype(dtype) / keep).astype(like.dtype)
 
 
 def _hidden(carry: Carry) -> jax.Array:

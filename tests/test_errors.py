@@ -19,7 +19,7 @@ I, H, T = 2, 4, 5
 PACKAGE = Path(jrnn.__file__).parent
 CORE = [
     *(PACKAGE / f"{name}.py" for name in (
-        "cell", "scan", "initializers", "losses", "optimizers", "unroll", "layers",
+        "cell", "initializers", "losses", "optimizers", "unroll", "layers",
         "combine", "wrappers", "_check",
     )),
     *sorted((PACKAGE / "cells").glob("*.py")),
@@ -308,30 +308,21 @@ ERRORS = {
         ValueError,
         "unroll: every leaf of xs needs a leading time axis, got [].",
     ),
-    "scan-lengths": (
-        lambda: jrnn.scan(lambda c, x: (c, x), 0.0, (xs(6, 2), xs(7, 2))),
-        ValueError,
-        "scan: xs must share one leading time axis, got lengths [6, 7].",
+    # pairs
+    "masked-pair": (
+        lambda: jrnn.masked(gru).init(key(), FLOATS),
+        TypeError,
+        "masked: the input must be a pair (x, valid), got ShapeDtypeStruct.",
     ),
-    "scan-nothing": (
-        lambda: jrnn.scan(lambda c, x: (c, x), 0.0),
-        ValueError,
-        "scan: without xs, pass length=, the number of steps.",
+    "masked-two-features": (
+        lambda: step(jrnn.masked(gru), params(gru), x=jnp.zeros(2)),
+        TypeError,
+        "masked: the input must be a pair (x, valid), got ArrayImpl.",
     ),
-    "scan-length": (
-        lambda: jrnn.scan(lambda c, x: (c, x), 0.0, xs(6, 2), 5),
-        ValueError,
-        "scan: length is 5, but xs has 6 steps.",
-    ),
-    "scan-remat": (
-        lambda: jrnn.unroll(gru, params(gru), xs(), remat="chunks"),
-        ValueError,
-        "scan: remat must be None, 'step', 'chunk' or a positive int, got 'chunks'.",
-    ),
-    "scan-remat-zero": (
-        lambda: jrnn.unroll(gru, params(gru), xs(), remat=0),
-        ValueError,
-        "scan: remat must be None, 'step', 'chunk' or a positive int, got 0.",
+    "reset-pair": (
+        lambda: step(jrnn.reset(gru), params(gru), x=(jnp.zeros(I),)),
+        TypeError,
+        "reset: the input must be a pair (x, start), got 1 entries.",
     ),
     # initialisers and losses
     "identity": (

@@ -241,8 +241,7 @@ def test_every_optimizer_decreases_a_quadratic(name):
         return jax.lax.scan(step, (theta, optimizer.init(theta)), length=60)[1]
 
     values = run(start)
-    first = 1 if name == "rprop" else 0  # Optax's Rprop moves from its second call on
-    assert (jnp.diff(values[first:5]) < 0).all()
+    assert (jnp.diff(values[:5]) < 0).all()
     assert values[-1] < 0.6 * values[0]
 
 
@@ -259,6 +258,26 @@ def test_clip_elementwise_equals_numpy_and_may_be_traced():
     for limit in (0.5, 2.0, INF):
         close(run(limit), {k: np.clip(v, -limit, limit) for k, v in g.items()})
     assert len(traces) == 1
+
+
+def test_rprop_equals_its_equations():
+    """Riedmiller and Braun's rule without backtracking, one number at a time."""
+    grads = gradients(9)
+    settings = {"eta_minus": 0.4, "eta_plus": 1.3, "min_step": 0.06, "max_step": 0.2}
+    got = follow(optimizers.rprop(0.1, **settings), grads)
+    start = {k: np.array(v) for k, v in params().items()}
+    for name in start:
+        for place in np.ndindex(start[name].shape):
+            theta, size, last = start[name][place], 0.1, 0.0
+            for n, g in enumerate(grads):
+                slope = float(g[name][place])
+                if slope * last > 0:
+                    size = min(size * 1.3, 0.2)
+                elif slope * last < 0:
+                    size = max(size * 0.4, 0.06)
+                last = slope
+                theta -= size if slope > 0 else -size
+                np.testing.assert_allclose(got[n][name][place], theta, rtol=1e-12)
 
 
 def test_rprop_reads_signs_only():

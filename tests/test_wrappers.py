@@ -558,3 +558,10 @@ def test_linear_is_an_affine_map():
     np.testing.assert_allclose(
         jrnn.unroll(jrnn.linear(O), params, xs)[1], expected, rtol=1e-13
     )
+
+
+def test_sizes_and_tokens_may_be_numpy_integers_or_python_s():
+    cell = jrnn.embed(np.int64(7), np.int32(3))
+    params = cell.init(jax.random.key(0), 4)
+    row = cell.step(params, (), 4)[1]
+    np.testing.assert_array_equal(row, params.table[4])

@@ -185,7 +185,7 @@ PRESETS: dict[str, Train] = {
     "quick": Train(preset="quick", hidden_size=256, steps=2000),
     "standard": Train(),
     "best": Train(
-        preset="best", steps=8000, dropout=0.4, recurrent_dropout=0.2, eval_every=1000
+        preset="best", steps=6000, dropout=0.4, recurrent_dropout=0.2, eval_every=1000
     ),
 }
 
