@@ -188,7 +188,7 @@ def test_greedy_takes_the_first_of_equals():
         (jrnn.elman, {"stop_token": 2}),
         (jrnn.lstm, {"stop_token": 2}),
     ],
-    ids=str,
+    ids=["plain", "filtered", "stopped", "stopped lstm"],
 )
 def test_pieces_join_to_the_text_of_one_call(cell, options):
     model, params = model_and_params(cell)
