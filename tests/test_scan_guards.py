@@ -131,6 +131,24 @@ def test_no_weight_is_accumulated_in_a_loop(name):
     assert w_h & set(accumulators(compiled(lax.scan, name).as_text()))
 
 
+def test_no_bias_is_accumulated_in_a_loop():
+    def bias_only(w_x, w_h, b):
+        def step(h, x):
+            h = jnp.tanh(h * x.astype(h.dtype) + b)
+            return h, h
+
+        return step, lambda h: h
+
+    xs = jax.ShapeDtypeStruct((T, B), jnp.int32)
+    found = [
+        accumulators(
+            jax.jit(gradient(run, bias_only)).lower(weights(1), xs).compile().as_text()
+        )
+        for run in (scan, lax.scan)
+    ]
+    assert [f"{H}" in shapes for shapes in found] == [False, True]
+
+
 @pytest.mark.parametrize("name", CELLS)
 def test_temporary_memory_is_not_more(name):
     own, plain = (
@@ -200,6 +218,8 @@ def test_report():
     assert report.step["after"] == [f"dot_general float32[{V}]"]
     assert [report.derivative[k].count(product) for k in ("before", "loop")] == [1, 1]
     assert report.saved[0][1] == T * H * 4
+    again = [x for place in report.derivative.values() for x in place]
+    assert not [x for x in again if x.startswith(("tanh", "logistic"))]
     assert "saved for the derivative" in str(report) and product in str(report)
 
 
