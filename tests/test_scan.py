@@ -7,6 +7,7 @@ import hypothesis
 import hypothesis.strategies as st
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 import scan_steps
 from jax import lax
@@ -285,6 +286,26 @@ def test_named_axes():
     f = lambda run: jax.vmap(
         lambda x: run(step, jnp.zeros(I), x), in_axes=1, axis_name="batch"
     )(xs)
+    assert_close(f(scan), f(lax.scan))
+
+
+@pytest.mark.parametrize("check_vma", [False, True])
+def test_inside_shard_map(check_vma):
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
+    w, xs = scan_steps.weights(), scan_steps.inputs().x
+
+    def f(run):
+        def each(w, xs):
+            h = xs[0] * w.b[:I]
+            run_step = lambda h, x: (jnp.tanh(h + x * w.b[:I]), h)
+            return lax.psum(total(run(run_step, h, xs)), "batch")
+
+        specs = (jax.P(), jax.P(None, "batch")), jax.P()
+        mapped = jax.shard_map(
+            each, mesh=mesh, in_specs=specs[0], out_specs=specs[1], check_vma=check_vma
+        )
+        return jax.jit(jax.grad(mapped))(w, xs)
+
     assert_close(f(scan), f(lax.scan))
 
 

@@ -114,14 +114,10 @@ def plan(
     before = needed(at[BEFORE], crossing + [v for v in reads_after if early(v)])
     own = set(carry) | {o for eqn in loop for o in eqn.outvars}
     kept = [v for v in reads_after if v in own and depth[v] == LOOP]
-    elementwise = [eqn for eqn in loop if is_cheap(eqn, depth)]
-    spread_out = [
-        v
-        for v in variables(a for eqn in elementwise for a in eqn.invars)
-        if depth[v] == ONCE and spread(v)
-    ]
-    loop = needed(light(at[ONCE]), free(loop, []), given=spread_out) + loop
-    return Plan(at[ONCE], before, crossing, loop, kept, after, spread_out)
+    elementwise = [a for eqn in loop if is_cheap(eqn, depth) for a in eqn.invars]
+    once = [v for v in variables(elementwise) if depth[v] == ONCE and spread(v)]
+    loop = needed(light(at[ONCE]), free(loop, []), given=once) + loop
+    return Plan(at[ONCE], before, crossing, loop, kept, after, once)
 
 
 def depths(
@@ -174,16 +170,33 @@ def run(
     Returns:
         The last carry, and y with time leading.
     """
-    weight_vars, carry_vars, x_vars = step.inputs()
-    next_carry, ys = step.outputs()
+    weight_vars, _, x_vars = step.inputs()
+    _, ys = step.outputs()
     weights, carry, xs = step.parts(values)
     env = constants(step.program) | dict(zip(weight_vars, weights, strict=True))
     evaluate(where.once, env)
     seq = dict(zip(x_vars, xs, strict=True))
-    reads_after = [v for v in free(where.after, ys)]
-    _all_at_once(where.before, where.crossing + reads_after, env, seq)
-    seq |= {v: _repeat(env[v], step.length) for v in where.spread}
+    _all_at_once(where.before, where.crossing + free(where.after, ys), env, seq)
+    last = _loop(step, where, carry, env, seq, wrap, linear)
+    _all_at_once(where.after, variables(ys), env, seq)
+    over_time = lambda a: (
+        seq[a] if _among(a, seq) else _repeat(read(env, a), step.length)
+    )
+    return last, [over_time(a) for a in ys]
 
+
+def _loop(
+    step: Step,
+    where: Plan,
+    carry: list[Any],
+    env: Environment,
+    seq: Environment,
+    wrap: Callable[[Callable], Callable],
+    linear: bool,
+) -> list[Any]:
+    """Run the loop alone, adding what it keeps to `seq`; returns the last carry."""
+    _, carry_vars, _ = step.inputs()
+    next_carry, _ = step.outputs()
     # A carry read behind the loop is the next carry, one step later: not stored twice.
     shifted = {
         v: n
@@ -196,35 +209,24 @@ def run(
 
     @wrap
     def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-        local = env | dict(zip(carry_vars, carry, strict=True))
-        local |= dict(zip(entering, x, strict=True))
+        local = env | dict(zip(carry_vars + entering, [*carry, *x], strict=True))
         for eqn in where.loop:
+            values = [read(local, a) for a in eqn.invars]
             if id(eqn) in prepared:
-                product, weight = prepared[id(eqn)]
-                left = read(local, eqn.invars[0])
-                local |= zip(eqn.outvars, apply(product, [left, weight]), strict=True)
-            else:
-                evaluate([eqn], local)
+                eqn, values[1] = prepared[id(eqn)]
+            local |= zip(eqn.outvars, apply(eqn, values), strict=True)
         return [read(local, a) for a in next_carry], [local[v] for v in stored]
 
+    seq |= {v: _repeat(env[v], step.length) for v in where.spread}
+    xs = [seq[v] for v in entering]
     last, stacks = lax.scan(
-        body,
-        carry,
-        [seq[v] for v in entering],
-        step.length,
-        reverse=step.reverse,
-        unroll=step.unroll,
+        body, carry, xs, step.length, reverse=step.reverse, unroll=step.unroll
     )
     seq |= dict(zip(stored, stacks, strict=True))
-    first = dict(zip(carry_vars, carry, strict=True))
-    for v in where.kept:
-        if v in shifted:
-            seq[v] = _shift(first[v], seq[shifted[v]], step.reverse)
-    _all_at_once(where.after, variables(ys), env, seq)
-    return last, [
-        seq[a] if is_variable(a) and a in seq else _repeat(read(env, a), step.length)
-        for a in ys
-    ]
+    for v, first in zip(carry_vars, carry, strict=True):
+        if v in where.kept and v in shifted:
+            seq[v] = _shift(first, seq[shifted[v]], step.reverse)
+    return last
 
 
 def _all_at_once(

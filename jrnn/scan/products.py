@@ -11,6 +11,8 @@ from jax import lax
 
 from jrnn.scan.program import Atom, Environment, Equation, apply, is_variable
 
+_FEW = 4  # rows of a product
+
 
 def with_weight(eqn: Equation, weights: Environment) -> bool:
     """Whether `eqn` is a product `x @ w` of one contracted axis, w being a weight."""
@@ -73,9 +75,9 @@ def prepared_weights(
             continue
         x, w = eqn.invars
         (left, (axis,)), batch = eqn.params["dimension_numbers"]
-        # A vector times a matrix is as fast either way.
-        matrices = x.aval.ndim > 1 and w.aval.ndim == 2
-        if matrices and axis != (1 if linear else 0):
+        # A vector times a matrix, or a few, are as fast either way.
+        rows = x.aval.size // x.aval.shape[left[0]]
+        if rows >= _FEW and w.aval.ndim == 2 and axis != (1 if linear else 0):
             numbers = ((left, (1 - axis,)), batch)
             found[id(eqn)] = _with_numbers(eqn, numbers), weights[w].T
     return found

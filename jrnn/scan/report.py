@@ -59,11 +59,11 @@ def scan_report(
 
     Example:
         >>> import jax.numpy as jnp
-        >>> w = jnp.ones((3, 3))
+        >>> w = jnp.ones((3, 3), "float32")
         >>> step = lambda h, x: (jnp.tanh(x @ w + h @ w), h @ w)
-        >>> report = scan_report(step, jnp.ones((2, 3)), jnp.ones((5, 2, 3)))
+        >>> report = scan_report(step, w[0], jnp.ones((5, 3), "float32"))
         >>> report.step["before"], report.step["after"]
-        (['dot_general float32[2,3]'], ['dot_general float32[2,3]'])
+        (['dot_general float32[3]'], ['dot_general float32[3]'])
     """
     call = traced(f, init, xs, length)
     steps = call.loop.params["length"]

@@ -25,6 +25,7 @@ def evaluate_sums_early(
     targets: Sequence[Atom],
     late: Callable[[Variable], bool],
     evaluate_one: Callable[[Equation, list[Any]], list[Any]] = apply,
+    linear: bool = False,
 ) -> None:
     """Evaluate `eqns`, adding up first what is not late, so that one value crosses.
 
@@ -34,6 +35,7 @@ def evaluate_sums_early(
         targets: what is read of the results.
         late: whether a variable is known only inside the loop.
         evaluate_one: how to evaluate an equation that is not a late sum.
+        linear: whether the equations are to be transposed.
     """
     uses = Counter(a for eqn in eqns for a in eqn.invars if is_variable(a))
     uses.update(variables(targets))
@@ -56,6 +58,14 @@ def evaluate_sums_early(
         for a in variables(eqn.invars)
         if uses[a] == 1 and a in made_by and is_late_sum(made_by[a]) and _alike(a, eqn)
     }
+
+    def as_written(eqn: Equation) -> Any:
+        inner = lambda a: is_variable(a) and a in absorbed
+        values = [
+            as_written(made_by[a]) if inner(a) else read(env, a) for a in eqn.invars
+        ]
+        return apply(eqn, values)[0]
+
     for eqn in eqns:
         result = eqn.outvars[0]
         if not is_late_sum(eqn):
@@ -65,7 +75,16 @@ def evaluate_sums_early(
             leaves = sorted(
                 terms(result, eqn), key=lambda a: is_variable(a) and late(a)
             )
-            env[result] = _total([read(env, a) for a in leaves])
+            early = [a for a in leaves if is_variable(a) and not late(a)]
+            # The order of a sum is the author's, unless another saves an array.
+            if linear or len(early) > 1:
+                total = _total([read(env, a) for a in leaves])
+            else:
+                total = as_written(eqn)
+            # The derivative of a sum goes to every term: have it computed once, not
+            # once for each term, as a compiler may choose to do.
+            share = linear and len(leaves) > 2
+            env[result] = lax.optimization_barrier(total) if share else total
 
 
 def _alike(atom: Variable, root: Equation) -> bool:

@@ -53,8 +53,20 @@ def traced(
 
 
 def understood(loop: Equation) -> bool:
-    """Whether the engine may run this loop: it has steps, and no side effects."""
-    return loop.params["length"] > 0 and not loop.effects
+    """Whether the engine may run this loop.
+
+    It must have steps and no side effects; and where types say how arrays are divided
+    among devices, JAX's own loop keeps the account.
+    """
+    divided = any(_divided(a.aval) for a in [*loop.invars, *loop.outvars])
+    return loop.params["length"] > 0 and not loop.effects and not divided
+
+
+def _divided(aval: Any) -> bool:
+    spec = getattr(getattr(aval, "sharding", None), "spec", None) or ()
+    varying = getattr(aval, "vma", None) or getattr(aval, "manual_axis_type", None)
+    axes = getattr(varying, "varying", varying)
+    return bool(axes) or any(part is not None for part in spec)
 
 
 def evaluate_around(

@@ -203,7 +203,7 @@ def _linear(
     def program(*args: Any) -> list[Any]:
         env = constants(joint.program) | dict(zip(inputs, args, strict=True))
         evaluate(again, env)
-        evaluate_sums_early(joint.tangent_eqns, env, results, late)
+        evaluate_sums_early(joint.tangent_eqns, env, results, late, linear=True)
         return [read(env, a) for a in results]
 
     closed = trace(program, examples(inputs))
