@@ -143,10 +143,10 @@ def test_vocabulary_does_not_depend_on_order():
 def test_one_megabyte_in_well_under_a_second():
     text = ("The quick brown fox – jumps over the lazy dog.\n" * 22_000)[:1_000_000]
     for level in jt.LEVELS:
-        start = time.perf_counter()
+        start = time.process_time()
         vocabulary = jt.build_vocabulary(text, level)
         assert jt.decode(vocabulary, jt.encode(vocabulary, text)) == text
-        assert time.perf_counter() - start < 3  # about 0.3 s at most, on a busy machine
+        assert time.process_time() - start < 2  # 0.3 s is usual
 
 
 def test_empty_text_encodes_to_nothing():
