@@ -26,7 +26,7 @@ from jrnn.layers import (
     linear,
     one_hot,
 )
-from jrnn.scan import scan
+from jrnn.scan import ScanReport, scan, scan_report
 from jrnn.unroll import unroll
 from jrnn.wrappers import (
     LayerNormParams,
@@ -56,6 +56,7 @@ __all__ = [
     "LearnedCarryParams",
     "LinearParams",
     "Recorded",
+    "ScanReport",
     "VariationalDropoutCarry",
     "activation",
     "bidirectional",
@@ -81,6 +82,7 @@ __all__ = [
     "reset",
     "residual",
     "scan",
+    "scan_report",
     "spec",
     "stack",
     "stateless",

@@ -209,7 +209,7 @@ def _finite(params: Params) -> jax.Array:
 
 def evaluated_params(state: TrainState) -> Params:
     """The weights that are evaluated: the running mean if there is one."""
-    return state.params if state.average == () else state.average
+    return state.average if jax.tree.leaves(state.average) else state.params
 
 
 def _note_best(job, display, params, step, loss, progress) -> Progress:

@@ -176,7 +176,7 @@ def make_steps(
 
 
 def _average(state: TrainState, params: Params, decay: float) -> Params:
-    if state.average == ():
+    if not jax.tree.leaves(state.average):
         return ()
     n = state.step.astype(float)
     # a short memory at first, so that the mean does not remember the initial weights
