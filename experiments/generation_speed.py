@@ -27,9 +27,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from _results import plain, save
 
 import jrnn
+from experiments._results import plain, save
 from jrnn.generate import prime, sample
 
 

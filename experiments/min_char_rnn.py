@@ -37,9 +37,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 import optax
 import tyro
-from _results import save
 
 import jrnn
+from experiments._results import save
 from jrnn import optimizers
 from jrnn import text as jt
 from jrnn.generate import prime, sample

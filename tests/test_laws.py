@@ -302,15 +302,10 @@ def test_gradients_in_reverse_equal_those_of_lax_scan(name):
     close(value_and_grads(name, jrnn.unroll, True), expected, 1e-11)
 
 
-def test_remat_changes_neither_values_nor_gradients(name):
-    got = value_and_grads(name, jrnn.unroll, False, "chunk")
-    close(got, value_and_grads(name, jrnn.unroll, False), 1e-11)
-
-
 @pytest.mark.parametrize("name", THOROUGH)
 @pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("remat", ["step", 3])
-def test_other_forms_of_remat_change_nothing_either(name, remat, reverse):
+@pytest.mark.parametrize("remat", ["step", "chunk", 3])
+def test_remat_changes_neither_values_nor_gradients(name, remat, reverse):
     got = value_and_grads(name, jrnn.unroll, reverse, remat)
     close(got, value_and_grads(name, jrnn.unroll, reverse), 1e-11)
 

@@ -4,7 +4,6 @@ import dataclasses
 import importlib
 import json
 from itertools import pairwise
-from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -15,14 +14,10 @@ import pytest
 
 from jrnn import text as jt
 
-ROOT = Path(__file__).parents[1]
-
 
 @pytest.fixture(scope="module")
 def experiment():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "experiments")
-        yield importlib.import_module("min_char_rnn")
+    return importlib.import_module("experiments.min_char_rnn")
 
 
 def window_gradient(weights, h, inputs, targets):
@@ -196,7 +191,7 @@ def test_initial_weights_are_gaussian_and_biases_zero(experiment):
 def test_smoke_run_and_figure(experiment, monkeypatch, tmp_path, capsys):
     path = tmp_path / "short.txt"
     path.write_text("one two three four five six seven eight nine ten\n" * 5)
-    results = importlib.import_module("_results")
+    results = importlib.import_module("experiments._results")
     monkeypatch.setattr(results.save, "__defaults__", (None, tmp_path))
     experiment.main(dataclasses.replace(experiment.SMOKE, file=path))
     plt.close("all")
@@ -211,10 +206,8 @@ def test_smoke_run_and_figure(experiment, monkeypatch, tmp_path, capsys):
 
 
 def test_generation_speed_compares_the_same_model(monkeypatch, tmp_path):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "experiments")
-        speed = importlib.import_module("generation_speed")
-    results = importlib.import_module("_results")
+    speed = importlib.import_module("experiments.generation_speed")
+    results = importlib.import_module("experiments._results")
     monkeypatch.setattr(results.save, "__defaults__", (None, tmp_path))
     speed.main(speed.SMOKE)
     saved = json.loads((tmp_path / "generation_speed.json").read_text("utf-8"))

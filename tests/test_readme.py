@@ -1,0 +1,48 @@
+"""Every number of the README comes from a committed result."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = ROOT / "experiments" / "results"
+
+
+def result(name):
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["metrics"]
+
+
+@pytest.mark.parametrize("preset", ["standard", "best"])
+def test_tiny_shakespeare(preset):
+    m = result(f"tiny_shakespeare_{preset}")
+    row = next(line for line in README.splitlines() if f"| `{preset}`" in line)
+    cells = [cell.strip() for cell in row.strip("|").split("|")]
+    assert cells[1:] == [
+        str(m["steps"]),
+        f"{m['held_out_nats']:.3f}",
+        f"{m['held_out_bits']:.3f}",
+        f"{m['seconds'] / 60:.1f} min",
+    ]
+    assert m["training_characters"] == pytest.approx(1003854, abs=1e3)
+
+
+def test_generation_speed():
+    m = result("generation_speed")
+    found = re.search(
+        r"([\d.]+) times as many characters.*?the best of .*?,\s+([\d.]+) times at the "
+        r"median",
+        README,
+        re.DOTALL,
+    )
+    ratio = m["clock_jrnn_times_faster_than_textbook"]
+    assert found and found.groups() == (
+        f"{ratio['best_to_best']:.1f}",
+        f"{ratio['median_of_rounds']:.1f}",
+    )
+
+
+def test_no_line_of_the_readme_is_a_placeholder():
+    assert "@" not in README and "TODO" not in README
