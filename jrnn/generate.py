@@ -37,6 +37,9 @@ __all__ = [
 ]
 
 
+NOISE_BLOCK = 64  # rows of noise that share a key
+
+
 class SampleState(NamedTuple):
     """A text so far: all that is needed to go on with it."""
 
@@ -187,7 +190,9 @@ def gumbel_noise(
 ) -> jax.Array:
     """Standard Gumbel noise of which each row depends on its position only.
 
-        row n = Gumbel(fold_in(key, start + n))
+        row n = row (start + n) mod 64 of Gumbel(fold_in(key, (start + n) div 64))
+
+    64 rows share a key, since a key for each row would cost as much as the row.
 
     Args:
         key: random key.
@@ -206,9 +211,15 @@ def gumbel_noise(
         True
     """
     dtype = jnp.result_type(float) if dtype is None else dtype
-    positions = jnp.asarray(start, jnp.int32) + jnp.arange(length, dtype=jnp.int32)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, positions)
-    return jax.vmap(lambda key: jax.random.gumbel(key, (size,), dtype))(keys)
+    block, offset = jnp.divmod(jnp.asarray(start, jnp.int32), NOISE_BLOCK)
+    # enough of them wherever in the first block the first row is
+    blocks = block + jnp.arange(
+        (length + NOISE_BLOCK - 2) // NOISE_BLOCK + 1, dtype=jnp.int32
+    )
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, blocks)
+    draw = lambda key: jax.random.gumbel(key, (NOISE_BLOCK, size), dtype)
+    rows = jax.vmap(draw)(keys).reshape(-1, size)
+    return lax.dynamic_slice_in_dim(rows, offset, length)
 
 
 def filtered_log_probs(
