@@ -188,6 +188,9 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
     is left alone. It is drawn in `initial_carry` and carried, so the step itself is
     deterministic. `resample` draws a new mask in the middle of a stream.
 
+    Not for training a GRU: its state also passes by the product, z * h_{t-1}, so that
+    the factor 1 / (1 - rate) multiplies with every step and the state can grow.
+
     Args:
         cell: a cell whose carry is one array, or a NamedTuple with a field `h`. Wrap
             the layers of a stack one by one.

@@ -172,7 +172,8 @@ CASES: dict[str, Case] = {
 
 # Functions of the public interface that are no cells and make none.
 NOT_CELLS = frozenset(
-    "Cell bidirectional length_mask output_spec resample scan spec unroll".split()
+    "Cell bidirectional length_mask output_spec resample scan scan_report spec "
+    "unroll".split()
 )
 
 

@@ -212,6 +212,7 @@ def test_word_level(text, tmp_path, capsys):
         ("--update-every 11", r"--update-every must be 1 to --window \(10\)"),
         ("--split 0.5 0.6 0.1", "--split must be three shares that sum to 1"),
         ("--patience -1", "--patience must be >= 0"),
+        ("--recurrent-dropout 0.1", "--recurrent-dropout does not go with --cell gru"),
     ],
 )
 def test_values_that_cannot_work(capsys, text, tmp_path, words, message):

@@ -51,7 +51,7 @@ class Train:
     dropout: float = 0.3
     """Share of each layer's outputs set to zero, anew at every step."""
     recurrent_dropout: float = 0.0
-    """Share of the recurrent state set to zero, one mask a window."""
+    """Share of the recurrent state set to zero, one mask a window (not with gru)."""
 
     steps: int = 2500
     """Updates of the weights."""
@@ -112,6 +112,11 @@ class Train:
                     f"{option(name)} must be at least 0 and below 1, "
                     f"got {getattr(self, name)}."
                 )
+        if self.recurrent_dropout and self.cell == "gru":
+            raise UserError(
+                "--recurrent-dropout does not go with --cell gru, whose state passes "
+                "by the product and would grow.\nUse --cell lstm, or --dropout."
+            )
         if self.update_every is not None and not 0 < self.update_every <= self.window:
             raise UserError(
                 f"--update-every must be 1 to --window ({self.window}), "
