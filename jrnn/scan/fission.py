@@ -205,7 +205,7 @@ def _loop(
     }
     stored = [v for v in where.kept if v not in shifted]
     entering = where.crossing + where.spread
-    prepared = products.prepared_weights(where.loop, env, linear)
+    prepared = products.prepared_products(where.loop, env, linear)
 
     @wrap
     def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
@@ -213,8 +213,10 @@ def _loop(
         for eqn in where.loop:
             values = [read(local, a) for a in eqn.invars]
             if id(eqn) in prepared:
-                eqn, values[1] = prepared[id(eqn)]
-            local |= zip(eqn.outvars, apply(eqn, values), strict=True)
+                made = prepared[id(eqn)](values[0])
+            else:
+                made = apply(eqn, values)
+            local |= zip(eqn.outvars, made, strict=True)
         return [read(local, a) for a in next_carry], [local[v] for v in stored]
 
     seq |= {v: _repeat(env[v], step.length) for v in where.spread}

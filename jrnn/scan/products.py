@@ -4,14 +4,21 @@ Compilers multiply fastest where the left operand contracts its last axis and th
 one its first, and where an operand has two axes.
 """
 
+import functools
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
 from jax import lax
 
 from jrnn.scan.program import Atom, Environment, Equation, apply, is_variable
 
-_FEW = 4  # rows of a product
+# As many rows that it matters which way a weight lies; a vector times a matrix, or a few,
+# are as fast either way.
+_FEW = 4
+# Columns of a vector-matrix product that are computed side by side; what remains of them
+# is computed one by one, and can cost as much as all the others.
+_LANES = 8
 
 
 def with_weight(eqn: Equation, weights: Environment) -> bool:
@@ -56,10 +63,10 @@ def apply_weight_on_the_right(
     return apply(eqn, values)
 
 
-def prepared_weights(
+def prepared_products(
     eqns: Iterable[Equation], weights: Environment, linear: bool
-) -> dict[int, tuple[Equation, Any]]:
-    """Products of the loop whose weight is better transposed once, ahead of the loop.
+) -> dict[int, Callable[[Any], list[Any]]]:
+    """Products of the loop whose weight is better rearranged once, ahead of the loop.
 
     Args:
         eqns: the equations of the loop.
@@ -67,20 +74,40 @@ def prepared_weights(
         linear: whether the loop is to be transposed, and with it its products.
 
     Returns:
-        For equations by `id`: the product to evaluate instead, and its weight.
+        For equations by `id`: the product to evaluate instead, a function of x.
     """
     found = {}
     for eqn in eqns:
-        if not with_weight(eqn, weights):
+        if not with_weight(eqn, weights) or eqn.invars[1].aval.ndim != 2:
             continue
         x, w = eqn.invars
         (left, (axis,)), batch = eqn.params["dimension_numbers"]
-        # A vector times a matrix, or a few, are as fast either way.
         rows = x.aval.size // x.aval.shape[left[0]]
-        if rows >= _FEW and w.aval.ndim == 2 and axis != (1 if linear else 0):
-            numbers = ((left, (1 - axis,)), batch)
-            found[id(eqn)] = _with_numbers(eqn, numbers), weights[w].T
+        columns = w.aval.shape[1 - axis]
+        if rows >= _FEW and axis != (1 if linear else 0):
+            swapped = _with_numbers(eqn, ((left, (1 - axis,)), batch))
+            found[id(eqn)] = functools.partial(_times, swapped, w=weights[w].T)
+        elif rows == 1 and not linear and columns > _LANES and columns % _LANES:
+            found[id(eqn)] = functools.partial(
+                _some_columns, eqn, columns, w=_wider(weights[w], 1 - axis)
+            )
     return found
+
+
+def _times(eqn: Equation, x: Any, w: Any) -> list[Any]:
+    return apply(eqn, [x, w])
+
+
+def _some_columns(eqn: Equation, columns: int, x: Any, w: Any) -> list[Any]:
+    (out,) = apply(eqn, [x, w])
+    return [lax.slice_in_dim(out, 0, columns, axis=-1)]
+
+
+def _wider(w: Any, axis: int) -> Any:
+    """Zeros added along `axis` up to a whole number of lanes."""
+    missing = [(0, 0, 0)] * w.ndim
+    missing[axis] = (0, -w.shape[axis] % _LANES, 0)
+    return lax.pad(w, jnp.zeros((), w.dtype), missing)
 
 
 def _last(axis: int, ndim: int) -> list[int]:
