@@ -277,6 +277,23 @@ def test_side_effects_happen_once_a_step_and_in_order(capsys):
     assert seen == list(range(T)) and carry == sum(range(T))
 
 
+@pytest.mark.parametrize("columns", [1, 8, 9, 11])
+def test_a_vector_times_a_weight_of_any_width(columns):
+    rng = np.random.default_rng(4)
+    w = jnp.asarray(rng.normal(size=(columns, columns)))
+    xs = jnp.asarray(rng.normal(size=(T, columns)))
+
+    def run(loop, w):
+        return loop(lambda h, x: (jnp.tanh(h @ w + x), h @ w), xs[0], xs)
+
+    f = lambda loop: (
+        run(loop, w),
+        jax.grad(lambda w: total(run(loop, w)))(w),
+        jax.vmap(lambda w: run(loop, w))(jnp.stack([w, 2 * w])),
+    )
+    assert_close(jax.jit(lambda: f(scan))(), jax.jit(lambda: f(lax.scan))())
+
+
 def test_named_axes():
     def step(c, x):
         c = jnp.tanh(c + x - lax.pmean(x, "batch"))
