@@ -13,11 +13,10 @@ from jax import lax
 
 from jrnn.scan.program import Atom, Environment, Equation, apply, is_variable
 
-# As many rows that it matters which way a weight lies; a vector times a matrix, or a few,
-# are as fast either way.
+# From so many rows on it matters which way a weight lies.
 _FEW = 4
-# Columns of a vector-matrix product that are computed side by side; what remains of them
-# is computed one by one, and can cost as much as all the others.
+# Columns of a vector-matrix product that are computed side by side; those that are left
+# over are computed one by one, and can cost as much as all the others.
 _LANES = 8
 
 
