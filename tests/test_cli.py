@@ -14,6 +14,7 @@ from test_resume import environment
 
 from jrnn.cli import main
 from jrnn.cli.config import Train
+from jrnn.cli.devices import candidates, fastest
 from jrnn.cli.train import learning_rates, make_plan
 from jrnn.train.checkpoint import read
 
@@ -212,6 +213,9 @@ def test_word_level(text, tmp_path, capsys):
         ("--update-every 11", r"--update-every must be 1 to --window \(10\)"),
         ("--split 0.5 0.6 0.1", "--split must be three shares that sum to 1"),
         ("--patience -1", "--patience must be >= 0"),
+        ("--devices 0", "--devices must be > 0, got 0"),
+        ("--devices 64", "--devices is 64, but this machine has 2"),
+        ("--devices 2 --batch-size 5", "--devices 2 does not divide --batch-size 5"),
         ("--recurrent-dropout 0.1", "--recurrent-dropout does not go with --cell gru"),
     ],
 )
@@ -366,6 +370,30 @@ def test_a_loss_that_explodes_stops_the_run(capsys, text, tmp_path):
         arrays, _ = read(run / "checkpoint.safetensors")
         numbers = [a for a in arrays.values() if a.dtype.kind == "f"]
         assert all(np.isfinite(a).all() for a in numbers)
+
+
+def test_devices_share_a_batch(capsys, text, tmp_path):
+    losses = []
+    for devices in ("1", "2"):
+        run = tmp_path / devices
+        words = ["--out", str(run), *SMALL, "--devices", devices, "--dropout", "0.3"]
+        assert main(["train", str(text), *words]) == 0
+        assert ("2 devices share each batch" in capsys.readouterr().out) == (
+            devices == "2"
+        )
+        lines = (run / "metrics.jsonl").read_text().splitlines()
+        losses.append([json.loads(line)["loss"] for line in lines])
+    np.testing.assert_allclose(*losses, rtol=1e-4)
+
+
+def test_the_fastest_number_of_devices_is_taken():
+    assert candidates(batch_size=24, there=16) == [1, 2, 4, 8]
+    assert candidates(batch_size=5, there=4) == [1]
+    seconds = {1: 3.0, 2: 1.0, 4: 0.99, 8: 0.1}
+    tried = []
+    assert fastest([1, 2, 4, 8], lambda n: tried.append(n) or seconds[n]) == 2
+    assert tried == [1, 2, 4]  # what did not pay is not gone beyond
+    assert fastest([1], None) == 1  # nothing to choose, nothing to time
 
 
 def test_early_stopping(capsys, text, tmp_path):

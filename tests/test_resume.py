@@ -14,7 +14,8 @@ import pytest
 OPTIONS = (
     "--cell lstm --hidden-size 24 --layers 2 --dropout 0.1 --recurrent-dropout 0.2 "
     "--average 0.9 --steps 3000 --eval-every 600 --sample-every 1200 --save-every 60 "
-    "--log-every 20 --batch-size 6 --window 12 --update-every 8 --warmup 10 --seed 3"
+    "--log-every 20 --batch-size 6 --window 12 --update-every 8 --warmup 10 --seed 3 "
+    "--devices 2"
 ).split()
 KILLS = int(os.environ.get("JRNN_TEST_KILLS", "4"))
 
@@ -26,7 +27,8 @@ def command(*words) -> list[str]:
 
 def environment() -> dict[str, str]:
     root = str(Path(__file__).parents[1])
-    return {**os.environ, "PYTHONPATH": root, "JAX_ENABLE_X64": "0"}
+    own = {"PYTHONPATH": root, "JAX_ENABLE_X64": "0", "JAX_NUM_CPU_DEVICES": "2"}
+    return {**os.environ, **own}
 
 
 def run(*words, code=0) -> subprocess.CompletedProcess:

@@ -154,6 +154,43 @@ def test_batched_is_the_mean_over_rows(model, params, tokens):
     chex.assert_trees_all_close(carry, rows, rtol=1e-12)
 
 
+def two_devices(shape=(2,), names=("rows",)):
+    return jax.sharding.Mesh(np.array(jax.devices()[:2]).reshape(shape), names)
+
+
+def test_a_batch_divided_among_devices_is_the_same_batch():
+    model = jrnn.stack(
+        jrnn.one_hot(V),
+        jrnn.dropout(jrnn.variational_dropout(jrnn.lstm(H), 0.3), 0.4),
+        jrnn.linear(V),
+    )
+    params = model.init(jax.random.key(0), jnp.int32(0))
+    params = perturbed(params, jax.random.key(1))
+    key = lambda: jax.random.key(5)
+    carries = initial_carries(model, params, 4, key=key())
+    rng = np.random.default_rng(3)
+    batch = tuple(jnp.asarray(rng.integers(0, V, (4, T))) for _ in range(2))
+
+    def run(mesh):
+        loss = batched(truncated_loss(model), mesh)
+        f = jax.value_and_grad(loss, has_aux=True)
+        return jax.jit(f)(params, carries, batch, key=key())
+
+    whole, divided = run(None), run(two_devices())
+    carry = divided[0][1]
+    assert all(len(c.sharding.device_set) == 2 for c in jax.tree.leaves(carry))
+    chex.assert_trees_all_close(whole, divided, rtol=1e-12, atol=1e-13)
+
+
+def test_divisions_that_cannot_be(model, params, tokens):
+    with pytest.raises(ValueError, match="batched: mesh must have one axis, got 2"):
+        batched(truncated_loss(model), two_devices((1, 2), ("a", "b")))
+    loss = batched(truncated_loss(model), two_devices())
+    batch = (tokens[:, :T], tokens[:, 1 : T + 1])
+    with pytest.raises(ValueError, match=f"batched: {B} rows cannot be divided among"):
+        loss(params, initial_carries(model, params, B), batch)
+
+
 def test_many_steps_in_a_call_equal_single_steps(model, params, tokens):
     loss = batched(truncated_loss(model))
     step = make_step(loss, optimizers.adagrad, average_decay=0.9)

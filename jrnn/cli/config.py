@@ -78,6 +78,10 @@ class Train:
     """Memory of a running mean of the weights, which is then what is evaluated and
     sampled; 0 for none. Helps with a constant learning rate."""
 
+    devices: int | None = None
+    """Cores or accelerators that share each batch; if not given, what some first steps
+    show to be fastest."""
+
     eval_every: int = 500
     """Steps between evaluations on the validation part."""
     patience: int = 0
@@ -117,6 +121,8 @@ class Train:
                 "--recurrent-dropout does not go with --cell gru, whose state passes "
                 "by the product and would grow.\nUse --cell lstm, or --dropout."
             )
+        if self.devices is not None and self.devices < 1:
+            raise UserError(f"--devices must be > 0, got {self.devices}.")
         if self.update_every is not None and not 0 < self.update_every <= self.window:
             raise UserError(
                 f"--update-every must be 1 to --window ({self.window}), "

@@ -144,6 +144,13 @@ def optimizer(config: Train):
     return getattr(optimizers, config.optimizer)
 
 
+def with_devices(job: Job, devices: int) -> Job:
+    """Fix how many devices share the batch, for this run and whenever it is resumed."""
+    job = job._replace(config=dataclasses.replace(job.config, devices=devices))
+    write_json(job.run.config, _describe(job))
+    return job
+
+
 def _check_free(run: Run, overwrite: bool) -> None:
     if not run.directory.exists():
         return

@@ -22,6 +22,15 @@ import optax
 from jrnn.cell import Params
 from jrnn.cli.config import Train
 from jrnn.cli.data import batch_reader
+from jrnn.cli.devices import (
+    candidates,
+    check_devices,
+    fastest,
+    mesh_of,
+    placed,
+    provide_cores,
+    timed,
+)
 from jrnn.cli.display import UNITS, Display, losses
 from jrnn.cli.errors import Stopped, UserError, told_plainly
 from jrnn.cli.generation import default_prime, generate_text
@@ -33,6 +42,7 @@ from jrnn.cli.job import (
     optimizer,
     resume,
     start_carry,
+    with_devices,
 )
 from jrnn.cli.report import finish, introduce
 from jrnn.train import (
@@ -62,6 +72,8 @@ class Plan(NamedTuple):
 def train(config: Train) -> None:
     """Run the command."""
     config.check()
+    provide_cores()
+    check_devices(config)
     start = begin if config.resume is None else resume
     job, checkpoint, progress = start(config)
     step = int(checkpoint.state.step)
@@ -132,8 +144,10 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
     ):
         introduce(job, display, step)
         display.phase("compile")
-        rows = jax.device_put(job.data.rows)
-        run_steps = _compile(job, plan, state, rows, key)
+        job, run_steps = _compile_for_devices(job, plan, state, key)
+        if job.config.devices > 1:
+            display.say(f"{job.config.devices} devices share each batch.")
+        state, rows = placed(mesh_of(job.config.devices), state, job.data.rows)
         display.restart_clock(step)
         display.phase("train")
         pending: list[Metrics] = []
@@ -160,8 +174,38 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
     finish(job, display, step, progress)
 
 
-def _compile(job: Job, plan: Plan, state: TrainState, rows, key):
-    loss = batched(truncated_loss(job.model.train, job.config.stride))
+def _compile_for_devices(job: Job, plan: Plan, state: TrainState, key):
+    """The compiled steps, on as many devices as the run says or as is fastest."""
+    if job.config.devices is not None:
+        return job, _compile(job, plan, state, key, job.config.devices)
+    compiled = {}
+
+    def seconds(devices: int) -> float:
+        run_steps = compiled[devices] = _compile(job, plan, state, key, devices)
+        mesh, hypers = mesh_of(devices), Hyper(*[np.zeros(plan.call, np.float32)] * 2)
+        own = [placed(mesh, *jax.tree.map(jnp.copy, (state, job.data.rows)))]
+
+        def step():  # a step takes the state away and gives it back
+            state, rows = own.pop()
+            state, metrics = run_steps(state, rows, hypers, key)
+            own.append((state, rows))
+            return metrics
+
+        return timed(step)
+
+    # in a small model's step there is nothing to divide
+    there = 1 if plan.call > 1 else jax.local_device_count()
+    numbers = candidates(job.config.batch_size, there)
+    devices = fastest(numbers, seconds)
+    job = with_devices(job, devices)
+    if devices not in compiled:
+        return job, _compile(job, plan, state, key, devices)
+    return job, compiled[devices]
+
+
+def _compile(job: Job, plan: Plan, state: TrainState, key, devices: int):
+    mesh = mesh_of(devices)
+    loss = batched(truncated_loss(job.model.train, job.config.stride), mesh)
     windows = job.data.windows
     steps = make_steps(
         make_step(loss, optimizer(job.config), average_decay=job.config.average),
@@ -170,7 +214,14 @@ def _compile(job: Job, plan: Plan, state: TrainState, rows, key):
         lambda n: n % windows == 0,
     )
     hypers = Hyper(*[np.zeros(plan.call, np.float32)] * 2)
-    return jax.jit(steps, donate_argnums=0).lower(state, rows, hypers, key).compile()
+    state, rows = placed(mesh, *jax.tree.map(jnp.copy, (state, job.data.rows)))
+    where = lambda a: a.sharding
+    jitted = jax.jit(
+        steps,
+        donate_argnums=0,
+        out_shardings=None if mesh is None else (jax.tree.map(where, state), None),
+    )
+    return jitted.lower(state, rows, hypers, key).compile()
 
 
 def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress:
@@ -187,7 +238,7 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
         raise Stopped(_diverged(job, step))
     display.numbers(step, loss)
     last = step == plan.steps
-    params = evaluated_params(state)
+    params = jax.device_put(evaluated_params(state), jax.local_devices()[0])
     if len(job.data.valid) > 1 and (last or step % plan.evaluate == 0):
         display.phase("evaluate")
         nats, _ = evaluate(job.model.evaluate, params, job.data.valid)

@@ -89,15 +89,27 @@ def truncated_loss(
     return window_loss
 
 
-def batched(window_loss: WindowLoss) -> WindowLoss:
+def batched(
+    window_loss: WindowLoss, mesh: jax.sharding.Mesh | None = None
+) -> WindowLoss:
     """Mean of a window loss over a batch: `vmap` over carries, windows and keys.
+
+        L = mean of L_b over the rows b = 1 .. B
+
+    With a mesh the rows are divided among its devices, the cores of a CPU or several
+    accelerators. Each runs its own rows; the loss and its gradient are the means over
+    all. Equal to one device up to the rounding of that mean, noise included.
 
     Args:
         window_loss: for one sequence, as from `truncated_loss`.
+        mesh: devices with one axis, whose length divides B; None for no division.
 
     Returns:
         The same with a leading batch axis on every leaf of carry and batch; the loss is
         the mean over it.
+
+    Raises:
+        ValueError: a mesh of several axes; B is not a multiple of the devices.
 
     Example:
         >>> import jrnn
@@ -110,15 +122,47 @@ def batched(window_loss: WindowLoss) -> WindowLoss:
         >>> carry[1].shape
         (2, 4)
     """
+    if mesh is not None and len(mesh.axis_names) != 1:
+        raise ValueError(
+            f"batched: mesh must have one axis, got {len(mesh.axis_names)}: "
+            f"{mesh.axis_names}."
+        )
 
-    def loss(params: Params, carry: Carry, batch, *, key: Key | None = None):
-        size = jax.tree.leaves(batch)[0].shape[0]
-        keys = None if key is None else jax.random.split(key, size)
+    def mean(params: Params, carry: Carry, batch, keys):
         run = lambda carry, batch, key: window_loss(params, carry, batch, key=key)
         values, carry = jax.vmap(run)(carry, batch, keys)
         return values.mean(), carry
 
+    run = mean if mesh is None else _divided(mean, mesh)
+
+    def loss(params: Params, carry: Carry, batch, *, key: Key | None = None):
+        size = jax.tree.leaves(batch)[0].shape[0]
+        if mesh is not None and size % mesh.size:
+            raise ValueError(
+                f"batched: {size} rows cannot be divided among {mesh.size} devices."
+            )
+        keys = None if key is None else jax.random.split(key, size)
+        return run(params, carry, batch, keys)
+
     return loss
+
+
+def _divided(mean: Callable[..., Any], mesh: jax.sharding.Mesh) -> Callable[..., Any]:
+    (axis,) = mesh.axis_names
+    rows, everywhere = jax.P(axis), jax.P()
+
+    def own_rows(params, carry, batch, keys):
+        value, carry = mean(params, carry, batch, keys)
+        return jax.lax.pmean(value, axis), carry
+
+    # unchecked, since the engine leaves a loop whose types say how it is divided alone
+    return jax.shard_map(
+        own_rows,
+        mesh=mesh,
+        in_specs=(everywhere, rows, rows, rows),
+        out_specs=(everywhere, rows),
+        check_vma=False,
+    )
 
 
 def initial_carries(

@@ -1,0 +1,94 @@
+"""How many cores or accelerators share the batch of a training run."""
+
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from jrnn.cli.config import Train
+from jrnn.cli.errors import UserError
+from jrnn.train import TrainState
+
+_WORTH_IT = 0.95  # of the time on fewer devices; less gain is within the noise
+_STEPS = 4  # timed, of which the fastest counts
+
+
+def provide_cores() -> None:
+    """Let JAX count each core as a device, unless told otherwise or started."""
+    if jax.config.jax_num_cpu_devices > 0:
+        return
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    try:
+        jax.config.update("jax_num_cpu_devices", cores)
+    except RuntimeError:
+        return
+
+
+def check_devices(config: Train) -> None:
+    """Raise `UserError` where the batch cannot be divided as asked."""
+    there = jax.local_device_count()
+    wanted = config.devices or 1
+    if wanted > there:
+        raise UserError(f"--devices is {wanted}, but this machine has {there}.")
+    if config.batch_size % wanted:
+        raise UserError(
+            f"--devices {wanted} does not divide --batch-size {config.batch_size}."
+        )
+
+
+def candidates(batch_size: int, there: int) -> list[int]:
+    """Numbers of devices to try: 1, and doublings that divide the batch."""
+    numbers = [2**i for i in range(there.bit_length()) if 2**i <= there]
+    return [n for n in numbers if batch_size % n == 0]
+
+
+def mesh_of(devices: int) -> Mesh | None:
+    """The devices that share a batch; None for one."""
+    if devices == 1:
+        return None
+    return Mesh(np.array(jax.local_devices()[:devices]), ("rows",))
+
+
+def placed(mesh: Mesh | None, state: TrainState, rows: Any) -> tuple[TrainState, Any]:
+    """The state and the rows of text where a step over the mesh expects them."""
+    if mesh is None:
+        return jax.device_put((state, rows))
+    everywhere = NamedSharding(mesh, jax.P())
+    divided = NamedSharding(mesh, jax.P("rows"))
+    where = jax.tree.map(lambda _: everywhere, state)
+    where = where._replace(carry=jax.tree.map(lambda _: divided, state.carry))
+    return jax.device_put(state, where), jax.device_put(rows, divided)
+
+
+def fastest(numbers: list[int], seconds: Callable[[int], float]) -> int:
+    """The number of devices with which a step takes least time.
+
+    Args:
+        numbers: rising; the next is tried only if the one before paid.
+        seconds: of a step, by the number of devices.
+    """
+    if len(numbers) == 1:
+        return numbers[0]
+    best, least = numbers[0], seconds(numbers[0])
+    for number in numbers[1:]:
+        time_taken = seconds(number)
+        if time_taken > _WORTH_IT * least:
+            break
+        best, least = number, time_taken
+    return best
+
+
+def timed(step: Callable[[], Any]) -> float:
+    """Seconds of a step, the fastest of a few."""
+    jax.block_until_ready(step())
+    seconds = []
+    for _ in range(_STEPS):
+        begin = time.perf_counter()
+        jax.block_until_ready(step())
+        seconds.append(time.perf_counter() - begin)
+    return min(seconds)
