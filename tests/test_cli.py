@@ -386,6 +386,21 @@ def test_devices_share_a_batch(capsys, text, tmp_path):
     np.testing.assert_allclose(*losses, rtol=1e-4)
 
 
+def test_a_run_on_two_devices_is_resumed_bit_for_bit(capsys, text, tmp_path):
+    words = [*SMALL, "--devices", "2", "--schedule", "constant"]
+    for name, steps in (("whole", "40"), ("parts", "20")):
+        out = ["--out", str(tmp_path / name), *words, "--steps", steps]
+        assert main(["train", str(text), *out]) == 0
+    assert main(["train", "--resume", str(tmp_path / "parts"), "--steps", "40"]) == 0
+    whole, parts = (
+        read(tmp_path / name / "checkpoint.safetensors")[0]
+        for name in ("whole", "parts")
+    )
+    assert whole.keys() == parts.keys()
+    for name, array in whole.items():
+        np.testing.assert_array_equal(array, parts[name], name)
+
+
 def test_the_fastest_number_of_devices_is_taken():
     assert candidates(batch_size=24, there=16) == [1, 2, 4, 8]
     assert candidates(batch_size=5, there=4) == [1]

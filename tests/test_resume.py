@@ -14,8 +14,7 @@ import pytest
 OPTIONS = (
     "--cell lstm --hidden-size 24 --layers 2 --dropout 0.1 --recurrent-dropout 0.2 "
     "--average 0.9 --steps 3000 --eval-every 600 --sample-every 1200 --save-every 60 "
-    "--log-every 20 --batch-size 6 --window 12 --update-every 8 --warmup 10 --seed 3 "
-    "--devices 2"
+    "--log-every 20 --batch-size 6 --window 12 --update-every 8 --warmup 10 --seed 3"
 ).split()
 KILLS = int(os.environ.get("JRNN_TEST_KILLS", "4"))
 
