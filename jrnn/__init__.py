@@ -6,7 +6,7 @@ one sequence: batches, seeds and hyperparameters are `jax.vmap`, compilation is
 """
 
 from jrnn import initializers, losses, optimizers
-from jrnn.cell import Cell, output_spec, spec, stateless
+from jrnn.cell import Cell, DiagonalStep, diagonal, output_spec, spec, stateless
 from jrnn.cells import (
     ElmanParams,
     GRUParams,
@@ -26,7 +26,7 @@ from jrnn.layers import (
     linear,
     one_hot,
 )
-from jrnn.scan import ScanReport, scan, scan_report
+from jrnn.scan import ScanReport, diagonal_scan, scan, scan_report
 from jrnn.unroll import unroll
 from jrnn.wrappers import (
     LayerNormParams,
@@ -47,6 +47,7 @@ from jrnn.wrappers import (
 
 __all__ = [
     "Cell",
+    "DiagonalStep",
     "ElmanParams",
     "EmbedParams",
     "GRUParams",
@@ -60,6 +61,8 @@ __all__ = [
     "VariationalDropoutCarry",
     "activation",
     "bidirectional",
+    "diagonal",
+    "diagonal_scan",
     "dropout",
     "elman",
     "embed",

@@ -9,6 +9,7 @@ Cells know one step of one sequence: no batch axis, no time axis. Batches are
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -104,6 +105,63 @@ def stateless(
         return carry, apply(params, x, key)
 
     return Cell(init, initial_carry, step)
+
+
+@dataclass(frozen=True)
+class DiagonalStep:
+    """A step that declares its recurrence linear and diagonal; see `diagonal`."""
+
+    coefficients: Callable[..., tuple[Carry, Carry]]  # (params, x, *, key) -> (a, u)
+    output: Callable[[Params, Carry, Input], Output]  # (params, h, x) -> y
+
+    def __call__(  # noqa: D102
+        self, params: Params, carry: Carry, x: Input, *, key: Key | None = None
+    ) -> tuple[Carry, Output]:
+        a, u = self.coefficients(params, x, key=key)
+        h = jax.tree.map(lambda a, h, u: a * h + u, a, carry, u)
+        return h, self.output(params, h, x)
+
+
+def diagonal(
+    init: InitFn,
+    initial_carry: InitialCarryFn,
+    coefficients: Callable[..., tuple[Carry, Carry]],
+    output: Callable[[Params, Carry, Input], Output],
+) -> Cell:
+    """Make a cell whose recurrence is declared linear and diagonal.
+
+        a_t, u_t = coefficients(params, x_t)
+        h_t = a_t * h_{t-1} + u_t
+        y_t = output(params, h_t, x_t)
+
+    A cell like any other; but since neither a nor u depends on the state, `unroll` may
+    compute all states in parallel (see `diagonal_scan`), and does so off the CPU. A
+    wrapper that changes the step makes an ordinary cell of it.
+
+    Args:
+        init: `(key, x) -> params`.
+        initial_carry: `(params, *, key=None) -> h_0`.
+        coefficients: `(params, x, *, key=None) -> (a, u)`, each of the form of h.
+        output: `(params, h, x) -> y`.
+
+    Returns:
+        A cell with the carry h.
+
+    Example:
+        >>> import jax, jax.numpy as jnp, jrnn
+        >>> smooth = diagonal(
+        ...     lambda key, x: jnp.array(0.5),
+        ...     lambda decay, *, key=None: jnp.zeros(()),
+        ...     lambda decay, x, *, key=None: (decay, (1 - decay) * x),
+        ...     lambda decay, h, x: h)
+        >>> jrnn.unroll(smooth, jnp.array(0.5), jnp.array([4.0, 0.0, 2.0]))[1].tolist()
+        [2.0, 1.0, 1.5]
+
+    References:
+        Martin, Cundy (2018), Parallelizing linear recurrent neural nets over sequence
+        length, arXiv:1709.04057, section 2.
+    """
+    return Cell(init, initial_carry, DiagonalStep(coefficients, output))
 
 
 def spec(x: Input) -> Input:

@@ -5,8 +5,8 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from jrnn.cell import Carry, Cell, Input, Key, Output, Params
-from jrnn.scan import scan
+from jrnn.cell import Carry, Cell, DiagonalStep, Input, Key, Output, Params
+from jrnn.scan import diagonal_scan, scan
 
 
 def unroll(
@@ -65,12 +65,23 @@ def unroll(
         step_keys = jax.random.split(step_key, num_steps)
     if carry is None:
         carry = cell.initial_carry(params, key=carry_key)
+    if isinstance(cell.step, DiagonalStep) and remat is None:
+        return _all_states(cell.step, params, xs, carry, step_keys, reverse)
 
     def step(carry, x_and_key):
         x, step_key = x_and_key
         return cell.step(params, carry, x, key=step_key)
 
     return scan(step, carry, (xs, step_keys), num_steps, reverse=reverse, remat=remat)
+
+
+def _all_states(step: DiagonalStep, params, xs, carry, keys, reverse):
+    """A linear and diagonal recurrence, in a loop or in parallel by platform."""
+    a, u = jax.vmap(lambda x, key: step.coefficients(params, x, key=key))(xs, keys)
+    hs = diagonal_scan(a, u, carry, reverse=reverse)
+    ys = jax.vmap(lambda h, x: step.output(params, h, x))(hs, xs)
+    last = 0 if reverse else -1
+    return jax.tree.map(lambda h: h[last], hs), ys
 
 
 def _num_steps(xs: Input) -> int:

@@ -68,6 +68,17 @@ def _squared(dtype):
     return jrnn.stateless(lambda key, x: (), lambda params, x, key: x * x)
 
 
+def _smooth(dtype):
+    """A leaky sum whose leak the input decides."""
+    leak = lambda p, x: jax.nn.sigmoid(x * p)
+    return jrnn.diagonal(
+        lambda key, x: jax.random.normal(key, (I,), x.dtype),
+        lambda params, *, key=None: jnp.zeros_like(params),
+        lambda params, x, *, key=None: (leak(params, x), x),
+        lambda params, h, x: jnp.tanh(h) * x,
+    )
+
+
 CASES: dict[str, Case] = {
     "cell": Case(lambda d: _sum(I), ("Cell",)),
     "elman": Case(lambda d: jrnn.elman(H), ("elman",)),
@@ -81,6 +92,7 @@ CASES: dict[str, Case] = {
     "one_hot": Case(lambda d: jrnn.one_hot(V, dtype=d), ("one_hot",), "token"),
     "activation": Case(lambda d: jrnn.activation(jnp.tanh), ("activation",)),
     "stateless": Case(_squared, ("stateless",)),
+    "diagonal": Case(_smooth, ("diagonal",)),
     "stack": Case(lambda d: jrnn.stack(jrnn.elman(H), jrnn.linear(O)), ("stack",)),
     "stack-model": Case(_model, ("stack", "embed", "lstm"), "token"),
     "stack-nested": Case(
@@ -172,8 +184,8 @@ CASES: dict[str, Case] = {
 
 # Functions of the public interface that are no cells and make none.
 NOT_CELLS = frozenset(
-    "Cell bidirectional length_mask output_spec resample scan scan_report spec "
-    "unroll".split()
+    "Cell bidirectional diagonal_scan length_mask output_spec resample scan "
+    "scan_report spec unroll".split()
 )
 
 

@@ -1,5 +1,6 @@
 """The one loop of the library: `scan`, with the meaning of `jax.lax.scan`.
 
+diagonal     linear recurrences without mixing, in a loop or in parallel
 loop         scan itself, and what of it is kept for the backward pass
 steps        from a step function to a flat step
 recurrence   the loop as one operation of JAX: evaluate, derive, batch
@@ -13,7 +14,8 @@ program      flat programs: trace, evaluate, slice
 report       what runs where, for people to read
 """
 
+from jrnn.scan.diagonal import diagonal_scan
 from jrnn.scan.loop import scan
 from jrnn.scan.report import ScanReport, scan_report
 
-__all__ = ["ScanReport", "scan", "scan_report"]
+__all__ = ["ScanReport", "diagonal_scan", "scan", "scan_report"]
