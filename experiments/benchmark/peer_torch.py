@@ -1,6 +1,7 @@
 """PyTorch: nn.RNN, nn.GRU and nn.LSTM, with a linear readout."""
 
 from functools import partial
+from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -90,3 +91,51 @@ def with_threads(call, **fields) -> list[Entry]:
         Entry(name, call, prepare=partial(torch.set_num_threads, n), **fields)
         for name, n in THREADS.items()
     ]
+
+
+class Writer:
+    """PyTorch's cells, one step for each character, without gradients."""
+
+    CELLS: ClassVar = {"tanh": nn.RNNCell, "lstm": nn.LSTMCell}
+
+    def __init__(self, problem: Problem, weights: Weights):
+        net = Net(problem, weights)
+        self.problem, self.readout = problem, net.readout
+        self.cell = self.CELLS[problem.kind](problem.vocab, problem.hidden)
+        own = net.rnn.state_dict()
+        self.cell.load_state_dict({name.removesuffix("_l0"): own[name] for name in own})
+        self.one_hot = torch.eye(problem.vocab)
+
+    def start(self):
+        zero = torch.zeros(self.problem.batch, self.problem.hidden)
+        return (zero, zero) if self.problem.kind == "lstm" else zero
+
+    @torch.inference_mode()
+    def step(self, state, token):  # token: (B,)
+        state = self.cell(self.one_hot[token], state)
+        h = state[0] if isinstance(state, tuple) else state
+        return state, self.readout(h)
+
+    @torch.inference_mode()
+    def write(self, length: int):
+        state, token = self.start(), torch.zeros(self.problem.batch, dtype=torch.long)
+        tokens = []
+        for _ in range(length):
+            state, logits = self.step(state, token)
+            token = torch.multinomial(logits.softmax(dim=-1), 1)[:, 0]
+            tokens.append(token)
+        return torch.stack(tokens)
+
+
+def writing_entries(writer: Writer, length: int) -> list[Entry]:
+    work = length * writer.problem.batch
+    return with_threads(partial(writer.write, length), work=work)
+
+
+def logits_of(writer: Writer, tokens) -> np.ndarray:
+    """Logits (P, V) of the first in a batch that reads these tokens (P,)."""
+    state, rows = writer.start(), []
+    for token in torch.tensor(np.array(tokens)).long():
+        state, logits = writer.step(state, token.expand(writer.problem.batch))
+        rows.append(logits[0].numpy())
+    return np.stack(rows)

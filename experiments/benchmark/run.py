@@ -9,7 +9,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments import _results
-from experiments.benchmark import chart, gradients, peers, record, table, training
+from experiments.benchmark import (
+    chart,
+    compiling,
+    configurations,
+    foreign,
+    gradients,
+    memory,
+    peers,
+    record,
+    sampling,
+    table,
+    training,
+)
 from experiments.benchmark.compare import Session
 from experiments.benchmark.config import Config
 
@@ -18,6 +30,11 @@ WORKLOADS = {
     "W2": gradients.short_sequences,
     "W3": gradients.wide_and_deep,
     "W4": gradients.long_sequences,
+    "W5": configurations.cases,
+    "W6": sampling.cases,
+    "W7": memory.cases,
+    "W8": compiling.cases,
+    "W9": foreign.cases,
 }
 NAME = "benchmark"
 
