@@ -1,5 +1,6 @@
 """What is computed: a recurrent language model, its weights and its data."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -59,7 +60,12 @@ def weights(problem: Problem) -> Weights:
 
     The GRU's second bias stays zero: Haiku and Flax NNX have only one.
     """
-    keys = iter(jax.random.split(jax.random.key(problem.seed), 2 * problem.layers + 2))
+    return drawn(problem._replace(seed=0), jax.random.key(problem.seed))
+
+
+@functools.partial(jax.jit, static_argnums=0)  # one program instead of dozens
+def drawn(problem: Problem, key) -> Weights:
+    keys = iter(jax.random.split(key, 2 * problem.layers + 2))
     example = lambda size: jax.ShapeDtypeStruct((size,), jnp.float32)
     cell = recurrent_cell(problem.kind, problem.hidden)
     layers, size = [], problem.vocab
