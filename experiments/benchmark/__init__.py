@@ -10,6 +10,7 @@ W2  a batch of short sequences            W3  wide and deep LSTMs
 W4  long sequences                        W5  64 configurations at once
 W6  sampling                              W7  memory of the gradient
 W8  time to compile                       W9  cells of other libraries, unchanged
+W10 the batch on two devices of the host
 
 All contenders of a workload get the same weights and data. Before anything is timed
 their losses and gradients are compared, in one layout of weights. Then they run in one
@@ -20,5 +21,6 @@ problem      sizes, weights, data                  compare       from models to 
 models       what a contender is                   timing        rounds
 of_jrnn, of_lax, of_numpy, peer_*                  the contenders
 bare         the products no one can do without    table, chart  for people to read
-training, gradients, configurations, sampling, memory, compiling, foreign: the workloads
+training, gradients, configurations, sampling, memory, compiling, foreign,
+sharded: the workloads
 """

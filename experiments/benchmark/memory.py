@@ -6,10 +6,12 @@ needs no run. The time is that of T = 10,000.
 
 import jax
 
+import jrnn
 from experiments.benchmark import of_jrnn, of_lax, record
 from experiments.benchmark.compare import Session, check
 from experiments.benchmark.models import Entry, Model, gradient_entry
 from experiments.benchmark.problem import Problem, data, weights
+from jrnn.losses import cross_entropy
 
 MIB = 2**20
 
@@ -30,16 +32,30 @@ def cases(session: Session):
 
 
 def models(problem: Problem) -> list[Model]:
-    load = of_jrnn.stack_weights
-    by_remat = [
-        Model(name, of_jrnn.as_written(problem, remat), load)
-        for name, remat in (
-            ("jrnn", None),
-            ('jrnn, remat="step"', "step"),
-            ('jrnn, remat="chunk"', "chunk"),
-        )
-    ]
+    load, by_remat = of_jrnn.stack_weights, []
+    for remat in (None, "step", "chunk"):
+        name = "jrnn" if remat is None else f"jrnn, {remat}"
+        by_remat += [
+            Model(name, of_jrnn.as_written(problem, remat), load),
+            Model(f"{name}, loss inside", loss_inside(problem, remat), load),
+        ]
     return by_remat + of_lax.models(problem)
+
+
+def loss_inside(problem: Problem, remat: str | None):
+    """The loss in every step: no logits (T, B, V) to keep, which remat cannot help."""
+    model = of_jrnn.language_model(problem)
+
+    def one(params, tokens, labels):  # (T,), (T,)
+        def step(carry, token_and_label):
+            token, label = token_and_label
+            carry, logits = model.step(params, carry, token)
+            return carry, cross_entropy(logits, label)
+
+        carry = model.initial_carry(params)
+        return jrnn.scan(step, carry, (tokens, labels), remat=remat)[1].mean()
+
+    return of_jrnn.batched(problem, one)
 
 
 def mebibytes(session: Session, problem: Problem) -> dict[str, float]:

@@ -19,6 +19,7 @@ from experiments.benchmark import (
     peers,
     record,
     sampling,
+    sharded,
     table,
     training,
 )
@@ -35,6 +36,7 @@ WORKLOADS = {
     "W7": memory.cases,
     "W8": compiling.cases,
     "W9": foreign.cases,
+    "W10": sharded.cases,
 }
 NAME = "benchmark"
 
@@ -84,7 +86,7 @@ def earlier(folder: Path) -> dict:
 
 
 def write(cfg: Config, workloads: dict, folder: Path) -> None:
-    workloads = dict(sorted(workloads.items()))
+    workloads = {name: workloads[name] for name in WORKLOADS if name in workloads}
     metrics = {
         "summary": record.summary(workloads),
         "workloads": workloads,
