@@ -100,7 +100,9 @@ def test_all_ways_in_jax_and_numpy_agree(kind, batch, layers, monkeypatch):
 def test_the_gru_that_resets_before_the_product_is_another(monkeypatch):
     problem = Problem("gru before", 3, **TINY)
     w, d = weights(problem), data(problem)
-    (entry,) = answers(problem, of_jrnn.models(problem)[:1])
+    models = [of_jrnn.models(problem)[0], Model("lax", of_lax.textbook(problem))]
+    entry, reference = answers(problem, models)
+    known(reference, monkeypatch)
     assert compare.check(problem, w, d, [entry]) < 1e-5
     known(all_answers("gru", 3)[0], monkeypatch)
     with pytest.raises(compare.UnequalError, match=r"jrnn, GRU B3 .*differs"):
@@ -284,6 +286,17 @@ def test_summary_is_a_geometric_mean():
     }
     assert s["fastest of Flax, Haiku, Equinox"]["geometric_mean"] == 0.5
     assert "jrnn" not in s
+
+
+def test_summary_of_foreign_cells():
+    entries = [Entry("jrnn.scan", None), Entry("lax.scan", None)]
+    cases = []
+    for title, times in (("Haiku LSTM, B50", 2), ("Haiku LSTM, B16", 8)):
+        seconds = {"jrnn.scan": np.ones(2), "lax.scan": np.full(2, times)}
+        cases.append(record.case(title, entries, seconds, reference="jrnn.scan"))
+    s = record.foreign_summary({"W9": {"cases": cases}})
+    assert s["Haiku LSTM"]["geometric_mean"] == s["all"]["geometric_mean"] == 4
+    assert record.foreign_summary({}) == {}
 
 
 def printed(*tables):

@@ -97,6 +97,18 @@ def summary(workloads: dict) -> dict:
     return {name: spread(values) for name, values in ratios.items() if name != JRNN}
 
 
+def foreign_summary(workloads: dict) -> dict:
+    """For each cell of another library: lax.scan's time over jrnn.scan's, in W9."""
+    ratios: dict[str, list[float]] = {}
+    for c in workloads.get("W9", {}).get("cases", []):
+        cell, _ = c["title"].split(",")
+        ratios.setdefault(cell, []).append(ratios_of(c)["lax.scan"])
+    everything = [ratio for found in ratios.values() for ratio in found]
+    if everything:
+        ratios["all"] = everything
+    return {cell: spread(values) for cell, values in ratios.items()}
+
+
 def ratios_of(case: dict) -> dict[str, float]:
     variants = case["variants"].items()
     return {name: v["times_reference_median"] for name, v in variants}

@@ -55,9 +55,12 @@ def main(cfg: Config, console: Console | None = None) -> dict:
             workloads[name] = run_workload(session, name)
             if folder is not None:  # after each, so that what was measured is kept
                 write(cfg, workloads, folder)
-    shown = record.summary(workloads)
-    if shown:
-        console.print(table.summary_table(shown))
+    for summary, title in (
+        (record.summary(workloads), table.GRADIENTS),
+        (record.foreign_summary(workloads), table.FOREIGN),
+    ):
+        if summary:
+            console.print(table.summary_table(summary, title))
     return workloads
 
 
@@ -89,6 +92,7 @@ def write(cfg: Config, workloads: dict, folder: Path) -> None:
     workloads = {name: workloads[name] for name in WORKLOADS if name in workloads}
     metrics = {
         "summary": record.summary(workloads),
+        "foreign_summary": record.foreign_summary(workloads),
         "workloads": workloads,
         "versions": versions(),
     }
