@@ -13,7 +13,7 @@ from experiments.benchmark.models import Entry, Model, gradient_entry
 from experiments.benchmark.problem import Data, Problem, Weights
 from experiments.benchmark.timing import measure
 
-TOLERANCE = 1e-4  # of a gradient's norm; float32, up to a thousand steps
+TOLERANCE = 1e-5  # of the norm of an array; float32, up to ten thousand steps
 
 
 class UnequalError(Exception):
