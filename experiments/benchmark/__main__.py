@@ -7,4 +7,4 @@ from experiments.benchmark.config import Config
 from experiments.benchmark.run import main
 
 if __name__ == "__main__":
-    main(tyro.cli(Config, description=package.__doc__))
+    main(tyro.cli(Config, description=package.__doc__.partition("\n")[0]))
