@@ -16,7 +16,7 @@ from jrnn.scan.program import Equation, opened, variables
 _KEPT_IN_LOOP = {
     "cond", "while", "rng_bit_generator", "rng_uniform", "sharding_constraint",
     "device_put", "custom_vjp_call", "custom_lin", "linear_solve", "dce_sink",
-    "optimization_barrier", "approx_top_k", "stage", "create_token", "after_all",
+    "approx_top_k", "stage", "create_token", "after_all",
     "axis_index",
 }  # fmt: skip
 _KNOWN = {
