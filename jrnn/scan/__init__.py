@@ -9,6 +9,7 @@ tangent      the derivative of a step, split by the same code
 simplify     sums and products rewritten so that less happens in the loop
 cut          the cheapest set of values to store
 products     products with a weight, in the form that costs least
+one_hot      products with one-hot vectors, looked up
 operations   what is known about single operations
 program      flat programs: trace, evaluate, slice
 report       what runs where, for people to read

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from jrnn.scan import operations, products
+from jrnn.scan import one_hot, operations, products
 from jrnn.scan.cut import cheapest_cut
 from jrnn.scan.program import (
     Atom,
@@ -176,9 +176,10 @@ def run(
     env = constants(step.program) | dict(zip(weight_vars, weights, strict=True))
     evaluate(where.once, env)
     seq = dict(zip(x_vars, xs, strict=True))
-    _all_at_once(where.before, where.crossing + free(where.after, ys), env, seq)
+    reads = where.crossing + free(where.after, ys)
+    _all_at_once(where.before, reads, env, seq, linear)
     last = _loop(step, where, carry, env, seq, wrap, linear)
-    _all_at_once(where.after, variables(ys), env, seq)
+    _all_at_once(where.after, variables(ys), env, seq, linear)
     over_time = lambda a: (
         seq[a] if _among(a, seq) else _repeat(read(env, a), step.length)
     )
@@ -232,12 +233,21 @@ def _loop(
 
 
 def _all_at_once(
-    eqns: list[Equation], results: list[Variable], env: Environment, seq: Environment
+    eqns: list[Equation],
+    results: list[Variable],
+    env: Environment,
+    seq: Environment,
+    linear: bool,
 ) -> None:
     """Evaluate `eqns` for all time steps, adding what they make to `seq`."""
-    for eqn in needed(eqns, results, given=seq):
+    eqns = needed(eqns, results, given=seq)
+    # Transposed, looking rows up would add rows up one by one.
+    tokens = {} if linear else one_hot.looked_up(eqns)
+    for eqn in eqns:
         values = [seq[a] if _among(a, seq) else read(env, a) for a in eqn.invars]
-        if products.with_weight(eqn, env):
+        if products.with_weight(eqn, env) and _among(tokens.get(id(eqn)), seq):
+            made = one_hot.rows(eqn, seq[tokens[id(eqn)]], values[1])
+        elif products.with_weight(eqn, env):
             made = products.all_rows_at_once(eqn, *values)
         else:
             axes = [0 if _among(a, seq) else None for a in eqn.invars]

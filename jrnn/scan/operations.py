@@ -41,6 +41,10 @@ _CHEAP_IN_WEIGHTS = {"gather", "dynamic_slice"}
 # Broadcasts and the like: fused into whatever reads them.
 LIGHT = {"broadcast_in_dim", "iota", "reshape", "squeeze"}
 
+# The gates of a joint array. Their derivative joins them again: better in the loop,
+# where they are small, than of all steps behind it.
+PARTS = {"split", "slice"}
+
 SUMS = {"add", "add_any"}
 
 

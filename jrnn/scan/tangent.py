@@ -15,6 +15,7 @@ from jax.extend import core
 
 from jrnn.scan.cut import cheapest_cut
 from jrnn.scan.fission import LOOP, ONCE, Plan, Step, depths, is_cheap, plan
+from jrnn.scan.operations import PARTS
 from jrnn.scan.program import (
     Atom,
     Equation,
@@ -111,7 +112,7 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
     is_tangent = lambda eqn: not tangents.isdisjoint(eqn.outvars)
     where = plan(
         linear,
-        may_repeat=lambda eqn: not is_tangent(eqn),
+        may_repeat=lambda eqn: not is_tangent(eqn) or eqn.primitive.name in PARTS,
         spread=lambda v: v in tangents,
     )
     return Derivative(
