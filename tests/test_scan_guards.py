@@ -229,3 +229,54 @@ def test_report_of_a_step_with_side_effects():
         return c, x
 
     assert "all in jax.lax.scan" in str(scan_report(step, 0.0, jnp.arange(T)))
+
+
+@pytest.mark.parametrize("by_vmap", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_a_readout_with_a_bias_stays_out_of_both_loops(name, by_vmap):
+    cell, gates = CELLS[name]
+    head = (jnp.full((H, V), 0.1, jnp.float32), jnp.full(V, 0.2, jnp.float32))
+
+    def one(w, head, h, xs):
+        step, start = cell(*w)
+
+        def with_head(carry, x):
+            carry, h = step(carry, x)
+            return carry, h @ head[0] + head[1]
+
+        return jnp.sum(scan(with_head, start(h), xs)[1] ** 2)
+
+    def loss(w, head, xs):
+        if by_vmap:
+            h = jnp.zeros(H, jnp.float32)
+            return jax.vmap(lambda xs: one(w, head, h, xs), 1)(xs).sum()
+        return one(w, head, jnp.zeros((B, H), jnp.float32), xs)
+
+    xs = jax.ShapeDtypeStruct((T, B), jnp.int32)
+    with jax.numpy_rank_promotion("allow"):
+        hlo = jax.jit(jax.grad(loss, (0, 1))).lower(weights(gates), head, xs)
+    assert dots_in_loops(hlo.compile().as_text()) == 2
+
+
+@pytest.mark.parametrize("by_vmap", [False, True])
+def test_one_hot_products_look_rows_up_and_derive_as_products(by_vmap):
+    """Values equal those of the product, and their derivative has no scatter."""
+    w = jnp.arange(V * 3.0, dtype=jnp.float32).reshape(V, 3)
+    tokens = jnp.asarray([[0, V - 1, 3], [V, -1, 2]], jnp.int32)  # some are not there
+
+    def step(w):
+        return lambda c, k: (c + 1, jax.nn.one_hot(k, V, dtype=jnp.float32) @ w)
+
+    def run(loop, w):
+        if by_vmap:
+            return jax.vmap(lambda k: loop(step(w), 0, k)[1], 1)(tokens)
+        return loop(step(w), 0, tokens)[1]
+
+    loss = lambda loop: lambda w: jnp.sum(jnp.sin(run(loop, w)))
+    assert (run(scan, w) == run(lax.scan, w)).all()
+    expected = jax.grad(loss(lax.scan))(w)
+    assert jnp.allclose(jax.grad(loss(scan))(w), expected, rtol=1e-6)
+    forward = jax.jit(lambda w: run(scan, w)).lower(w).as_text()
+    backward = jax.jit(jax.grad(loss(scan))).lower(w).as_text()
+    assert "gather" in forward and "dot_general" not in forward
+    assert "scatter" not in backward and "dot_general" in backward

@@ -177,9 +177,11 @@ def run(
     evaluate(where.once, env)
     seq = dict(zip(x_vars, xs, strict=True))
     reads = where.crossing + free(where.after, ys)
-    _all_at_once(where.before, reads, env, seq, linear)
+    # Transposed, looking rows up would add rows up one by one.
+    tokens = {} if linear else one_hot.looked_up(where.once + where.before)
+    _all_at_once(where.before, reads, env, seq, tokens)
     last = _loop(step, where, carry, env, seq, wrap, linear)
-    _all_at_once(where.after, variables(ys), env, seq, linear)
+    _all_at_once(where.after, variables(ys), env, seq, {})
     over_time = lambda a: (
         seq[a] if _among(a, seq) else _repeat(read(env, a), step.length)
     )
@@ -222,9 +224,12 @@ def _loop(
 
     seq |= {v: _repeat(env[v], step.length) for v in where.spread}
     xs = [seq[v] for v in entering]
-    last, stacks = lax.scan(
-        body, carry, xs, step.length, reverse=step.reverse, unroll=step.unroll
-    )
+    options = {"reverse": step.reverse, "unroll": step.unroll}
+    if linear:
+        last, stacks = lax.scan(body, carry, xs, step.length, **options)
+    else:
+        like = [v.aval for v in stored]
+        last, stacks = _storing_scan(body, carry, xs, like, step.length, **options)
     seq |= dict(zip(stored, stacks, strict=True))
     for v, first in zip(carry_vars, carry, strict=True):
         if v in where.kept and v in shifted:
@@ -232,18 +237,45 @@ def _loop(
     return last
 
 
+def _storing_scan(
+    body: Callable, carry: list[Any], xs: list[Any], like: list[Any], length: int, **o
+) -> tuple[list[Any], list[Any]]:
+    """`lax.scan`, with the arrays that store its outputs made here.
+
+    Every entry is written, so what they hold at first does not matter; but equal arrays
+    would be made once and then copied, for each loop and each output.
+    """
+    own = [jnp.issubdtype(a.dtype, jnp.inexact) for a in like]
+    stacks = [
+        lax.full((length, *a.shape), n, a.dtype)
+        for n, a in enumerate(like, start=1)
+        if own[n - 1]
+    ]
+
+    def step(state, now):
+        carry, stacks = state
+        t, x = now
+        carry, ys = body(carry, x)
+        mine = [y for y, on in zip(ys, own, strict=True) if on]
+        put = functools.partial(lax.dynamic_update_index_in_dim, index=t, axis=0)
+        stacks = [put(s, y) for s, y in zip(stacks, mine, strict=True)]
+        return (carry, stacks), [y for y, on in zip(ys, own, strict=True) if not on]
+
+    steps = lax.iota(jnp.int32, length)
+    (carry, stacks), rest = lax.scan(step, (carry, stacks), (steps, xs), length, **o)
+    made = {True: iter(stacks), False: iter(rest)}
+    return carry, [next(made[on]) for on in own]
+
+
 def _all_at_once(
     eqns: list[Equation],
     results: list[Variable],
     env: Environment,
     seq: Environment,
-    linear: bool,
+    tokens: dict[int, Variable],
 ) -> None:
     """Evaluate `eqns` for all time steps, adding what they make to `seq`."""
-    eqns = needed(eqns, results, given=seq)
-    # Transposed, looking rows up would add rows up one by one.
-    tokens = {} if linear else one_hot.looked_up(eqns)
-    for eqn in eqns:
+    for eqn in needed(eqns, results, given=seq):
         values = [seq[a] if _among(a, seq) else read(env, a) for a in eqn.invars]
         if products.with_weight(eqn, env) and _among(tokens.get(id(eqn)), seq):
             made = one_hot.rows(eqn, seq[tokens[id(eqn)]], values[1])
