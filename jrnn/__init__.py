@@ -5,7 +5,7 @@ one sequence: batches, seeds and hyperparameters are `jax.vmap`, compilation is
 `jax.jit`, backpropagation through time is `jax.grad`.
 """
 
-from jrnn import gradients, initializers, losses, optimizers
+from jrnn import dynamics, gradients, initializers, losses, optimizers
 from jrnn.cell import Cell, output_spec, spec, stateless
 from jrnn.cells import (
     ElmanParams,
@@ -61,6 +61,7 @@ __all__ = [
     "activation",
     "bidirectional",
     "dropout",
+    "dynamics",
     "elman",
     "embed",
     "gradients",

@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from functools import partial
 
 import chex
@@ -161,6 +162,25 @@ def test_norms_are_right_where_their_squares_underflow():
     params, xs = orthogonal_net(0.1, dtype=np.float32), jnp.zeros((36, I), jnp.float32)
     norms = flow_of(LINEAR, params, xs, lambda ys: ys[-1, 0]).norms
     np.testing.assert_allclose(norms[0], 1e-35, rtol=1e-4)
+
+
+def test_flow_of_10_000_steps_is_quick_and_small():
+    steps, size = 10_000, 128
+    cell = jrnn.elman(size)
+    w_h = np.linalg.qr(np.random.default_rng(7).normal(size=(size, size)))[0]
+    arrays = np.ones((I, size)), w_h, np.zeros(size)
+    params = jrnn.ElmanParams(*(jnp.asarray(a, jnp.float32) for a in arrays))
+    xs = normal(1, steps, I).astype(jnp.float32)
+    lowered = flow_of.lower(cell, params, xs, lambda ys: ys[-1].sum())
+    program = lowered.compile()
+    memory = program.memory_analysis()
+    if memory is not None:
+        used = memory.temp_size_in_bytes + memory.argument_size_in_bytes
+        assert used + memory.output_size_in_bytes < 2**30
+    begin = time.process_time()
+    flow = jax.block_until_ready(program(params, xs))
+    assert time.process_time() - begin < 10
+    assert flow.norms.shape == (steps,) and flow.norms[-1] > 0
 
 
 @pytest.mark.parametrize("bias", [1.0, 5.0])
