@@ -11,7 +11,7 @@ import pytest
 
 from experiments._results import plain
 
-LAB = ["spectral_radius", "cliff"]
+LAB = ["cliff", "fixed_points", "spectral_radius"]
 
 
 def test_tiny_shakespeare_measures_the_held_out_tenth(tmp_path):
