@@ -70,6 +70,19 @@ def test_all_exponents_sum_to_the_mean_log_determinant():
     np.testing.assert_allclose(got.sum(), expected, atol=1e-8)
 
 
+def test_directions_are_those_that_the_past_has_chosen():
+    """Behind a long past the frame does not depend on its start: one step by numpy."""
+    params, xs = net(normal(1, 4, 4)), normal(2, 200, 1)
+    q = np.eye(4)
+    for j in np.asarray(step_jacobians(TANH, params, xs)):
+        q, r = np.linalg.qr(j @ q)
+    expected = np.sort(np.log(np.abs(np.diag(r))))[::-1]
+    got = spectrum_of(TANH, params, xs, None, burn_in=199)
+    np.testing.assert_allclose(got, expected, atol=1e-8)
+    one = dynamics.largest_exponent(TANH, params, xs, burn_in=199)
+    np.testing.assert_allclose(one, np.log(np.abs(r[0, 0])), atol=1e-8)
+
+
 def test_random_networks_of_400_units_are_as_chaotic_as_the_theory_says():
     """Published: 0.0652, 0.1547, 0.3102 for gains 1.5, 2, 3 at infinite size."""
     size, gains = 400, [1.5, 2.0, 3.0]

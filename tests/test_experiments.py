@@ -9,9 +9,9 @@ import jax
 import matplotlib.pyplot as plt
 import pytest
 
-from experiments._results import plain
+from experiments._results import FOLDER, plain
 
-LAB = ["cliff", "fixed_points", "spectral_radius"]
+LAB = ["cliff", "fixed_points", "spectral_radius", "trainability"]
 
 
 def test_tiny_shakespeare_measures_the_held_out_tenth(tmp_path):
@@ -60,3 +60,49 @@ def outer(figure):
         or axes.get_subplotspec().is_first_col()
         or axes.get_subplotspec().is_last_row()
     ]
+
+
+# What the committed results of the gradient lab say
+
+
+def committed(name):
+    return json.loads((FOLDER / f"{name}.json").read_text("utf-8"))["metrics"]
+
+
+def test_spectral_radius_measures_hundreds_of_networks_within_two_minutes():
+    m = committed("spectral_radius")
+    assert m["networks"] >= 500
+    assert m["compile_seconds"] + m["seconds"] < 120
+    off = m["tanh_largest_distance_of_rate_from_log_rho_below_0.95"]
+    assert max(off["Gaussian"], off["orthogonal"], off["identity"]) < 0.05
+    calm, growing = m["pair"].values()
+    assert calm["peak"] < 1 < 19 < growing["peak"]
+    assert (growing["lag_of_peak"], growing["first_lag_after_it_below_1"]) == (9, 55)
+
+
+def test_temporal_order_is_learned_in_the_order_of_the_paper():
+    m = committed("trainability")
+    assert m["seeds"] >= 10 and len(m["success_rate_by_length"]) >= 3
+    rates = list(m["success_rate_by_length"].values())  # shorter to longer
+    for clipping in ("not clipped", "clipped to 1"):
+        falling = [rate[clipping] for rate in rates]
+        assert falling == sorted(falling, reverse=True) and falling[0] > falling[-1]
+    assert all(rate["clipped to 1"] >= rate["not clipped"] for rate in rates)
+    assert any(rate["clipped to 1"] > rate["not clipped"] + 0.5 for rate in rates)
+    small, *large = m["success_rate_by_radius"].values()
+    for rate in large:
+        assert all(rate[clipping] >= small[clipping] for clipping in rate)
+
+
+def test_clipping_keeps_descents_from_the_cliff():
+    m = committed("cliff")
+    share = m["share_of_all_starts_that_arrive"]
+    assert share["clipped"] > 0.9 > 0.6 > share["plain"]
+    assert m["gradient_norm"]["largest_over_median"] > 1000
+
+
+def test_a_memory_of_two_bits_is_four_stable_points_and_saddles_between():
+    m = committed("fixed_points")
+    assert m["by_unstable_directions"] == {"0": 4, "1": 4, "2": 1}
+    signs = {tuple(out > 0 for out in outs) for outs in m["outputs_at_stable_points"]}
+    assert len(signs) == 4 and m["accuracy"] > 0.99
