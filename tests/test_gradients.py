@@ -391,6 +391,26 @@ def test_gate_saturation_against_numpy():
             assert 0 < share.open.mean() < 1
 
 
+# vmap
+
+
+BATCHED = {
+    "step_jacobians": lambda p, x: gradients.step_jacobians(TANH, p, x),
+    "lag_jacobians": lambda p, x: lag_jacobians(TANH, p, x, every=2).log_norms,
+    "omega": lambda p, x: gradients.omega(TANH, p, x, squares),
+}
+
+
+@pytest.mark.parametrize("name", BATCHED)
+def test_functions_under_vmap_over_networks_and_inputs_equal_a_loop(name):
+    function, xs = BATCHED[name], normal(1, 2, T, I)
+    params = [perturbed(TANH, seed) for seed in range(2)]
+    stacked = jax.tree.map(lambda *a: jnp.stack(a), *params)
+    got = jax.jit(jax.vmap(function))(stacked, xs)
+    one = jax.jit(function)
+    close(got, jnp.stack([one(p, x) for p, x in zip(params, xs, strict=True)]))
+
+
 # bptt
 
 

@@ -126,7 +126,8 @@ def fisher_memory_curve(
     Example:
         >>> with jax.enable_x64(True):  # a chain: J(k) = 1 / (k + 1)
         ...     curve = fisher_memory_curve(jnp.eye(5, k=1), jnp.eye(5)[0], 4)
-        >>> (1 / curve).round(6).tolist()
+        ...     inverse = (1 / curve).round(6).tolist()
+        >>> inverse
         [1.0, 2.0, 3.0, 4.0]
 
     References:

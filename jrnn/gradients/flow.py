@@ -38,8 +38,8 @@ def gradient_flow(
     stack. The derivative is the total one of the textbooks: a change of h_t acts on
     the output of step t, on the layers above and on all later steps, and a change of
     the LSTM's c_t acts on h_t too. (A path from h_t to y_t counts where a step computes
-    y_t from the very value that it returns as carry, as all cells here do; `masked` and
-    `reset` choose between two values, so wrap them around nothing that is probed.)
+    y_t from the very value that it returns as carry, as all cells here do. `masked`
+    returns a choice of two values, which only later steps read.)
 
     Computed as the gradient with respect to zeros added to every state. Gradients
     smaller than the smallest float are zero here; `lag_jacobians` has no such limit.
