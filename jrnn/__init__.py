@@ -5,7 +5,7 @@ one sequence: batches, seeds and hyperparameters are `jax.vmap`, compilation is
 `jax.jit`, backpropagation through time is `jax.grad`.
 """
 
-from jrnn import initializers, losses, optimizers
+from jrnn import dynamics, gradients, initializers, losses, optimizers
 from jrnn.cell import Cell, DiagonalStep, diagonal, output_spec, spec, stateless
 from jrnn.cells import (
     ElmanParams,
@@ -64,8 +64,10 @@ __all__ = [
     "diagonal",
     "diagonal_scan",
     "dropout",
+    "dynamics",
     "elman",
     "embed",
+    "gradients",
     "gru",
     "initializers",
     "irnn",

@@ -12,11 +12,13 @@ import pytest
 from cases import CASES, NOT_CELLS, H, I, O, V, example
 
 import jrnn
-from jrnn import initializers, losses, optimizers
+from jrnn import dynamics, gradients, initializers, losses, optimizers
 
 PACKAGE = Path(jrnn.__file__).parent
 MODULES = {
     "jrnn": jrnn,
+    "dynamics": dynamics,
+    "gradients": gradients,
     "initializers": initializers,
     "losses": losses,
     "optimizers": optimizers,
