@@ -4,7 +4,7 @@ import os
 from importlib.metadata import version
 
 # Programs here are tiny and run once: most of the suite's time is their compilation.
-# Set before JAX starts, and passed on to the commands under test.
+# Set before JAX starts.
 COMPILE_FAST = ["--xla_cpu_parallel_codegen_split_count=1"]
 if version("jaxlib").startswith("0.10."):  # later ones end at a flag they don't know
     COMPILE_FAST += ["--xla_cpu_use_fusion_emitters=false"]
