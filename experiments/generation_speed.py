@@ -11,7 +11,7 @@ What is compared, side by side in one process, round by round in turn, all in fl
   up, uniform numbers drawn ahead and inverted on the cumulative sums;
 * jrnn: `sample`, one compiled call, the noise drawn inside it.
 
-Expect, on an idle machine: jrnn about 8 to 10 times as fast as the textbook's loop. A
+Expect, on an idle machine: jrnn about 10 to 14 times as fast as the textbook's loop. A
 busy one favours NumPy, whose time goes into calls, over a loop bound by arithmetic, so
 the processor's own time is reported beside the clock's.
 

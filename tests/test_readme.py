@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from experiments.benchmark import markdown
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESULTS = ROOT / "experiments" / "results"
@@ -42,6 +44,18 @@ def test_generation_speed():
         f"{ratio['best_to_best']:.1f}",
         f"{ratio['median_of_rounds']:.1f}",
     )
+
+
+def test_benchmark():
+    m = result("benchmark")
+    lines = markdown.lines(m)
+    assert len(lines) > 8
+    for line in lines:
+        assert line in README
+    summary = m["summary"]
+    for name in ("lax.scan, head inside", "lax.scan, careful"):
+        assert f"{summary[name]['geometric_mean']:.2f}" in README
+    assert f"{m['foreign_summary']['all']['geometric_mean']:.2f}" in README
 
 
 def test_no_line_of_the_readme_is_a_placeholder():
