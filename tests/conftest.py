@@ -1,6 +1,9 @@
 """Strict settings for the whole suite."""
 
+import atexit
 import os
+import shutil
+import tempfile
 from importlib.metadata import version
 
 # Programs here are tiny and run once: most of the suite's time is their compilation.
@@ -19,6 +22,13 @@ jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_debug_key_reuse", True)
 jax.config.update("jax_disable_most_optimizations", True)
+# What one test has compiled, another need not; a folder for each worker, so that none
+# reads what another is writing.
+CACHE = tempfile.mkdtemp(prefix="jrnn-tests-")
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", CACHE)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture

@@ -1,16 +1,21 @@
 """A run that is killed or stopped and resumed ends with the bytes of one left alone."""
 
+import atexit
 import hashlib
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+CACHE = tempfile.mkdtemp(prefix="jrnn-commands-")
+atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 KILLS = int(os.environ.get("JRNN_TEST_KILLS", "4"))
 OPTIONS = (
     "--cell lstm --hidden-size 24 --layers 2 --dropout 0.1 --recurrent-dropout 0.2 "
@@ -29,7 +34,10 @@ def environment() -> dict[str, str]:
     root = str(Path(__file__).parents[1])
     own = {"PYTHONPATH": root, "JAX_ENABLE_X64": "0", "JAX_NUM_CPU_DEVICES": "2"}
     # the suite's own flags compile fast programs that run slowly
-    return {**os.environ, **own, "XLA_FLAGS": ""}
+    own |= {"XLA_FLAGS": ""}
+    # most of a start is compilation, and all starts compile the same
+    own |= {"JAX_COMPILATION_CACHE_DIR": CACHE}
+    return {**os.environ, **own}
 
 
 def run(*words, code=0) -> subprocess.CompletedProcess:
