@@ -1,6 +1,7 @@
 """`scan` means what `jax.lax.scan` means, for values and derivatives of every kind."""
 
 import functools
+import os
 
 import chex
 import hypothesis
@@ -176,13 +177,14 @@ def test_reverse_and_unroll(transform):
     assert_equal_under(transform, scan_steps.lstm, unroll=2, reverse=True)
 
 
+STEPS = int(os.environ.get("JRNN_TEST_STEPS", "100"))  # 200 take a minute more
 GENERATED = {
     value: 4, grad: 6, vmap: 2, vmap_of_weights: 1, grad_of_vmap: 4, vmap_of_grad: 2,
     jvp: 3, forward_over_reverse: 1, reverse_over_reverse: 1,
 }  # fmt: skip
 
 
-@hypothesis.settings(max_examples=200, derandomize=True, deadline=None, database=None)
+@hypothesis.settings(max_examples=STEPS, derandomize=True, deadline=None, database=None)
 @hypothesis.given(
     recipe=scan_steps.recipes(),
     transform=st.sampled_from([t for t, n in GENERATED.items() for _ in range(n)]),
