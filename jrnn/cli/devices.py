@@ -54,15 +54,21 @@ def mesh_of(devices: int) -> Mesh | None:
     return Mesh(np.array(jax.local_devices()[:devices]), ("rows",))
 
 
-def placed(mesh: Mesh | None, state: TrainState, rows: Any) -> tuple[TrainState, Any]:
-    """The state and the rows of text where a step over the mesh expects them."""
+def places(mesh: Mesh | None, state: TrainState) -> tuple[Any, Any]:
+    """Where a step over the mesh expects the state and the rows; None for one."""
     if mesh is None:
-        return jax.device_put((state, rows))
+        return None, None
     everywhere = NamedSharding(mesh, jax.P())
     divided = NamedSharding(mesh, jax.P("rows"))
     where = jax.tree.map(lambda _: everywhere, state)
-    where = where._replace(carry=jax.tree.map(lambda _: divided, state.carry))
-    return jax.device_put(state, where), jax.device_put(rows, divided)
+    carry = jax.tree.map(lambda _: divided, state.carry)
+    return where._replace(carry=carry), divided
+
+
+def placed(mesh: Mesh | None, state: TrainState, rows: Any) -> tuple[TrainState, Any]:
+    """The state and the rows of text where a step over the mesh expects them."""
+    of_state, of_rows = places(mesh, state)
+    return jax.device_put(state, of_state), jax.device_put(rows, of_rows)
 
 
 def fastest(numbers: list[int], seconds: Callable[[int], float]) -> int:

@@ -28,6 +28,7 @@ from jrnn.cli.devices import (
     fastest,
     mesh_of,
     placed,
+    places,
     provide_cores,
     timed,
 )
@@ -214,14 +215,14 @@ def _compile(job: Job, plan: Plan, state: TrainState, key, devices: int):
         lambda n: n % windows == 0,
     )
     hypers = Hyper(*[np.zeros(plan.call, np.float32)] * 2)
-    state, rows = placed(mesh, *jax.tree.map(jnp.copy, (state, job.data.rows)))
-    where = lambda a: a.sharding
+    of_state, of_rows = places(mesh, state)
     jitted = jax.jit(
         steps,
         donate_argnums=0,
-        out_shardings=None if mesh is None else (jax.tree.map(where, state), None),
+        in_shardings=(of_state, of_rows, None, None),
+        out_shardings=(of_state, None),
     )
-    return jitted.lower(state, rows, hypers, key).compile()
+    return jitted.lower(state, job.data.rows, hypers, key).compile()
 
 
 def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress:

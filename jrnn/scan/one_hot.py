@@ -14,8 +14,6 @@ from jax import lax
 
 from jrnn.scan.program import Atom, Equation, Variable, is_variable
 
-_CHANGES_FORM_ONLY = {"broadcast_in_dim", "reshape", "squeeze"}
-
 
 def looked_up(eqns: Iterable[Equation]) -> dict[int, Variable]:
     """Products of one-hot vectors with a matrix, by `id`, and the tokens of each.
