@@ -78,9 +78,9 @@ class Train:
     """Memory of a running mean of the weights, which is then what is evaluated and
     sampled; 0 for none. Helps with a constant learning rate."""
 
-    devices: int | None = None
-    """Cores or accelerators that share each batch; if not given, what some first steps
-    show to be fastest."""
+    devices: int | None = 1
+    """Cores or accelerators that share each batch; None for what some first steps show
+    to be fastest. On CPU several are experimental."""
 
     eval_every: int = 500
     """Steps between evaluations on the validation part."""

@@ -156,6 +156,9 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
             part = rates[step : step + plan.call]
             hypers = Hyper(part, np.full_like(part, job.config.clip))
             state, metrics = run_steps(state, rows, hypers, key)
+            if job.config.devices > 1:
+                # steps in flight at once can wait for each other's threads for good
+                jax.block_until_ready(metrics)
             pending.append(metrics)
             step += plan.call
             display.advance(step)
