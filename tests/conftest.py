@@ -1,6 +1,7 @@
 """Strict settings for the whole suite."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -29,6 +30,8 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 jax.config.update("jax_compilation_cache_dir", CACHE)
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+# Traces live as long as their caches: collecting them again and again finds nothing.
+gc.set_threshold(200_000, 20, 20)
 
 
 @pytest.fixture

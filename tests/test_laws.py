@@ -5,6 +5,7 @@ another and what they share (`example`, `run`) is built once.
 """
 
 import functools
+import gc
 
 import chex
 import jax
@@ -303,8 +304,7 @@ def test_gradients_in_reverse_equal_those_of_lax_scan(name):
 
 
 @pytest.mark.parametrize("name", THOROUGH)
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reverse"])
-@pytest.mark.parametrize("remat", ["step", "chunk", 3])
+@pytest.mark.parametrize(("remat", "reverse"), [(3, False), ("chunk", True)])
 def test_remat_changes_neither_values_nor_gradients(name, remat, reverse):
     got = value_and_grads(name, jrnn.unroll, reverse, remat)
     close(got, value_and_grads(name, jrnn.unroll, reverse), 1e-11)
@@ -341,6 +341,7 @@ def test_the_carry_keeps_its_form_over_a_step(name):
 def test_nothing_leaks_from_a_trace(name):
     ex = example(name)
     arguments = loss_arguments(ex)
+    gc.freeze()  # what lived before cannot be the leak: looking through it takes seconds
     with jax.checking_leaks():
         jax.make_jaxpr(jax.grad(make_loss(ex)))(*arguments)
 
@@ -377,5 +378,6 @@ def test_a_leak_is_noticed():
         return carry, x
 
     cell = jrnn.Cell(lambda key, x: (), lambda params, *, key=None: (), step)
+    gc.freeze()
     with pytest.raises(Exception, match="Leaked"), jax.checking_leaks():
         jax.make_jaxpr(functools.partial(jrnn.unroll, cell, ()))(jnp.ones((T, 2)))

@@ -16,7 +16,7 @@ import pytest
 
 CACHE = tempfile.mkdtemp(prefix="jrnn-commands-")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
-KILLS = int(os.environ.get("JRNN_TEST_KILLS", "3"))
+KILLS = int(os.environ.get("JRNN_TEST_KILLS", "2"))
 OPTIONS = (
     "--cell lstm --hidden-size 24 --layers 2 --dropout 0.1 --recurrent-dropout 0.2 "
     f"--average 0.9 --steps {300 * KILLS} --eval-every 300 --sample-every 600 "
