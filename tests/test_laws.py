@@ -341,7 +341,7 @@ def test_the_carry_keeps_its_form_over_a_step(name):
 def test_nothing_leaks_from_a_trace(name):
     ex = example(name)
     arguments = loss_arguments(ex)
-    gc.freeze()  # what lived before cannot be the leak: looking through it takes seconds
+    gc.freeze()  # what is older cannot be the leak: to search it takes seconds
     with jax.checking_leaks():
         jax.make_jaxpr(jax.grad(make_loss(ex)))(*arguments)
 

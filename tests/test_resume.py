@@ -34,9 +34,11 @@ def environment() -> dict[str, str]:
     root = str(Path(__file__).parents[1])
     own = {"PYTHONPATH": root, "JAX_ENABLE_X64": "0", "JAX_NUM_CPU_DEVICES": "2"}
     # the suite's own flags compile fast programs that run slowly
-    own |= {"XLA_FLAGS": ""}
+    own |= {"XLA_FLAGS": "", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
     # most of a start is compilation, and all starts compile the same
     own |= {"JAX_COMPILATION_CACHE_DIR": CACHE}
+    own |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0"}
+    own |= {"JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
     return {**os.environ, **own}
 
 
