@@ -30,6 +30,19 @@ def save(name, config, metrics, figure=None, folder=FOLDER):
     return path
 
 
+def show(metrics):
+    """Print what was found, one line for each thing measured."""
+    for name, value in plain(metrics).items():
+        if not isinstance(value, dict):
+            print(f"{name}: {value}")
+            continue
+        print(f"{name}:")
+        for inner, x in value.items():
+            if isinstance(x, dict):
+                x = ", ".join(f"{k}: {v}" for k, v in x.items())
+            print(f"  {inner}: {x}")
+
+
 def versions():
     packages = ("jax", "jaxlib", "numpy", "optax")
     return {"python": platform.python_version()} | {p: version(p) for p in packages}

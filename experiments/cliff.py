@@ -27,7 +27,7 @@ import optax
 import tyro
 
 import jrnn
-from experiments._results import save
+from experiments._results import save, show
 
 
 @dataclass(frozen=True)
@@ -182,8 +182,7 @@ def main(cfg: Config) -> None:
     result = run(cfg)
     metrics = summary(result)
     save("cliff", cfg, metrics, plot(result))
-    for name, value in metrics.items():
-        print(f"{name}: {value}")
+    show(metrics)
 
 
 if __name__ == "__main__":

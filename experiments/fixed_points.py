@@ -28,7 +28,7 @@ import optax
 import tyro
 
 import jrnn
-from experiments._results import save
+from experiments._results import save, show
 from jrnn import dynamics, optimizers
 
 
@@ -215,8 +215,7 @@ def main(cfg: Config) -> None:
     result = run(cfg)
     metrics = summary(result)
     save("fixed_points", cfg, metrics, plot(result))
-    for name, value in metrics.items():
-        print(f"{name}: {value}")
+    show(metrics)
 
 
 if __name__ == "__main__":

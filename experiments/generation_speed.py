@@ -29,7 +29,7 @@ import numpy as np
 import tyro
 
 import jrnn
-from experiments._results import plain, save
+from experiments._results import plain, save, show
 from jrnn.generate import prime, sample
 
 
@@ -146,8 +146,7 @@ def summary(result: Result) -> dict:
 def main(cfg: Config) -> None:
     metrics = plain(summary(run(cfg)))
     save("generation_speed", cfg, metrics)
-    for name, value in metrics.items():
-        print(f"{name}: {value}")
+    show(metrics)
 
 
 if __name__ == "__main__":

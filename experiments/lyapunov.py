@@ -29,7 +29,7 @@ import numpy as np
 import tyro
 
 import jrnn
-from experiments._results import save
+from experiments._results import save, show
 from jrnn import dynamics, initializers
 
 COLOURS = ("#56b4e9", "#0072b2", "#000000")
@@ -185,8 +185,7 @@ def main(cfg: Config) -> None:
     result = run(cfg)
     metrics = summary(result)
     save("lyapunov", cfg, metrics, plot(result))
-    for name, value in metrics.items():
-        print(f"{name}: {value}")
+    show(metrics)
 
 
 if __name__ == "__main__":

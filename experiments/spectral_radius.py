@@ -43,7 +43,7 @@ import numpy as np
 import tyro
 
 import jrnn
-from experiments._results import save
+from experiments._results import save, show
 from jrnn import dynamics, gradients, initializers
 
 COLOURS = ("#0072b2", "#009e73", "#cc79a7", "#d55e00")
@@ -339,8 +339,7 @@ def main(cfg: Config) -> None:
     result = run(cfg)
     metrics = summary(result)
     save("spectral_radius", cfg, metrics, plot(result))
-    for name, value in metrics.items():
-        print(f"{name}: {value}")
+    show(metrics)
 
 
 if __name__ == "__main__":

@@ -464,3 +464,18 @@ def test_learning_rates(schedule):
     np.testing.assert_allclose(
         rates[10:], 0.5 * falling[schedule], rtol=1e-5, atol=1e-7
     )
+
+
+def test_experiments_are_listed_with_their_questions(capsys):
+    assert main(["experiments"]) == 0
+    out = capsys.readouterr().out
+    assert "How does a language model learn to write" in out
+    assert "python -m experiments.NAME" in out
+    folder = Path(__file__).parents[1] / "experiments"
+    listed = re.findall(r"^ ?([a-z]\w+) {2,}", out, re.M)
+    assert [p.stem for p in sorted(folder.glob("[a-z]*.py"))] == listed[1:]
+
+
+def test_experiments_that_are_not_there_are_refused(capsys, tmp_path):
+    message = refused(capsys, "experiments", "--folder", tmp_path)
+    assert "part of jrnn's source tree" in message and "--folder" in message

@@ -7,16 +7,26 @@ import math
 
 import jax
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 
+from experiments import _table
 from experiments._results import FOLDER, plain
 
-LAB = [
+SMALL = [
     "adding_problem",
+    "chunks",
     "cliff",
     "copy_memory",
+    "counting",
+    "eigenvalues",
     "fixed_points",
+    "forward_pass",
+    "gates",
+    "hello",
+    "impulse_response",
     "lyapunov",
+    "recite",
     "spectral_radius",
     "trainability",
 ]
@@ -43,8 +53,8 @@ def test_tiny_shakespeare_measures_the_held_out_tenth(tmp_path):
     assert result.held_out_bits == result.held_out_nats / math.log(2)
 
 
-@pytest.mark.parametrize("name", LAB)
-def test_experiment_of_the_gradient_lab_runs_in_its_smallest_form(name):
+@pytest.mark.parametrize("name", SMALL)
+def test_experiment_runs_in_its_smallest_form(name):
     experiment = importlib.import_module(f"experiments.{name}")
     with (
         jax.enable_x64(False),
@@ -70,7 +80,7 @@ def outer(figure):
     ]
 
 
-# What the committed results of the gradient lab say
+# What the committed results say
 
 
 def committed(name):
@@ -155,3 +165,95 @@ def test_a_memory_of_two_bits_is_four_stable_points_and_saddles_between():
     assert m["by_unstable_directions"] == {"0": 4, "1": 4, "2": 1}
     signs = {tuple(out > 0 for out in outs) for outs in m["outputs_at_stable_points"]}
     assert len(signs) == 4 and m["accuracy"] > 0.99
+
+
+def test_counting_ends_where_the_text_says():
+    m = committed("counting")
+    assert f"{m['w_x']:.4f} {m['w_rec']:.4f}" == "1.0014 0.9997"
+    assert f"{m['test_output']:.2f}" == "5.00" and m["test_target"] == 5
+    assert m["largest_distance_from_finite_differences"] < 1e-8
+
+
+def test_counting_is_the_loop_of_the_text():
+    """Forward, backward and Rprop as text 003 has them, in NumPy."""
+    experiment = importlib.import_module("experiments.counting")
+    rows = experiment.SEQUENCES.split()
+    assert len(rows) == 20 and {len(row) for row in rows} == {10}
+    x = np.array([[float(digit) for digit in row] for row in rows])
+    w, d, before = [-1.5, 2.0], [0.001, 0.001], [0.0, 0.0]
+    for _ in range(60):
+        s = np.zeros((20, 11))
+        for k in range(10):
+            s[:, k + 1] = x[:, k] * w[0] + s[:, k] * w[1]
+        ds, gradient = 2 * (s[:, -1] - x.sum(1)), [0.0, 0.0]
+        for k in range(10, 0, -1):
+            gradient[0] += np.mean(ds * x[:, k - 1])
+            gradient[1] += np.mean(ds * s[:, k - 1])
+            ds = ds * w[1]
+        signs = [np.sign(g) for g in gradient]
+        d = [
+            size * (1.2 if now == last else 0.5)
+            for size, now, last in zip(d, signs, before, strict=True)
+        ]
+        w = [v - now * size for v, now, size in zip(w, signs, d, strict=True)]
+        before = signs
+    path = experiment.run(experiment.Config(updates=60, points=2)).path
+    np.testing.assert_allclose(path[-1], w, rtol=1e-12)
+
+
+def test_three_ways_to_the_gradient_of_a_linear_network_agree():
+    m = committed("eigenvalues")
+    assert max(m["largest_relative_difference_from_matrix_powers"].values()) < 1e-12
+    norms = m["norm_of_the_first_over_the_last"]
+    assert norms["0.5"] < 1e-6 < 10 < norms["1.2"]
+
+
+def test_an_impulse_answers_with_powers_and_the_forward_pass_is_the_texts():
+    m = committed("impulse_response")
+    assert max(m["largest_relative_distance_from_w^t"].values()) < 1e-12
+    assert m["last"]["-0.9"] == pytest.approx(0.9**30, rel=1e-4)
+    m = committed("forward_pass")
+    assert max(m["largest_difference"].values()) < 1e-12
+
+
+def test_hello_is_learnt_by_all_networks():
+    m = committed("hello")
+    assert set(m["written"]) == {"hello"} and len(m["written"]) >= 10
+    assert m["least_probability_at_the_end"] > 0.99
+
+
+def test_the_path_through_the_memory_cell_is_the_product_of_forget_gates():
+    m = committed("gates")
+    assert m["largest_difference_along_the_path_of_c"] < 1e-12
+    recall = {name: rows["40"]["mean"] for name, rows in m["accuracy"].items()}
+    assert (
+        recall["LSTM"] > 0.95 > recall["tanh"]
+        and m["accuracy"]["tanh"]["160"]["most"] < 0.3
+    )
+
+
+def test_every_network_recites_the_whole_poem():
+    m = committed("recite")
+    assert m["longest_recital"] == [m["characters"]] * 3
+    assert max(m["bits_per_character"]) < 0.05
+
+
+def test_memory_grows_with_a_chunk_and_its_gradient_nears_the_full_one():
+    m = committed("chunks")
+    assert 12 < m["temporary_bytes"]["1024"] / m["temporary_bytes"]["64"] < 20
+    for row in m["cosine"].values():
+        assert list(row.values()) == sorted(row.values())
+        assert row["1"] < 0.7 < 0.99 < row["64"]
+
+
+# The table
+
+
+def test_the_readme_of_the_experiments_holds_the_results():
+    readme = (FOLDER.parent / "README.md").read_text("utf-8")
+    assert _table.markdown() in readme
+
+
+def test_every_experiment_is_in_the_table():
+    files = {path.stem for path in FOLDER.parent.glob("[a-z]*.py")}
+    assert files == {row.name for row in _table.ROWS}

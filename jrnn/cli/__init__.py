@@ -1,4 +1,4 @@
-"""The `jrnn` command: train, sample, eval, info."""
+"""The `jrnn` command: train, sample, eval, info, experiments."""
 
 import sys
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> None:
-    from jrnn.cli.config import Eval, Info, Sample, parse, train_default
+    from jrnn.cli.config import Eval, Experiments, Info, Sample, parse, train_default
 
     command = parse(words, train_default(words))
     if isinstance(command, Sample):
@@ -47,6 +47,8 @@ def _run(words: list[str]) -> None:
         from jrnn.cli.evaluate import evaluate_files as act
     elif isinstance(command, Info):
         from jrnn.cli.info import info as act
+    elif isinstance(command, Experiments):
+        from jrnn.cli.experiments import experiments as act
     else:
         from jrnn.cli.train import train as act
     act(command)

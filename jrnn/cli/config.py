@@ -192,6 +192,14 @@ class Info:
     """Directory of the run."""
 
 
+@dataclass(frozen=True)
+class Experiments:
+    """List the experiments of the source tree, with the question that each answers."""
+
+    folder: Path | None = None
+    """The source tree; this directory or that of an editable install if not given."""
+
+
 PRESETS: dict[str, Train] = {
     "quick": Train(preset="quick", hidden_size=256, steps=2000),
     "standard": Train(),
@@ -206,7 +214,9 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def parse(arguments: list[str], train_default: Train) -> Train | Sample | Eval | Info:
+def parse(
+    arguments: list[str], train_default: Train
+) -> Train | Sample | Eval | Info | Experiments:
     """Read the command line; help and mistakes end the program (exit code 0 or 2)."""
     sub = tyro.conf.subcommand
     command = (
@@ -214,6 +224,7 @@ def parse(arguments: list[str], train_default: Train) -> Train | Sample | Eval |
         | Annotated[Sample, sub("sample")]
         | Annotated[Eval, sub("eval")]
         | Annotated[Info, sub("info")]
+        | Annotated[Experiments, sub("experiments")]
     )
     return tyro.cli(
         command,

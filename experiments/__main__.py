@@ -1,0 +1,11 @@
+"""python -m experiments: bring the table in experiments/README.md up to date."""
+
+from experiments._results import FOLDER
+from experiments._table import GROUPS, markdown
+
+if __name__ == "__main__":
+    readme = FOLDER.parent / "README.md"
+    before, _, _ = readme.read_text("utf-8").partition(
+        f"## {next(iter(GROUPS.values()))}"
+    )
+    readme.write_text(f"{before}{markdown()}\n", "utf-8")

@@ -1,0 +1,272 @@
+"""One row for each experiment: what it asks, and what it found.
+
+A row's result is a sentence made of the numbers in results/<name>.json, so that no
+number stands in the README that no file holds. To add an experiment, add a `Row`.
+"""
+
+import ast
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from experiments._results import FOLDER
+
+GROUPS = {
+    "texts": "The systems of the course texts",
+    "gradients": "Gradients, memory and dynamics",
+    "text": "Models of text, and speed",
+}
+
+
+class Row(NamedTuple):
+    """An experiment in the table."""
+
+    group: str
+    name: str  # experiments/<name>.py and results/<name>.svg
+    source: str
+    time: str
+    result: Callable[[dict], str]  # from the metrics
+    file: str = ""  # results/<file>.json where that is not <name>.json
+
+
+def power(x: float) -> str:
+    """The power of ten just above x, for differences that should be tiny."""
+    return f"1e{math.ceil(math.log10(x))}" if x else "0"
+
+
+def both(values) -> str:
+    return " and ".join(f"{x:g}" for x in values)
+
+
+ROWS = (
+    Row(
+        "texts",
+        "forward_pass",
+        "text 000",
+        "seconds",
+        lambda m: (
+            f"L = {m['loss']:.4f} by hand and by jrnn, "
+            f"tensors equal to {power(max(m['largest_difference'].values()))}"
+        ),
+    ),
+    Row(
+        "texts",
+        "hello",
+        "texts 000, 001",
+        "seconds",
+        lambda m: (
+            f"{m['written'].count('hello')} of {len(m['written'])} networks write it, "
+            f"{m['updates_until_it_writes_hello_for_good']['most']} updates at most"
+        ),
+    ),
+    Row(
+        "texts",
+        "counting",
+        "text 003",
+        "seconds",
+        lambda m: (
+            f"w_x = {m['w_x']:.4f}, w_rec = {m['w_rec']:.4f}, "
+            f"{m['test_output']:.2f} for {m['test_target']} ones"
+        ),
+    ),
+    Row(
+        "texts",
+        "impulse_response",
+        "text 000",
+        "seconds",
+        lambda m: (
+            "response and derivative are w^t to "
+            f"{power(max(m['largest_relative_distance_from_w^t'].values()))}"
+        ),
+    ),
+    Row(
+        "texts",
+        "eigenvalues",
+        "texts 000, 002",
+        "seconds",
+        lambda m: (
+            "backpropagation, powers of W and of its eigenvalues equal to "
+            + power(max(m["largest_relative_difference_from_matrix_powers"].values()))
+        ),
+    ),
+    Row(
+        "texts",
+        "gates",
+        "text 002",
+        "4 min",
+        lambda m: (
+            "forget gates' product is dc(T)/dc(T-k) to "
+            f"{power(m['largest_difference_along_the_path_of_c'])}; recall after 40 "
+            "steps: "
+            + ", ".join(
+                f"{name} {rows['40']['mean']:.0%}"
+                for name, rows in m["accuracy"].items()
+            )
+        ),
+    ),
+    Row(
+        "texts",
+        "cliff",
+        "text 002, Pascanu et al. 2013",
+        "seconds",
+        lambda m: (
+            "of all starts arrive {plain:.0%} plain, {clipped:.0%} clipped".format(
+                **m["share_of_all_starts_that_arrive"]
+            )
+        ),
+    ),
+    Row(
+        "gradients",
+        "spectral_radius",
+        "Pascanu et al. 2013",
+        "1 min",
+        lambda m: f"{m['networks']} networks in one call of {m['seconds']:.0f} s",
+    ),
+    Row(
+        "gradients",
+        "trainability",
+        "Pascanu et al. 2013",
+        "2 to 6 min",
+        lambda m: (
+            "success at lengths 10, 20, 40: clipped "
+            + ", ".join(
+                f"{r['clipped to 1']:.0%}" for r in m["success_rate_by_length"].values()
+            )
+            + ", plain "
+            + ", ".join(
+                f"{r['not clipped']:.0%}" for r in m["success_rate_by_length"].values()
+            )
+        ),
+    ),
+    Row(
+        "gradients",
+        "copy_memory",
+        "Hochreiter, Schmidhuber 1997",
+        "5 min",
+        lambda m: (
+            "linear orthogonal solves T = 50 in "
+            f"{both(m['linear orthogonal, T = 50']['updates_until_solved'])} updates"
+        ),
+    ),
+    Row(
+        "gradients",
+        "adding_problem",
+        "Hochreiter, Schmidhuber 1997",
+        "14 min",
+        lambda m: (
+            f"T = 100: GRU {both(m['GRU, T = 100']['updates_until_solved'])} updates, "
+            f"LSTM {both(m['LSTM, T = 100']['updates_until_solved'])}, "
+            f"tanh not in {m['tanh, T = 100']['updates']}"
+        ),
+    ),
+    Row(
+        "gradients",
+        "lyapunov",
+        "Sompolinsky et al. 1988",
+        "1 min",
+        lambda m: (
+            "400 units at gains 1.5, 2, 3: "
+            + ", ".join(
+                f"{m['quiet']['400'][g]['mean']:.4f}" for g in ("1.5", "2", "3")
+            )
+            + " nats a step"
+        ),
+    ),
+    Row(
+        "gradients",
+        "fixed_points",
+        "Sussillo, Barak 2013",
+        "2 min",
+        lambda m: (
+            f"{m['fixed_points']} fixed points, "
+            f"{m['by_unstable_directions']['0']} of them stable"
+        ),
+    ),
+    Row(
+        "texts",
+        "recite",
+        "texts 000, 001",
+        "1 min",
+        lambda m: (
+            f"{m['characters']} letters, whole after "
+            + ", ".join(map(str, m["first_whole_recital_after_steps"]))
+            + " steps"
+        ),
+    ),
+    Row(
+        "texts",
+        "chunks",
+        "text 001",
+        "1 min",
+        lambda m: (
+            "cosine of gradient with the full one, chunks of 16 / 64: trained "
+            f"{m['cosine']['trained']['16']:.2f} / {m['cosine']['trained']['64']:.2f}, "
+            f"untrained {m['cosine']['untrained']['16']:.2f} / "
+            f"{m['cosine']['untrained']['64']:.2f}"
+        ),
+    ),
+    Row(
+        "text",
+        "min_char_rnn",
+        "texts 000, 001; Karpathy 2015",
+        "4 min",
+        lambda m: (
+            "bits a character, smoothed: "
+            + ", ".join(f"{bits:.2f}" for bits in m["bits_per_character"])
+        ),
+    ),
+    Row(
+        "text",
+        "tiny_shakespeare",
+        "Karpathy's char-rnn",
+        "10 min",
+        lambda m: f"{m['held_out_nats']:.3f} nats a character held out",
+        "tiny_shakespeare_standard",
+    ),
+    Row(
+        "text",
+        "generation_speed",
+        "Karpathy 2015",
+        "1 min",
+        lambda m: "{best_to_best:.1f} times NumPy's characters a second".format(
+            **m["clock_jrnn_times_faster_than_textbook"]
+        ),
+    ),
+)
+
+
+def question(name: str) -> str:
+    """First line of the experiment's docstring, without importing it."""
+    path = Path(__file__).parent / f"{name}.py"
+    return ast.get_docstring(ast.parse(path.read_text("utf-8"))).partition("\n")[0]
+
+
+def metrics(row: Row) -> dict:
+    path = FOLDER / f"{row.file or row.name}.json"
+    return json.loads(path.read_text("utf-8"))["metrics"]
+
+
+def line(row: Row) -> str:
+    figure = FOLDER / f"{row.name}.svg"
+    shown = f"[figure](results/{figure.name})" if figure.exists() else ""
+    cells = (
+        f"[{row.name}]({row.name}.py)",
+        question(row.name),
+        row.source,
+        row.time,
+        row.result(metrics(row)),
+        shown,
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+def markdown() -> str:
+    """All rows, by group."""
+    parts = []
+    for group, title in GROUPS.items():
+        rows = [line(row) for row in ROWS if row.group == group]
+        head = "| file | question | source | time | result | figure |"
+        parts.append("\n".join([f"## {title}", "", head, "|---" * 6 + "|", *rows]))
+    return "\n\n".join(parts)
