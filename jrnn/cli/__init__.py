@@ -1,4 +1,4 @@
-"""The `jrnn` command: train, sample, eval, info, experiments."""
+"""The `jrnn` command: train, sample, eval, info, sweep, experiments."""
 
 import sys
 from collections.abc import Sequence
@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str]) -> None:
     from jrnn.cli.config import Eval, Experiments, Info, Sample, parse, train_default
+    from jrnn.cli.sweep.options import Sweep
 
     command = parse(words, train_default(words))
     if isinstance(command, Sample):
@@ -47,6 +48,8 @@ def _run(words: list[str]) -> None:
         from jrnn.cli.evaluate import evaluate_files as act
     elif isinstance(command, Info):
         from jrnn.cli.info import info as act
+    elif isinstance(command, Sweep):
+        from jrnn.cli.sweep import sweep as act
     elif isinstance(command, Experiments):
         from jrnn.cli.experiments import experiments as act
     else:

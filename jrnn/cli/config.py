@@ -3,7 +3,7 @@
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -214,16 +214,17 @@ def option(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def parse(
-    arguments: list[str], train_default: Train
-) -> Train | Sample | Eval | Info | Experiments:
+def parse(arguments: list[str], train_default: Train) -> Any:
     """Read the command line; help and mistakes end the program (exit code 0 or 2)."""
+    from jrnn.cli.sweep.options import Sweep
+
     sub = tyro.conf.subcommand
     command = (
         Annotated[Train, sub("train", default=train_default)]
         | Annotated[Sample, sub("sample")]
         | Annotated[Eval, sub("eval")]
         | Annotated[Info, sub("info")]
+        | Annotated[Sweep, sub("sweep")]
         | Annotated[Experiments, sub("experiments")]
     )
     return tyro.cli(

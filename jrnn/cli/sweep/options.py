@@ -1,0 +1,207 @@
+"""The options of `jrnn sweep`, and how they become a space."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import tyro
+
+from jrnn.cli.config import Train, option
+from jrnn.cli.errors import UserError
+from jrnn.sweep import LogUniform, Uniform, draw, grid
+from jrnn.sweep.space import Config
+
+CELLS = ("elman", "irnn", "gru", "lstm")
+OPTIMIZERS = ("adam", "adamw", "adagrad", "rmsprop", "sgd")
+# fields of `Train` that a sweep may vary, and what kind of values they take
+NUMBERS = ("learning_rate", "clip", "dropout", "recurrent_dropout", "weight_decay")
+SIZES = ("hidden_size", "layers", "embed_size", "batch_size", "window")
+WORDS = {"cell": CELLS, "optimizer": OPTIMIZERS}
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """Train many configurations on a text, each shortly, and show the best.
+
+    Options marked * take several values, which are combined with one another:
+    0.1,0.3,1 (listed), log:LOW:HIGH:N or lin:LOW:HIGH:N (N values between the two), or
+    log:LOW:HIGH and lin:LOW:HIGH (drawn at random, --draws for each combination). A
+    sweep that is stopped goes on where it was when the same command is given again.
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """Text files, joined in the order given; the Python language reference if none."""
+    out: Path | None = None
+    """Directory of the results; sweeps/NAME-OF-THE-FIRST-FILE if not given."""
+
+    learning_rate: str = "log:1e-3:1e-1:5"
+    """* Largest learning rate."""
+    clip: str = "1"
+    """* Largest norm of the whole gradient."""
+    dropout: str = "0"
+    """* Share of each layer's outputs set to zero."""
+    recurrent_dropout: str = "0"
+    """* Share of the recurrent state set to zero (not with gru)."""
+    weight_decay: str = "0"
+    """* Pull of the weights to zero (adamw only)."""
+    cell: str = "lstm"
+    """* Recurrent cell: elman, irnn, gru, lstm."""
+    optimizer: str = "adam"
+    """* Rule of the updates: adam, adamw, adagrad, rmsprop, sgd."""
+    hidden_size: str = "64"
+    """* Units of each layer."""
+    layers: str = "1"
+    """* Recurrent layers."""
+    embed_size: str = "0"
+    """* Length of a token's learned vector; 0 for one-hot tokens."""
+    batch_size: str = "16"
+    """* Pieces of the text read side by side."""
+    window: str = "32"
+    """* Steps in time that gradients go back."""
+
+    seeds: int = 2
+    """Trainings of each configuration, which differ in everything random."""
+    draws: int = 8
+    """Random draws of the ranges without a number of values."""
+    steps: int = 200
+    """Updates in each training."""
+    evals: int = 5
+    """Measurements of the validation loss during each training, evenly spaced."""
+    schedule: Literal["cosine", "linear", "constant"] = "cosine"
+    """How the learning rate falls to zero at the last step, if at all."""
+    warmup: int = 10
+    """Steps over which the learning rate rises at first."""
+    level: Literal["char", "byte", "word"] = "char"
+    """Tokens: Unicode characters, bytes (takes any file) or words."""
+    min_count: int = 1
+    """Symbols seen less often become one unknown token (char and word)."""
+
+    method: Literal["auto", "vmap", "map"] = "auto"
+    """Trainings side by side (vmap), one at a time (map), or what some show to be
+    faster."""
+    together: int | None = None
+    """Largest number of trainings side by side on a device; fewer need less memory."""
+    devices: int | None = None
+    """Cores or accelerators that share the trainings; all if not given."""
+    seed: int = 0
+    """Seed of the random draws."""
+
+    def check(self) -> None:
+        """Raise `UserError` where a value cannot work."""
+        for name in ("seeds", "draws", "steps", "evals", "together", "devices"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise UserError(f"{option(name)} must be > 0, got {value}.")
+        if self.steps % self.evals:
+            raise UserError(f"--evals {self.evals} must divide --steps {self.steps}.")
+
+
+def base_of(options: Sweep) -> Train:
+    """What all trainings of a sweep share, as options of `jrnn train`."""
+    return Train(
+        files=options.files,
+        steps=options.steps,
+        schedule=options.schedule,
+        warmup=options.warmup,
+        level=options.level,
+        min_count=options.min_count,
+        eval_every=options.steps // options.evals,
+        **{name: axis[0] for name, axis in _listed(options).items()},
+    )
+
+
+def space_of(options: Sweep) -> list[Config]:
+    """Every configuration: listed values crossed, ranges drawn for each of them."""
+    listed = _listed(options)
+    ranges = {name: axis for name in NUMBERS if (axis := _range(options, name))}
+    listed = {name: axis for name, axis in listed.items() if name not in ranges}
+    if not ranges:
+        return grid(**listed)
+    space = []
+    for n, config in enumerate(grid(**listed)):
+        drawn = draw(options.draws, (options.seed << 20) + n, **ranges)
+        space += [{**config, **more} for more in drawn]
+    return [
+        {name: config[name] for name in (*NUMBERS, *SIZES, *WORDS)} for config in space
+    ]
+
+
+def varied(space: list[Config]) -> list[str]:
+    """Names of the hyperparameters that take more than one value."""
+    first = space[0]
+    return [name for name in first if any(c[name] != first[name] for c in space)]
+
+
+def train_options(base: Train, config: Config) -> Train:
+    """One configuration as options of `jrnn train`."""
+    return dataclasses.replace(base, **config)
+
+
+def _listed(options: Sweep) -> dict[str, list]:
+    axes = {}
+    for name in NUMBERS:
+        found = _range(options, name)
+        axes[name] = [found.low] if found else _numbers(name, getattr(options, name))
+    for name in SIZES:
+        axes[name] = _numbers(name, getattr(options, name), kind=int)
+    for name, known in WORDS.items():
+        axes[name] = _words(name, getattr(options, name), known)
+    return axes
+
+
+def _range(options: Sweep, name: str) -> Uniform | LogUniform | None:
+    """A range without a number of values, to be drawn from."""
+    kind, *limits = getattr(options, name).split(":")
+    if kind not in ("log", "lin") or len(limits) != 2:
+        return None
+    low, high = (_number(name, word) for word in limits)
+    if not low <= high or (kind == "log" and low <= 0):
+        raise UserError(_expected(name, getattr(options, name)))
+    return LogUniform(low, high) if kind == "log" else Uniform(low, high)
+
+
+def _numbers(name: str, text: str, kind: type = float) -> list:
+    head, *limits = text.split(":")
+    if head in ("log", "lin") and len(limits) == 3:
+        low, high = _number(name, limits[0]), _number(name, limits[1])
+        count = int(_number(name, limits[2], int))
+        if low > high or count < 1 or (head == "log" and low <= 0):
+            raise UserError(_expected(name, text))
+        space = np.geomspace if head == "log" else np.linspace
+        values = [
+            kind(f"{x:.6g}") if kind is float else round(x)
+            for x in space(low, high, count)
+        ]
+    else:
+        values = [_number(name, word, kind) for word in text.split(",")]
+    return list(dict.fromkeys(values))
+
+
+def _number(name: str, word: str, kind: type = float) -> float:
+    try:
+        value = kind(word)
+    except ValueError:
+        raise UserError(_expected(name, word)) from None
+    if not math.isfinite(value):
+        raise UserError(_expected(name, word))
+    return value
+
+
+def _expected(name: str, text: str) -> str:
+    return (
+        f"{option(name)}: expected numbers such as 0.1,0.3 or log:0.001:1:5 or "
+        f"log:0.001:1, got {text!r}."
+    )
+
+
+def _words(name: str, text: str, known: tuple[str, ...]) -> list[str]:
+    words = list(dict.fromkeys(text.split(",")))
+    for word in words:
+        if word not in known:
+            raise UserError(
+                f"{option(name)}: expected some of {', '.join(known)}, got {word!r}."
+            )
+    return words

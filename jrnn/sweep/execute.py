@@ -1,0 +1,104 @@
+"""One compiled program that makes a number of runs, on one device or on many."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+
+from jrnn.sweep.processes import gathered
+from jrnn.sweep.runs import Job, Run, outcome, stacked
+from jrnn.sweep.space import Config
+
+# run(config, key) -> metrics, by name
+RunFn = Callable[[Config, jax.Array], dict[str, jax.Array]]
+
+
+class Program(NamedTuple):
+    """A group's runs, `batch_size` of them side by side on each device."""
+
+    call: Callable[..., Any]  # compiled
+    fixed: Config  # structural choices, which are part of the program
+    batch_size: int
+    mesh: Mesh
+    compile_seconds: float
+
+    @property
+    def size(self) -> int:
+        """Runs that one call makes."""
+        return self.batch_size * self.mesh.size
+
+
+def mesh_of(devices: Sequence[jax.Device] | int | None) -> Mesh:
+    """The devices that share the runs: these, so many, or those of all processes."""
+    if devices is None or isinstance(devices, int):
+        there = jax.devices()
+        if devices is not None and not 1 <= devices <= len(there):
+            raise ValueError(
+                f"sweep: devices must be 1 to {len(there)}, got {devices}. On a CPU, "
+                'jax.config.update("jax_num_cpu_devices", n) before all else gives n.'
+            )
+        devices = there[:devices]
+    return Mesh(np.array(devices), ("runs",))
+
+
+def compiled(
+    run: RunFn, fixed: Config, jobs: Sequence[Job], batch_size: int, mesh: Mesh
+) -> Program:
+    """Compile the program of a group for so many runs side by side."""
+
+    def one(values: Config, seed: jax.Array) -> dict[str, jax.Array]:
+        return run({**fixed, **values}, jax.random.key(seed))
+
+    def share(values, seeds):  # the runs of one device: (batch_size,) on every leaf
+        if batch_size > 1:
+            return jax.vmap(one)(values, seeds)
+        alone = jax.tree.map(lambda a: a[0], (values, seeds))
+        return jax.tree.map(lambda a: a[None], one(*alone))
+
+    # runs never speak to each other, so each device has its own
+    spread = jax.shard_map(
+        share,
+        mesh=mesh,
+        in_specs=jax.P("runs"),
+        out_specs=jax.P("runs"),
+        check_vma=False,
+    )
+    program = Program(jax.jit(spread), fixed, batch_size, mesh, 0.0)
+    begin = time.perf_counter()
+    call = program.call.lower(*_arguments(program, jobs[:1])).compile()
+    return program._replace(call=call, compile_seconds=time.perf_counter() - begin)
+
+
+def execute(program: Program, jobs: Sequence[Job]) -> list[Run]:
+    """Make up to `program.size` runs; where there are fewer, the last is repeated."""
+    begin = time.perf_counter()
+    metrics = gathered(program.call(*_arguments(program, jobs)))
+    seconds = (time.perf_counter() - begin) / len(jobs)
+    take = lambda n: {name: array[n] for name, array in metrics.items()}
+    return [
+        outcome(job, take(n), seconds, program.batch_size) for n, job in enumerate(jobs)
+    ]
+
+
+def placed(tree: Any, mesh: Mesh) -> Any:
+    """Arrays with runs first, each device of each process given its own."""
+    sharding = NamedSharding(mesh, jax.P("runs"))
+
+    def place(a):
+        a = a.astype(jax.dtypes.canonicalize_dtype(a.dtype))
+        return jax.make_array_from_callback(a.shape, sharding, lambda i: a[i])
+
+    return jax.tree.map(place, tree)
+
+
+def out_of_memory(error: Exception) -> bool:
+    """Whether a program failed since it needs more memory than there is."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
+
+
+def _arguments(program: Program, jobs: Sequence[Job]) -> tuple:
+    jobs = [*jobs, *[jobs[-1]] * (program.size - len(jobs))]
+    return placed(stacked(jobs, program.fixed), program.mesh)
