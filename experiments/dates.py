@@ -293,9 +293,10 @@ def run(cfg: Config) -> Result:
     data = load(cfg)
     pairs, asked = encode(data, data.train), encode(data, data.test)
     pairs, asked = jax.tree.map(jnp.asarray, (pairs, asked))
+    models = {yes: network(cfg, data, yes) for yes in (True, False)}
     right, characters, shown = {}, {}, None
     for name, (attention, scheduled) in RUNS.items():
-        model = network(cfg, data, attention)
+        model = models[attention]
         exact, each = {"greedy": [], "beam": []}, []
         for seed in cfg.seeds:
             params = train(cfg, model, scheduled, pairs, seed)
