@@ -28,7 +28,7 @@ import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -54,7 +54,8 @@ from jrnn.seq2seq import (
 LANGUAGES = "cs da de el en es fi fr hu it nl pl pt ro sv tr".split()
 FORMATS = ("medium", "long", "full")
 EDGE = 0  # before and after a target; in a source: unknown
-RUNS = {  # with attention, with scheduled sampling
+Run = Literal["attention", "attention, scheduled sampling", "no attention"]
+RUNS: dict[Run, tuple[bool, bool]] = {  # with attention, with scheduled sampling
     "attention": (True, False),
     "attention, scheduled sampling": (True, True),
     "no attention": (False, False),
@@ -65,6 +66,8 @@ RUNS = {  # with attention, with scheduled sampling
 class Config:
     data: Path | None = None
     """A table of your own, source<TAB>target; dates from babel if none."""
+    runs: tuple[Run, ...] = tuple(RUNS)
+    """Kinds of network; the first must have attention, to show where it looks."""
     training_pairs: int = 20_000
     """Dates to learn from, of babel."""
     test_pairs: int = 2_000
@@ -96,6 +99,7 @@ class Config:
 
 
 SMOKE = Config(
+    runs=("attention, scheduled sampling", "no attention"),
     training_pairs=12,
     test_pairs=3,
     hidden_size=4,
@@ -243,7 +247,7 @@ def train_block(cfg: Config, model: Seq2Seq, scheduled: bool, state, pairs, firs
 def train(cfg: Config, model: Seq2Seq, scheduled: bool, pairs: Pairs, seed: int):
     """Parameters after all updates."""
     init_key, key = jax.random.split(jax.random.key(seed))
-    params = jax.jit(model.init)(init_key)
+    params = model.init(init_key)
     state = params, optimizer(cfg).init(params)
     for first in range(0, cfg.updates, cfg.block):
         state, _ = train_block(cfg, model, scheduled, state, pairs, first, key)
@@ -295,7 +299,8 @@ def run(cfg: Config) -> Result:
     pairs, asked = jax.tree.map(jnp.asarray, (pairs, asked))
     models = {yes: network(cfg, data, yes) for yes in (True, False)}
     right, characters, shown = {}, {}, None
-    for name, (attention, scheduled) in RUNS.items():
+    for name in cfg.runs:
+        attention, scheduled = RUNS[name]
         model = models[attention]
         exact, each = {"greedy": [], "beam": []}, []
         for seed in cfg.seeds:
@@ -309,15 +314,16 @@ def run(cfg: Config) -> Result:
         characters[name] = np.array(each)
     words, (exact, each) = texts(data, shown[2]), score(data, nearest(data))
     example = int(np.argmax(asked.length))
-    look = look_at(*shown, asked, example)
+    look = np.asarray(look_at(*shown, asked, example))
     return Result(data, right, characters, (exact, each), words, look, example)
 
 
-def look_at(model: Seq2Seq, params, found, asked: Pairs, n: int) -> np.ndarray:
+@partial(jax.jit, static_argnums=0)
+def look_at(model: Seq2Seq, params, found, asked: Pairs, n: int) -> jax.Array:
     """Where the network looks while it writes the n-th answer, (N, S)."""
     memory = model.encode(params, asked.source[n], asked.length[n])
     inputs = jnp.concatenate([jnp.array([EDGE], jnp.int32), found[n, :-1]])
-    return np.asarray(model.look(params, memory, inputs))
+    return model.look(params, memory, inputs)
 
 
 def texts(data: Data, tokens) -> list[str]:
@@ -386,7 +392,7 @@ def plot(result: Result) -> plt.Figure:
     right.axhline(97, color="black", linestyle=":", linewidth=1, label="97 %")
     names = [name.replace(" ", "\n") for name in result.right]
     right.set_xticks(range(len(names)), names, fontsize=8)
-    right.set(ylabel="exactly right, %", xlim=(-0.5, len(names) - 0.5))
+    right.set(ylabel="exactly right, %", xlim=(-0.5, len(names) - 0.5), ylim=(0, 104))
     right.set_title("Unseen sources, each seed", fontsize=10)
     right.legend(loc="lower left")
     return figure
@@ -394,6 +400,8 @@ def plot(result: Result) -> plt.Figure:
 
 def main(cfg: Config) -> None:
     try:
+        if not cfg.runs or not RUNS[cfg.runs[0]][0]:
+            raise TableError("--runs: the first must have attention.")
         result = run(cfg)
     except TableError as error:
         print(error, file=sys.stderr)
