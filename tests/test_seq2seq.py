@@ -164,7 +164,6 @@ def test_padding_of_the_source_changes_nothing(score, cell):
         strict=True,
     ):
         np.testing.assert_array_equal(a, b)
-    np.testing.assert_allclose(loss(params, SOURCE[:4]), value, rtol=1e-12)
     read = value_and_grad(params, SOURCE.at[3].set(6))[0]
     assert not np.allclose(value, read, rtol=1e-6)
     if score is not None:
