@@ -118,6 +118,32 @@ ROWS = (
         ),
     ),
     Row(
+        "texts",
+        "token_classes",
+        "text 001",
+        "3 min",
+        lambda m: (
+            f"{100 * m['accuracy']['bidirectional']['mean']:.1f} % in two directions, "
+            f"{100 * m['accuracy']['forward']['mean']:.1f} % in one, "
+            f"{100 * max(m['baseline_accuracy'].values()):.1f} % from the character"
+        ),
+    ),
+    Row(
+        "texts",
+        "dates",
+        "text 001",
+        "4 min",
+        lambda m: (
+            "{attention:.1f} % exactly right with attention, "
+            "{no attention:.1f} % without".format(
+                **{
+                    name: 100 * ways["greedy"]["mean"]
+                    for name, ways in m["exactly_right"].items()
+                }
+            )
+        ),
+    ),
+    Row(
         "gradients",
         "spectral_radius",
         "Pascanu et al. 2013",

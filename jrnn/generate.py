@@ -323,13 +323,18 @@ def beam_search(
     beam_size: int,
     *,
     stop_token: ArrayLike | None = None,
+    length_power: ArrayLike = 0.0,
 ) -> tuple[jax.Array, jax.Array]:
     """Search for the most likely continuation of a text, several at a time.
 
+        score(text) = log p(text) / |text|^length_power
+
     At each step every one of the K texts kept is continued with every token, and the K
-    most likely of those K * V texts are kept. K = 1 is greedy choice; K = V^(length-1)
-    finds the best text for certain. There is no correction for length: with a stop
-    token, short texts are favoured, as their probability says.
+    of those K * V texts with the highest scores are kept. K = 1 is greedy choice;
+    K = V^(length-1) finds the best text for certain. Without correction for length
+    (power 0), short texts are favoured where there is a stop token, as their
+    probability says; power 1 compares mean log-probabilities of a token. The length
+    |text| counts the stop token, once, and not the prime.
 
     Args:
         cell: a model from integer tokens to logits (V,), without dropout.
@@ -339,11 +344,13 @@ def beam_search(
         beam_size: number of texts kept, K.
         stop_token: a text that has it is complete: it is filled up with it and its
             probability stays.
+        length_power: of the correction for length, at least 0; may be traced. Without
+            a stop token all texts are equally long, and it changes nothing.
 
     Returns:
-        `(tokens, log_probs)`: the K texts found, int32 `(K, N)`, the most likely first,
-        and the log-probability of each in nats `(K,)`. Where fewer than K different
-        texts exist, the rest have minus infinity.
+        `(tokens, log_probs)`: the K texts found, int32 `(K, N)`, the highest score
+        first, and the log-probability (not the score) of each in nats `(K,)`. Where
+        fewer than K different texts exist, the rest have minus infinity.
 
     Raises:
         ValueError: sizes below 1; a cell that does not return logits.
@@ -360,46 +367,54 @@ def beam_search(
     References:
         Lowerre (1976), The HARPY speech recognition system, PhD thesis, Carnegie
         Mellon University (the first use of the method).
+        Wu et al. (2016), Google's neural machine translation system, arXiv:1609.08144,
+        section 7 (why and how to correct for length; theirs is (5 + |text|) / 6).
     """
     _check.positive("beam_search", "length", length)
     _check.positive("beam_search", "beam_size", beam_size)
+    if not isinstance(length_power, jax.core.Tracer) and not float(length_power) >= 0:
+        raise ValueError(f"beam_search: length_power must be >= 0, got {length_power}.")
     dtype = _float_dtype(_logits("beam_search", cell, params, state))
     # All beams start as the same text, which must count only once
-    scores = jnp.full(beam_size, -jnp.inf, dtype).at[0].set(0)
+    totals = jnp.full(beam_size, -jnp.inf, dtype).at[0].set(0)
+    lengths = jnp.zeros(beam_size, dtype)
+    power = jnp.asarray(length_power, dtype)
     copies = jax.tree.map(lambda a: jnp.broadcast_to(a, (beam_size, *a.shape)), state)
 
     def step(beams, _):
-        state, scores = beams
+        state, totals, lengths = beams
         new, totals = jax.vmap(partial(_extend, cell, params, stop_token))(
-            state, scores
+            state, totals
         )
-        scores, best = lax.top_k(totals.reshape(-1), beam_size)
+        lengths = lengths + (~state.stopped).astype(dtype)
+        scores = totals / (jnp.maximum(lengths, 1) ** power)[:, None]
+        _, best = lax.top_k(scores.reshape(-1), beam_size)
         parents, tokens = jnp.divmod(best.astype(jnp.int32), totals.shape[1])
         new = jax.tree.map(lambda a: a[parents], new)
         new = new._replace(token=tokens)
         if stop_token is not None:
             new = new._replace(stopped=new.stopped | (tokens == stop_token))
-        return (new, scores), (parents, tokens)
+        return (new, totals[parents, tokens], lengths[parents]), (parents, tokens)
 
     def trace_back(beam, step):
         parents, tokens = step
         return parents[beam], tokens[beam]
 
-    (_, scores), steps = scan(step, (copies, scores), length=length)
+    (_, totals, _), steps = scan(step, (copies, totals, lengths), length=length)
     last = jnp.arange(beam_size, dtype=jnp.int32)
     _, tokens = scan(trace_back, last, steps, reverse=True)  # (N, K)
-    return tokens.T, scores
+    return tokens.T, totals
 
 
-def _extend(cell, params, stop_token, state, score):
-    """One beam and its score to the totals (V,) of all its continuations."""
+def _extend(cell, params, stop_token, state, total):
+    """One beam and its log-probability to the totals (V,) of all its continuations."""
     carry, logits = cell.step(params, state.carry, state.token)
     log_probs = _log_softmax(logits)
     if stop_token is not None:
         is_stop = jnp.arange(len(log_probs)) == stop_token
         only_stop = jnp.where(is_stop, 0, -jnp.inf).astype(log_probs.dtype)
         log_probs = jnp.where(state.stopped, only_stop, log_probs)
-    return state._replace(carry=carry), score + log_probs
+    return state._replace(carry=carry), total + log_probs
 
 
 def _stop(old: SampleState, new: SampleState, stop_token: ArrayLike) -> SampleState:

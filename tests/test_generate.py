@@ -462,6 +462,25 @@ def test_beam_search_against_enumeration(seed, stop_token):
     assert (log_probs[count:] == -np.inf).all()
 
 
+def test_beam_search_with_a_correction_for_length_against_enumeration():
+    model, params = model_and_params(vocab_size=3, seed=1)
+    state = prime(model, params, PRIME_3)
+    texts = enumerate_texts(params, 3, 4, stop_token=1)
+    size = lambda text: text.index(1) + 1 if 1 in text else 4
+    best = set()
+    for power in (0.0, 0.7, 1.5):
+        ranked = sorted(texts, key=lambda item: -item[1] / size(item[0]) ** power)
+        tokens, log_probs = beam_search(
+            model, params, state, 4, 83, stop_token=1, length_power=jnp.float64(power)
+        )
+        found = [tuple(row) for row in tokens[: len(texts)].tolist()]
+        assert found == [text for text, _ in ranked]
+        expected = [log_prob for _, log_prob in ranked]
+        np.testing.assert_allclose(log_probs[: len(texts)], expected, rtol=1e-12)
+        best.add(tuple(found[:5]))
+    assert len(best) == 3  # the power matters here
+
+
 def test_beam_search_equals_numpy_search():
     length, beam_size = 9, 3
     beams = [((), 0.0)]
@@ -584,3 +603,5 @@ def test_beam_search_errors():
         generate.beam_search(MODEL, PARAMS, STATE, -1, 2)
     with pytest.raises(ValueError, match="beam_search: beam_size must be a positive"):
         generate.beam_search(MODEL, PARAMS, STATE, 2, 0)
+    with pytest.raises(ValueError, match=r"length_power must be >= 0, got -1\."):
+        generate.beam_search(MODEL, PARAMS, STATE, 2, 2, length_power=-1)

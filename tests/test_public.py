@@ -35,6 +35,7 @@ FLOORS = {
     "cells": 1,
     "layers": 1,
     "unroll": 1,
+    "attention": 2,
     "combine": 2,  # with bidirectional, which uses masked
     "text": 2,
     "wrappers": 2,
@@ -42,6 +43,7 @@ FLOORS = {
     "generate": 3,
     "gradients": 3,
     "models": 3,
+    "seq2seq": 3,
     "train": 3,
     "interop": 4,
     "sweep": 4,
