@@ -7,7 +7,6 @@ import rich.box
 from rich.console import Console
 from rich.table import Table
 
-import jrnn
 from jrnn.cli.config import Experiments
 from jrnn.cli.errors import UserError
 
@@ -32,7 +31,7 @@ def find(folder: Path | None) -> Path:
     if folder is not None:
         candidates = [folder, folder / "experiments"]
     else:
-        source = Path(jrnn.__file__).parents[1]
+        source = Path(__file__).parents[2]
         candidates = [Path("experiments"), source / "experiments"]
     for candidate in candidates:
         if (candidate / "_table.py").exists():
