@@ -26,6 +26,7 @@ import tyro
 import jrnn
 from experiments._results import save, show
 from jrnn import losses, optimizers
+from jrnn.cli.devices import provide_cores
 from jrnn.sweep import LogUniform, Run, draw, sweep
 
 CELLS = {"tanh": jrnn.elman, "IRNN": jrnn.irnn, "GRU": jrnn.gru, "LSTM": jrnn.lstm}
@@ -175,6 +176,7 @@ def plot(result: Result) -> plt.Figure:
 
 
 def main(cfg: Config) -> None:
+    provide_cores()
     result = run(cfg)
     metrics = summary(result)
     save("capacity", cfg, metrics, plot(result))

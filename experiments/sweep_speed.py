@@ -32,6 +32,7 @@ import tyro
 import jrnn
 from experiments._results import save, show
 from jrnn import optimizers
+from jrnn.cli.devices import provide_cores
 from jrnn.sweep import grid, sweep
 
 
@@ -234,7 +235,7 @@ def plot(result: Result) -> plt.Figure:
 
 
 def main(cfg: Config) -> None:
-    jax.config.update("jax_num_cpu_devices", os.cpu_count())
+    provide_cores()
     result = run(cfg)
     metrics = summary(result)
     save("sweep_speed", cfg, metrics, plot(result))

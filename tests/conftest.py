@@ -14,6 +14,9 @@ if version("jaxlib").startswith("0.10."):  # later ones end at a flag they don't
     COMPILE_FAST += ["--xla_cpu_use_fusion_emitters=false"]
 os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *COMPILE_FAST])
 
+# More threads than cores, or two devices can wait for each other's for good
+os.environ["PJRT_NPROC"] = "16"
+
 import jax  # noqa: E402
 import pytest  # noqa: E402
 

@@ -271,6 +271,16 @@ def test_mistakes_are_named(call, kind, text):
         call()
 
 
+def test_cores_that_could_lock_each_other_are_not_used_at_once(monkeypatch):
+    two = sweep(square, grid(rate=[0.1, 0.2]), method="vmap")
+    assert two.groups[0].batch_size == 1  # one on each device
+    monkeypatch.delenv("PJRT_NPROC")
+    one = sweep(square, grid(rate=[0.1, 0.2]), method="vmap")
+    assert one.groups[0].batch_size == 2
+    with pytest.raises(ValueError, match="PJRT_NPROC to 16 or more before JAX starts"):
+        sweep(square, grid(rate=[0.1]), devices=2)
+
+
 # Spaces
 
 

@@ -23,6 +23,9 @@ def provide_cores() -> None:
         return
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    # With no more threads than cores, devices can wait for each other for good: a loop
+    # in a loop holds a thread while it waits for one.
+    os.environ.setdefault("PJRT_NPROC", str(8 * cores))
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:

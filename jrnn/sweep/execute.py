@@ -1,5 +1,6 @@
 """One compiled program that makes a number of runs, on one device or on many."""
 
+import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +15,9 @@ from jrnn.sweep.space import Config
 
 # run(config, key) -> metrics, by name
 RunFn = Callable[[Config, jax.Array], dict[str, jax.Array]]
+
+
+THREADS = "PJRT_NPROC"  # read by XLA: threads of the pool that a CPU's devices share
 
 
 class Program(NamedTuple):
@@ -32,16 +36,46 @@ class Program(NamedTuple):
 
 
 def mesh_of(devices: Sequence[jax.Device] | int | None) -> Mesh:
-    """The devices that share the runs: these, so many, or those of all processes."""
-    if devices is None or isinstance(devices, int):
+    """The devices that share the runs: these, so many, or all that may work at once."""
+    if devices is None:
+        every = may_work_at_once()
+        devices = [d for d in jax.devices() if every or d in _firsts()]
+    elif isinstance(devices, int):
         there = jax.devices()
-        if devices is not None and not 1 <= devices <= len(there):
+        if not 1 <= devices <= len(there):
             raise ValueError(
                 f"sweep: devices must be 1 to {len(there)}, got {devices}. On a CPU, "
                 'jax.config.update("jax_num_cpu_devices", n) before all else gives n.'
             )
         devices = there[:devices]
+        if devices != devices[:1] and not may_work_at_once():
+            raise ValueError(
+                f"sweep: {len(devices)} devices of a CPU can wait for each other's "
+                f"threads for good. Set the environment variable {THREADS} to "
+                f"{8 * jax.local_device_count()} or more before JAX starts."
+            )
     return Mesh(np.array(devices), ("runs",))
+
+
+def may_work_at_once() -> bool:
+    """Whether the local devices can run programs side by side.
+
+    The devices of a CPU share a pool of as many threads as there are cores. A loop
+    within a loop, such as training, holds a thread while it waits for another one, so
+    that two devices can hold all threads and wait for ever (seen with jaxlib 0.10.2).
+    """
+    local = jax.local_device_count()
+    if jax.default_backend() != "cpu" or local == 1:
+        return True
+    return int(os.environ.get(THREADS) or 0) >= 8 * local
+
+
+def _firsts() -> list[jax.Device]:
+    """The first device of every process."""
+    found: dict[int, jax.Device] = {}
+    for device in jax.devices():
+        found.setdefault(device.process_index, device)
+    return list(found.values())
 
 
 def compiled(

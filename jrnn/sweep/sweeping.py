@@ -83,6 +83,8 @@ def sweep(
         batch_size: largest number of runs side by side on a device, for "vmap"; all if
             None. Fewer need less memory.
         devices: to spread runs over: all of all processes if None, so many, or these.
+            The devices of a CPU need the environment variable PJRT_NPROC (8 for each
+            device) to be set before JAX starts; without it one of them is used.
         table: CSV file to append to. Runs that it holds already are not made again.
         valid: called with each configuration; a ValueError refuses it.
         progress: called with the runs of each call of a program when they have ended.
