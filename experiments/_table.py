@@ -234,6 +234,30 @@ ROWS = (
         ),
     ),
     Row(
+        "gradients",
+        "learning_rate",
+        "text 002; Jamieson, Talwalkar 2016",
+        "1 min",
+        lambda m: (
+            f"best rate {m['best']['learning_rate']:.2g} at radius "
+            f"{m['best']['radius']:g}; halving finds it with "
+            f"{100 * m['halving']['share_of_updates']:.0f}% of the updates"
+        ),
+    ),
+    Row(
+        "gradients",
+        "capacity",
+        "Collins et al. 2017",
+        "3 min",
+        lambda m: (
+            "settings that learn 95%: "
+            + ", ".join(
+                f"{cell} {100 * found['share_of_settings_above_0.95']:.0f}%"
+                for cell, found in m.items()
+            )
+        ),
+    ),
+    Row(
         "text",
         "min_char_rnn",
         "texts 000, 001; Karpathy 2015",

@@ -48,9 +48,9 @@ class Config:
     """Length of a sequence."""
     bits: int = 6
     """Random bits at each step."""
-    updates: int = 400
+    updates: int = 300
     """Of each training; every one sees all sequences."""
-    settings: int = 100
+    settings: int = 60
     """Drawn for each cell."""
     seeds: int = 2
     """Networks and data sets for each setting."""

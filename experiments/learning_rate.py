@@ -43,7 +43,7 @@ class Config:
     batch_size: int = 8
     """Sequences in an update."""
     updates: int = 270
-    """Of each training; a multiple of 27."""
+    """Of each training; a multiple of 9."""
     rates: int = 13
     """Learning rates, 0.001 to 1."""
     clips: tuple[float, ...] = (0.1, 1.0, 10.0)
@@ -54,7 +54,7 @@ class Config:
     """Networks for each configuration."""
 
 
-SMOKE = Config(2, 1, 4, 2, updates=27, rates=3, clips=(1.0,), radii=(0.5, 1.0), seeds=2)
+SMOKE = Config(2, 1, 4, 2, updates=9, rates=2, clips=(1.0,), radii=(1.0,), seeds=1)
 
 
 @dataclass(frozen=True)

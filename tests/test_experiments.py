@@ -15,6 +15,7 @@ from experiments._results import FOLDER, plain
 
 SMALL = [
     "adding_problem",
+    "capacity",
     "chunks",
     "cliff",
     "copy_memory",
@@ -25,6 +26,7 @@ SMALL = [
     "gates",
     "hello",
     "impulse_response",
+    "learning_rate",
     "lyapunov",
     "recite",
     "spectral_radius",
@@ -244,6 +246,13 @@ def test_memory_grows_with_a_chunk_and_its_gradient_nears_the_full_one():
     for row in m["cosine"].values():
         assert list(row.values()) == sorted(row.values())
         assert row["1"] < 0.7 < 0.99 < row["64"]
+
+
+def test_halving_finds_the_best_of_the_grid_with_a_third_of_its_updates():
+    m = committed("learning_rate")
+    halving = m["halving"]
+    assert halving["share_of_updates"] <= 1 / 3
+    assert halving["error_over_baseline"] <= 1.01 * m["best_error_over_baseline"]
 
 
 # The table

@@ -60,3 +60,10 @@ def test_benchmark():
 
 def test_no_line_of_the_readme_is_a_placeholder():
     assert not re.search(r"@[A-Z]+@|TODO|\b[A-Z]{3,}\d\b", README)
+
+
+def test_successive_halving():
+    m = result("learning_rate")
+    assert f"{m['configurations']} configurations with " in README.replace("\n", " ")
+    assert f"{100 * m['halving']['share_of_updates']:.0f} % of the updates" in README
+    assert m["halving"]["best"] == m["best"]

@@ -44,6 +44,9 @@ def marginals(runs: list[Run], names: list[str]):
             x = np.array(values, float)
             if min(x) > 0 and max(x) > 5 * min(x):
                 ax.set_xscale("log")
+            if len(few := sorted(set(values))) <= 8:
+                ax.set_xticks(few, [_short(v) for v in few])
+                ax.minorticks_off()
         ax.plot(x, losses, "o", ms=4, color=COLOURS[0], alpha=0.5)
         best = [
             min(v for v, u in zip(losses, x, strict=True) if u == p)
