@@ -12,12 +12,15 @@ from jrnn.cells import (
     GRUParams,
     LSTMCarry,
     LSTMParams,
+    WindowParams,
     elman,
     gru,
     irnn,
     lstm,
+    window,
 )
 from jrnn.combine import bidirectional, parallel, stack
+from jrnn.feedback import FeedbackCarry, FeedbackParams, feedback
 from jrnn.layers import (
     EmbedParams,
     LinearParams,
@@ -50,6 +53,8 @@ __all__ = [
     "DiagonalStep",
     "ElmanParams",
     "EmbedParams",
+    "FeedbackCarry",
+    "FeedbackParams",
     "GRUParams",
     "LSTMCarry",
     "LSTMParams",
@@ -59,6 +64,7 @@ __all__ = [
     "Recorded",
     "ScanReport",
     "VariationalDropoutCarry",
+    "WindowParams",
     "activation",
     "bidirectional",
     "diagonal",
@@ -67,6 +73,7 @@ __all__ = [
     "dynamics",
     "elman",
     "embed",
+    "feedback",
     "gradients",
     "gru",
     "initializers",
@@ -93,4 +100,5 @@ __all__ = [
     "stateless",
     "unroll",
     "variational_dropout",
+    "window",
 ]

@@ -1,15 +1,36 @@
-"""Models ready made from the library's parts."""
+"""Models ready made from the library's parts.
+
+A language model, and the configurations in which inputs meet outputs: one to one, one
+to many, many to one, many to many, and sequence to sequence (`jrnn.seq2seq`). Each is a
+function of one sequence, by cells and their params; batches are `jax.vmap`.
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
+from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
-from jrnn.cell import Cell
+from jrnn.cell import Carry, Cell, Input, Key, Output, Params
 from jrnn.cells import elman, gru, irnn, lstm
 from jrnn.combine import stack
 from jrnn.layers import embed, linear, one_hot
-from jrnn.wrappers import dropout, variational_dropout
+from jrnn.seq2seq import seq2seq
+from jrnn.unroll import unroll
+from jrnn.wrappers import dropout, length_mask, masked, variational_dropout
+
+__all__ = [
+    "CELLS",
+    "LanguageModel",
+    "carry_from",
+    "language_model",
+    "many_to_many",
+    "many_to_one",
+    "one_to_many",
+    "one_to_one",
+    "seq2seq",
+]
 
 CELLS: dict[str, Callable[[int], Cell]] = {
     "elman": elman,
@@ -85,6 +106,190 @@ def language_model(
         train=stack(front, *map(noisy, recurrent), readout),
         evaluate=stack(front, *recurrent, readout),
     )
+
+
+def one_to_one(
+    cell: Cell, params: Params, x: Input, *, key: Key | None = None
+) -> Output:
+    """One input, one output: a network without time.
+
+        y = cell(x)
+
+    Args:
+        cell: any cell; recurrent ones make one step from their initial carry.
+        params: its parameters.
+        x: the input of one step.
+        key: for cells that need randomness.
+
+    Returns:
+        The output of one step.
+
+    Example:
+        >>> import jax.numpy as jnp, jrnn
+        >>> net = jrnn.stack(jrnn.linear(8), jrnn.activation(jax.nn.relu))
+        >>> params = net.init(jax.random.key(0), jnp.zeros(3))
+        >>> one_to_one(net, params, jnp.ones(3)).shape
+        (8,)
+    """
+    carry_key, step_key = (None, None) if key is None else jax.random.split(key)
+    carry = cell.initial_carry(params, key=carry_key)
+    return cell.step(params, carry, x, key=step_key)[1]
+
+
+def one_to_many(
+    front: Cell, cell: Cell, params: tuple[Params, Params], x: Input, ys: Input
+) -> Output:
+    """One input, many outputs: an image and its caption.
+
+        carry_0 = front(x)
+        o_t = cell(y_{t-1})   for t = 1 .. N
+
+    The input decides the state in which `cell` starts. `ys` are y_0 .. y_{N-1}, the
+    true outputs in training. To write with the cell's own, begin in the same state:
+    `generate.prime(cell, params[1], begin, carry_from(cell, params[1], front(x)))`.
+
+    Args:
+        front: a network from x to as many numbers as the carry of `cell` has.
+        cell: a cell that reads the last output, such as a language model.
+        params: of front and cell.
+        x: the one input.
+        ys: what each step reads, with time first, `(N, ...)`.
+
+    Returns:
+        Outputs of `cell`, `(N, ...)`.
+
+    Raises:
+        ValueError: front returns too few numbers, or too many.
+
+    Example:
+        >>> import jax.numpy as jnp, jrnn
+        >>> front = jrnn.linear(4)
+        >>> cell = jrnn.stack(jrnn.one_hot(5), jrnn.gru(4), jrnn.linear(5))
+        >>> keys, x = jax.random.split(jax.random.key(0)), jnp.ones(64)
+        >>> params = front.init(keys[0], x), cell.init(keys[1], jnp.array(0))
+        >>> one_to_many(front, cell, params, x, jnp.array([0, 3, 1])).shape
+        (3, 5)
+
+    References:
+        Vinyals, Toshev, Bengio, Erhan (2015), Show and tell: a neural image caption
+        generator, arXiv:1411.4555 (there the image is the first input).
+    """
+    front_params, cell_params = params
+    start = carry_from(cell, cell_params, one_to_one(front, front_params, x))
+    return unroll(cell, cell_params, ys, start)[1]
+
+
+def many_to_one(
+    cell: Cell,
+    readout: Cell,
+    params: tuple[Params, Params],
+    xs: Input,
+    length: ArrayLike | None = None,
+    *,
+    key: Key | None = None,
+) -> Output:
+    """Many inputs, one output: the class of a sequence, from its last step.
+
+        h_t = cell(x_t)   for t = 1 .. T
+        y = readout(h_T)
+
+    The readout works on the last valid step alone; a stack of both would work it out
+    at every step.
+
+    Args:
+        cell: a cell whose outputs are arrays.
+        readout: a cell that reads the last of them.
+        params: of cell and readout, as those of `stack(cell, readout)`.
+        xs: inputs with time first, `(T, ...)`.
+        length: number of valid steps, 0 to T; all if None. May be traced. With 0 the
+            readout reads zeros.
+        key: for cells that need randomness.
+
+    Returns:
+        One output of `readout`.
+
+    Example:
+        >>> import jax.numpy as jnp, jrnn
+        >>> cell, readout = jrnn.gru(4), jrnn.linear(10)
+        >>> params = jrnn.stack(cell, readout).init(jax.random.key(0), jnp.zeros(3))
+        >>> many_to_one(cell, readout, params, jnp.ones((7, 3)), length=5).shape
+        (10,)
+    """
+    cell_params, readout_params = params
+    cell_key, readout_key = (None, None) if key is None else jax.random.split(key)
+    hs = many_to_many(cell, cell_params, xs, length, key=cell_key)
+    # nothing valid: the last step, which is zero like all of them
+    last = -1 if length is None else length - 1
+    return one_to_one(readout, readout_params, hs[last], key=readout_key)
+
+
+def many_to_many(
+    cell: Cell,
+    params: Params,
+    xs: Input,
+    length: ArrayLike | None = None,
+    *,
+    key: Key | None = None,
+) -> Output:
+    """Many inputs, an output for each: a label for every frame.
+
+        y_t = cell(x_t)   for t = 1 .. T
+
+    For labels that depend on later inputs too see `jrnn.bidirectional`.
+
+    Args:
+        cell: any cell.
+        params: its parameters.
+        xs: inputs with time first, `(T, ...)`.
+        length: number of valid steps, 0 to T; all if None. May be traced.
+        key: for cells that need randomness.
+
+    Returns:
+        Outputs `(T, ...)`, zero behind the last valid step.
+
+    Example:
+        >>> import jax.numpy as jnp, jrnn
+        >>> net = jrnn.stack(jrnn.gru(4), jrnn.linear(2))
+        >>> params = net.init(jax.random.key(0), jnp.zeros(3))
+        >>> ys = many_to_many(net, params, jnp.ones((7, 3)), length=5)
+        >>> ys.shape, bool((ys[5:] == 0).all())
+        ((7, 2), True)
+    """
+    if length is None:
+        return unroll(cell, params, xs, key=key)[1]
+    num_steps = jax.tree.leaves(xs)[0].shape[0]
+    valid = length_mask(length, num_steps)
+    return unroll(masked(cell), params, (xs, valid), key=key)[1]
+
+
+def carry_from(cell: Cell, params: Params, numbers: jax.Array) -> Carry:
+    """Numbers in the form of a cell's carry: the state that another network sets.
+
+    Args:
+        cell: any cell.
+        params: its parameters.
+        numbers: as many as its carry has, `(n,)`.
+
+    Returns:
+        A carry of `cell`.
+
+    Raises:
+        ValueError: another number of numbers.
+
+    Example:
+        >>> import jax.numpy as jnp, jrnn
+        >>> cell = jrnn.lstm(2)
+        >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
+        >>> carry_from(cell, params, jnp.arange(4.0)).c.shape
+        (2,)
+    """
+    flat, to_carry = ravel_pytree(cell.initial_carry(params))
+    if numbers.shape != flat.shape:
+        raise ValueError(
+            f"carry_from: the carry has {flat.size} numbers, got an array of shape "
+            f"{numbers.shape}. Give the network in front as many outputs."
+        )
+    return to_carry(numbers)
 
 
 def _is_zero(rate: ArrayLike) -> bool:

@@ -25,7 +25,7 @@ class Case(NamedTuple):
 
     factory: Callable[[Any], jrnn.Cell]  # dtype -> cell
     uses: tuple[str, ...]  # public names the case stands for
-    input: str = "vector"  # or token, masked, masked token, reset, reset masked
+    input: str = "vector"  # or token, masked, masked token, reset, feedback
     size: int = I
     carry_key: bool = False  # needs a key for its initial carry
     step_key: bool = False  # needs a key for every step
@@ -87,6 +87,7 @@ CASES: dict[str, Case] = {
     "lstm": Case(lambda d: jrnn.lstm(H), ("lstm",)),
     "gru": Case(lambda d: jrnn.gru(H), ("gru",)),
     "gru-before": Case(lambda d: jrnn.gru(H, "before"), ("gru",)),
+    "window": Case(lambda d: jrnn.window(3), ("window",)),
     "linear": Case(lambda d: jrnn.linear(O), ("linear",)),
     "embed": Case(lambda d: jrnn.embed(V, O, dtype=d), ("embed",), "token"),
     "one_hot": Case(lambda d: jrnn.one_hot(V, dtype=d), ("one_hot",), "token"),
@@ -167,6 +168,16 @@ CASES: dict[str, Case] = {
         "reset",
         inner=lambda d: jrnn.learned_carry(jrnn.gru(H)),
     ),
+    "feedback": Case(
+        lambda d: jrnn.feedback(jrnn.stack(jrnn.elman(H), jrnn.linear(O))),
+        ("feedback",),
+        "feedback",
+    ),
+    "feedback-lstm": Case(
+        lambda d: jrnn.feedback(jrnn.lstm(O), lambda y, key: jnp.sin(y)),
+        ("feedback",),
+        "feedback",
+    ),
     "many": Case(
         lambda d: jrnn.masked(
             jrnn.stack(
@@ -217,6 +228,8 @@ def inputs(case: Case, rng, shape, dtype):
         x = jnp.asarray(rng.integers(0, V, shape))
     else:
         x = jnp.asarray(rng.normal(size=(*shape, case.size)), dtype)
+    if case.input == "feedback":
+        return x, jnp.asarray(rng.normal(size=(*shape, O)), dtype)
     if "masked" not in case.input and "reset" not in case.input:
         return x
     flags = rng.random(shape) < 0.6

@@ -230,7 +230,9 @@ def test_output_is_causal_and_reads_the_present(name):
     )
     floats = float_leaves(ex.xs)
     if floats:  # (T, O, T, I) -> (T, T): does y_t depend on x_s?
-        jacobian = jax.jit(jax.jacfwd(lambda x: ys(with_floats(ex.xs, [x]))))(floats[0])
+        first, *rest = floats
+        given = lambda x: ys(with_floats(ex.xs, [x, *rest]))
+        jacobian = jax.jit(jax.jacfwd(given))(first)
         depends = np.asarray(jnp.abs(jacobian).sum((1, 3)) != 0)
     else:
         tokens, *_ = jax.tree.leaves(ex.xs)
@@ -354,7 +356,8 @@ def test_init_reads_the_key_and_the_form_of_x_only(name):
     chex.assert_trees_all_equal(params, ex.cell.init(jax.random.key(5), jrnn.spec(x)))
     leaves = jax.tree.leaves(params)
     again = jax.tree.leaves(ex.cell.init(jax.random.key(6), x))
-    assert not leaves or any((a != b).any() for a, b in zip(leaves, again, strict=True))
+    zero = all((a == 0).all() for a in leaves)  # the start of a window
+    assert zero or any((a != b).any() for a, b in zip(leaves, again, strict=True))
 
 
 def test_a_wrapper_without_parameters_keeps_the_parameters():

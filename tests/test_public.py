@@ -36,6 +36,7 @@ FLOORS = {
     "layers": 1,
     "unroll": 1,
     "attention": 2,
+    "feedback": 2,
     "combine": 2,  # with bidirectional, which uses masked
     "text": 2,
     "wrappers": 2,
@@ -83,7 +84,7 @@ def test_all_is_sorted_complete_and_literal():
 
 
 def test_every_public_name_of_the_core_is_exported():
-    for name in ("cell", "cells", "combine", "layers", "scan", "unroll", "wrappers"):
+    for name in "cell cells combine feedback layers scan unroll wrappers".split():
         module = importlib.import_module(f"jrnn.{name}")
         own = {
             n

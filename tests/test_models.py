@@ -1,0 +1,88 @@
+"""The configurations of inputs and outputs, against steps made one by one."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from cases import H, I, O, T, V, perturb
+
+import jrnn
+from jrnn import models
+
+
+def normal(*shape):
+    return jnp.asarray(np.random.default_rng(sum(shape)).normal(size=shape))
+
+
+def by_hand(cell, params, xs, carry=None):
+    carry, ys = cell.initial_carry(params) if carry is None else carry, []
+    for x in xs:
+        carry, y = cell.step(params, carry, x)
+        ys.append(y)
+    return ys
+
+
+@pytest.mark.parametrize("length", [None, 0, 1, 3, T])
+def test_many_to_one_reads_the_last_valid_step(length):
+    cell, readout, xs = jrnn.lstm(H), jrnn.linear(O), normal(T, I)
+    params = perturb(1, jrnn.stack(cell, readout).init(jax.random.key(0), xs[0]))
+    run = jax.jit(lambda n: models.many_to_one(cell, readout, params, xs, n))
+    y = run(length)
+    h = ([jnp.zeros(H), *by_hand(cell, params[0], xs[:length])])[-1]
+    chex.assert_trees_all_close(y, h @ params[1].w + params[1].b, rtol=1e-12)
+
+
+def test_many_to_one_is_the_last_output_of_the_stack():
+    cell, readout, xs = jrnn.gru(H), jrnn.linear(O), normal(T, I)
+    model = jrnn.stack(cell, readout)
+    params = perturb(1, model.init(jax.random.key(0), xs[0]))
+    y = models.many_to_one(cell, readout, params, xs)
+    chex.assert_trees_all_close(y, jrnn.unroll(model, params, xs)[1][-1], rtol=1e-12)
+
+
+@pytest.mark.parametrize("length", [None, 0, 3])
+def test_many_to_many_is_zero_behind_the_last_valid_step(length):
+    cell, xs = jrnn.stack(jrnn.gru(H), jrnn.linear(O)), normal(T, I)
+    params = perturb(1, cell.init(jax.random.key(0), xs[0]))
+    ys = models.many_to_many(cell, params, xs, length)
+    expected = np.zeros((T, O))
+    for t, y in enumerate(by_hand(cell, params, xs[:length])):
+        expected[t] = y
+    chex.assert_trees_all_close(ys, expected, rtol=1e-12)
+
+
+def test_one_to_many_starts_where_the_front_says():
+    front, x = jrnn.linear(2 * H), normal(I)
+    cell = jrnn.stack(jrnn.one_hot(V), jrnn.lstm(H), jrnn.linear(V))
+    tokens = jnp.array([0, 4, 2])
+    params = perturb(
+        2, (front.init(jax.random.key(0), x), cell.init(jax.random.key(1), tokens[0]))
+    )
+    ys = models.one_to_many(front, cell, params, x, tokens)
+    numbers = x @ params[0].w + params[0].b
+    carry = (), jrnn.LSTMCarry(*numbers.reshape(2, H)), ()
+    expected = by_hand(cell, params[1], tokens, carry)
+    chex.assert_trees_all_close(ys, jnp.stack(expected), rtol=1e-12)
+
+
+def test_noise_reaches_every_configuration():
+    cell, readout = jrnn.dropout(jrnn.gru(40), 0.5), jrnn.dropout(jrnn.linear(40), 0.5)
+    xs = normal(T, I)
+    params = perturb(1, jrnn.stack(cell, readout).init(jax.random.key(0), xs[0]))
+    runs = {
+        "one": lambda key: models.one_to_one(cell, params[0], xs[0], key=key),
+        "last": lambda key: models.many_to_one(cell, readout, params, xs, 2, key=key),
+        "each": lambda key: models.many_to_many(cell, params[0], xs, 2, key=key)[0],
+    }
+    for name, run in runs.items():
+        a, b = run(jax.random.key(1)), run(jax.random.key(2))
+        assert 5 < int((a == 0).sum()) < 35 and bool((a != b).any()), name
+
+
+def test_a_front_of_another_size_is_refused():
+    cell = jrnn.gru(H)
+    params = cell.init(jax.random.key(0), normal(I))
+    message = f"carry_from: the carry has {H} numbers, got an array of shape .{I},"
+    with pytest.raises(ValueError, match=message):
+        models.carry_from(cell, params, normal(I))
