@@ -99,14 +99,16 @@ def test_killed_at_random_moments(text, left_alone, tmp_path):
         resumable = (directory / "config.json").exists()
         process = start(*("train", "--resume", directory) if resumable else begin)
         with process:
-            # from the start of Python to the end of training
-            time.sleep(seconds * chance.uniform(0.1, 0.9) if kills < KILLS else 0)
+            # from the start of Python to the end of training: with all programs in
+            # the cache it takes about half as long as the run left alone
+            time.sleep(seconds * chance.uniform(0.05, 0.4) if kills < KILLS else 0)
             if kills < KILLS and process.poll() is None:
                 process.kill()
                 kills += 1
                 continue
             _, errors = process.communicate(timeout=240)
-            assert process.returncode == 0, errors
+            # killed behind the last step, there is nothing left to train
+            assert process.returncode == 0 or "has made all of its" in errors, errors
             finished = True
     assert finished and kills > 0
     assert digests(directory) == expected
