@@ -36,6 +36,12 @@ def power(x: float) -> str:
     return f"1e{math.ceil(math.log10(x))}" if x else "0"
 
 
+def percent(found: dict) -> str:
+    """Mean over seeds of a share, and its range."""
+    mean, least, most = (100 * found[name] for name in ("mean", "least", "most"))
+    return f"{mean:.1f} % ({least:.1f} to {most:.1f})"
+
+
 def both(values) -> str:
     return " and ".join(f"{x:g}" for x in values)
 
@@ -140,6 +146,91 @@ ROWS = (
                     name: 100 * ways["greedy"]["mean"]
                     for name, ways in m["exactly_right"].items()
                 }
+            )
+        ),
+    ),
+    Row(
+        "texts",
+        "output_recurrence",
+        "text 000",
+        "seconds",
+        lambda m: (
+            "with R {with R:.2f} nats a sequence, without {without R:.2f}".format(
+                **{name: x["mean"] for name, x in m["held_out_nats"].items()}
+            )
+            + "; least possible {with R:.2f} and {without R:.2f}".format(
+                **m["least_possible_nats"]
+            )
+        ),
+    ),
+    Row(
+        "texts",
+        "digits",
+        "texts 000, 001",
+        "1 min",
+        lambda m: (
+            ", ".join(f"{n} {percent(a)}" for n, a in m["accuracy"].items())
+            + "; linear on all pixels "
+            f"{100 * m['baseline_linear_all_pixels']['mean']:.1f} %"
+        ),
+    ),
+    Row(
+        "texts",
+        "captioning",
+        "text 001",
+        "seconds",
+        lambda m: (
+            f"{percent(m['exactly_right'])} of names without a mistake; "
+            f"always the same name {100 * m['baseline_most_frequent_name']:.1f} %, "
+            f"that of the nearest image {100 * m['baseline_nearest_image']:.1f} %"
+        ),
+    ),
+    Row(
+        "texts",
+        "languages",
+        "text 001",
+        "1 min",
+        lambda m: (
+            f"{percent(m['accuracy'])} of {m['labels']} languages right; "
+            f"counts of letters {100 * m['baseline_counts_of_letters']:.1f} %"
+        ),
+    ),
+    Row(
+        "texts",
+        "depth",
+        "text 001",
+        "3 min",
+        lambda m: (
+            f"one W is w_x and w_h to "
+            f"{power(m['largest_difference_between_the_two_forms'])}; layers 1, 2, 3: "
+            + ", ".join(f"{x['mean']:.3f}" for x in m["held_out_nats"].values())
+            + " nats"
+        ),
+    ),
+    Row(
+        "texts",
+        "fixed_window",
+        "text 002",
+        "4 min",
+        lambda m: (
+            "perplexity with the best window "
+            f"{min(x['mean'] for x in m['perplexity_by_window'].values()):.2f}, "
+            + ", ".join(
+                f"{name} {x['mean']:.2f}"
+                for name, x in m["perplexity_recurrent"].items()
+            )
+        ),
+    ),
+    Row(
+        "texts",
+        "sentences",
+        "text 002",
+        "4 min",
+        lambda m: (
+            "perplexity "
+            + ", ".join(f"{n} {x['mean']:.0f}" for n, x in m["perplexity"].items())
+            + ", pairs of words {pairs of words:.0f}".format(
+                **m["perplexity_of_counts"]
             )
         ),
     ),

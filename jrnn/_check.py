@@ -64,6 +64,21 @@ def pair(name: str, x, flag: str) -> None:
         raise TypeError(f"{name}: the input must be a pair (x, {flag}), got {got}.")
 
 
+def num_steps(name: str, xs) -> int:
+    """The length of the leading axis that all leaves of a sequence share."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(xs)]
+    if not shapes or () in shapes:
+        raise ValueError(
+            f"{name}: every leaf of xs needs a leading time axis, got {shapes}."
+        )
+    lengths = sorted({shape[0] for shape in shapes})
+    if len(lengths) > 1:
+        raise ValueError(
+            f"{name}: xs must share one leading time axis, got lengths {lengths}."
+        )
+    return lengths[0]
+
+
 def positive(name: str, argument: str, value) -> None:
     """Raise unless `value` is a positive integer."""
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -3,8 +3,8 @@
 from typing import Literal
 
 import jax
-import jax.numpy as jnp
 
+from jrnn import _check
 from jrnn.cell import Carry, Cell, DiagonalStep, Input, Key, Output, Params
 from jrnn.scan import diagonal_scan, scan
 
@@ -58,7 +58,7 @@ def unroll(
     References:
         Elman (1990), Finding structure in time, doi:10.1207/s15516709cog1402_1.
     """
-    num_steps = _num_steps(xs)
+    num_steps = _check.num_steps("unroll", xs)
     carry_key, step_keys = None, None
     if key is not None:
         carry_key, step_key = jax.random.split(key)
@@ -82,18 +82,3 @@ def _all_states(step: DiagonalStep, params, xs, carry, keys, reverse):
     ys = jax.vmap(lambda h, x: step.output(params, h, x))(hs, xs)
     last = 0 if reverse else -1
     return jax.tree.map(lambda h: h[last], hs), ys
-
-
-def _num_steps(xs: Input) -> int:
-    leaves = jax.tree.leaves(xs)
-    shapes = [jnp.shape(leaf) for leaf in leaves]
-    if not shapes or () in shapes:
-        raise ValueError(
-            f"unroll: every leaf of xs needs a leading time axis, got {shapes}."
-        )
-    lengths = sorted({shape[0] for shape in shapes})
-    if len(lengths) > 1:
-        raise ValueError(
-            f"unroll: xs must share one leading time axis, got lengths {lengths}."
-        )
-    return lengths[0]

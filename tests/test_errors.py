@@ -199,7 +199,7 @@ ERRORS = {
     "irnn-size": (
         lambda: jrnn.irnn(-1),
         ValueError,
-        "hidden_size must be a positive integer, got -1.",
+        "irnn: hidden_size must be a positive integer, got -1.",
     ),
     "linear-size": (
         lambda: jrnn.linear(0),

@@ -1,15 +1,18 @@
-"""Two real processes over loopback make one sweep, and one of them may die."""
+"""Two real processes over loopback make one sweep or run, and one of them may die."""
 
 import os
 import signal
 import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jrnn.sweep import read_table
+from jrnn.train.checkpoint import read
 
 CHILD = """
 import os, signal, sys
@@ -43,10 +46,14 @@ print(len(found.runs), calls, sum(r.metrics["loss"][-1] for r in found.runs))
 """
 
 
-def start(script: Path, table: Path, *, deadly="never", alone=False, method="map"):
+def free_port() -> str:
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
-        port = "0" if alone else str(s.getsockname()[1])
+        return str(s.getsockname()[1])
+
+
+def start(script: Path, table: Path, *, deadly="never", alone=False, method="map"):
+    port = "0" if alone else free_port()
     env = {**os.environ, "JAX_PLATFORMS": "cpu", "XLA_FLAGS": ""}
     return [
         subprocess.Popen(
@@ -106,3 +113,84 @@ def test_two_processes_give_the_table_of_one_and_survive_a_death(script, tmp_pat
     assert rows(killed) == rows(alone)
     made = int(results[0][1].split()[1])
     assert made == (12 - len(done)) / 2
+
+
+OPTIONS = (
+    "--hidden-size 8 --dropout 0.1 --batch-size 4 --window 8 --log-every 4 "
+    "--eval-every 4 --save-every 4 --warmup 2 --update-every 8"
+).split()
+
+
+def train(where: Path, text: Path, run: Path, *more, cluster=True):
+    """Start `jrnn train` once, or in two processes from folders of their own."""
+    port = free_port()
+    processes = []
+    for index in range(1 + cluster):
+        folder = where / f"{run.name}-{index}"
+        folder.mkdir(exist_ok=True)
+        place = ["--cluster", f"127.0.0.1:{port},2,{index}"] if cluster else []
+        words = [*more] if more[0] == "--resume" else [text, "--out", run, *more]
+        code = "import sys; from jrnn.cli import main; sys.exit(main())"
+        processes.append(
+            subprocess.Popen(
+                [sys.executable, "-c", code, "train", *words, *place],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                cwd=folder,
+                env={
+                    **os.environ,
+                    "JAX_PLATFORMS": "cpu",
+                    "XLA_FLAGS": "",
+                    "JAX_ENABLE_X64": "0",
+                    "JAX_NUM_CPU_DEVICES": "1",
+                    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+                    "PYTHONPATH": str(Path(__file__).parents[1]),
+                },
+            )
+        )
+    return processes
+
+
+def test_two_processes_train_one_model_and_one_of_them_writes(tmp_path):
+    text = tmp_path / "text.txt"
+    text.write_text("the cat sat on a mat and ate one fat rat\n" * 40)
+    alone, both = tmp_path / "alone", tmp_path / "both"
+    first = train(tmp_path, text, alone, *OPTIONS, "--steps", "8", cluster=False)
+    together = train(tmp_path, text, both, *OPTIONS, "--steps", "8")
+    ((code, _, errors),) = end(first)
+    assert code == 0, errors
+    results = end(together)
+    assert [code for code, _, _ in results] == [0, 0], results
+    assert "jrnn sample" in results[0][1] and "jrnn" not in results[1][1]
+    assert [list((tmp_path / f"both-{n}").iterdir()) for n in (0, 1)] == [[], []]
+    assert {p.name for p in both.iterdir()} == {p.name for p in alone.iterdir()}
+    (expected, _), (found, _) = (
+        read(r / "checkpoint.safetensors") for r in (alone, both)
+    )
+    assert set(found) == set(expected)
+    for name, array in expected.items():
+        np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
+
+    # they go on with it, and one of them dies: the other says so
+    going = train(tmp_path, text, both, "--resume", both, "--steps", "100000")
+    while going[0].poll() is None and "12" not in steps(both):
+        time.sleep(0.1)
+    going[1].kill()
+    left, _ = end(going)
+    assert left[0] == 1 and "Another process has ended" in left[2]
+    assert "start all with --resume" in left[2] and "Traceback" not in left[2]
+
+
+def steps(run: Path) -> set[str]:
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    return {line.split(",")[0].split()[-1] for line in lines}
+
+
+@pytest.mark.parametrize("place", ["first", "first:1,2", "first:1,2,2", ":1,2,0"])
+def test_a_place_among_processes_that_is_none(place, tmp_path, capsys):
+    from jrnn.cli import main
+
+    assert main(["train", "--out", str(tmp_path / "run"), "--cluster", place]) == 2
+    message = capsys.readouterr().err
+    assert "such as first:1234,4,0" in message and repr(place) in message

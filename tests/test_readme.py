@@ -10,6 +10,8 @@ from experiments.benchmark import markdown
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PLAIN = " ".join(README.split())  # without line breaks
+PAIR = "jrnn", "jrnn, chunk, loss inside"
 RESULTS = ROOT / "experiments" / "results"
 
 
@@ -56,6 +58,29 @@ def test_benchmark():
     for name in ("lax.scan, head inside", "lax.scan, careful"):
         assert f"{summary[name]['geometric_mean']:.2f}" in README
     assert f"{m['foreign_summary']['all']['geometric_mean']:.2f}" in README
+    peers = summary["fastest of Flax, Haiku, Equinox"]["geometric_mean"]
+    assert f"takes {peers:.2f} times as long" in PLAIN
+
+
+def test_memory_of_long_sequences():
+    table, timed = result("benchmark")["workloads"]["W7"]["cases"]
+    memory = table["figures"]["T=10,000"]
+    plain, chunk = (timed["variants"][name]["median"] for name in PAIR)
+    assert (
+        f"the gradient needs {memory[PAIR[0]]:.0f} MiB, and with "
+        f'`remat="chunk"` and the loss inside the step {memory[PAIR[1]]:.1f} MiB, in '
+        f"{chunk / plain:.2f} times the time"
+    ) in PLAIN
+
+
+def test_batches_divided_among_cores():
+    cases = result("benchmark")["workloads"]["W10"]["cases"]
+    ratios = [
+        case["variants"]["jrnn, batch on 2 devices"]["median"]
+        / case["variants"]["jrnn"]["median"]
+        for case in cases
+    ]
+    assert f"took {min(ratios):.2f} to {max(ratios):.2f} times as long" in PLAIN
 
 
 def test_no_line_of_the_readme_is_a_placeholder():

@@ -62,31 +62,7 @@ def elman(
     References:
         Elman (1990), Finding structure in time, doi:10.1207/s15516709cog1402_1.
     """
-    _check.positive("elman", "hidden_size", hidden_size)
-
-    def init(key, x):
-        size, dtype = _check.example_vector("elman", x)
-        x_key, h_key, b_key = jax.random.split(key, 3)
-        return ElmanParams(
-            w_x=w_x_init(x_key, (size, hidden_size), dtype),
-            w_h=w_h_init(h_key, (hidden_size, hidden_size), dtype),
-            b=b_init(b_key, (hidden_size,), dtype),
-        )
-
-    def initial_carry(params, *, key=None):
-        del key
-        _check.params_type("elman", params, ElmanParams)
-        return jnp.zeros_like(params.b)
-
-    def step(params, carry, x, *, key=None):
-        del key
-        _check.params_type("elman", params, ElmanParams)
-        _check.step_input("elman", x, params.w_x.shape[0])
-        _check.carry_shape("elman", carry, params.b.shape)
-        h = activation(x @ params.w_x + carry @ params.w_h + params.b)  # (H,)
-        return h, h
-
-    return Cell(init, initial_carry, step)
+    return _elman("elman", hidden_size, activation, w_x_init, w_h_init, b_init)
 
 
 def irnn(hidden_size: int, scale: float = 1.0) -> Cell:
@@ -118,9 +94,39 @@ def irnn(hidden_size: int, scale: float = 1.0) -> Cell:
         Le, Jaitly, Hinton (2015), A simple way to initialize recurrent networks of
         rectified linear units, arXiv:1504.00941.
     """
-    return elman(
+    return _elman(
+        "irnn",
         hidden_size,
         jax.nn.relu,
         w_x_init=jax.nn.initializers.normal(1e-3),
         w_h_init=identity(scale),
+        b_init=jax.nn.initializers.zeros,
     )
+
+
+def _elman(name: str, hidden_size, activation, w_x_init, w_h_init, b_init) -> Cell:
+    _check.positive(name, "hidden_size", hidden_size)
+
+    def init(key, x):
+        size, dtype = _check.example_vector(name, x)
+        x_key, h_key, b_key = jax.random.split(key, 3)
+        return ElmanParams(
+            w_x=w_x_init(x_key, (size, hidden_size), dtype),
+            w_h=w_h_init(h_key, (hidden_size, hidden_size), dtype),
+            b=b_init(b_key, (hidden_size,), dtype),
+        )
+
+    def initial_carry(params, *, key=None):
+        del key
+        _check.params_type(name, params, ElmanParams)
+        return jnp.zeros_like(params.b)
+
+    def step(params, carry, x, *, key=None):
+        del key
+        _check.params_type(name, params, ElmanParams)
+        _check.step_input(name, x, params.w_x.shape[0])
+        _check.carry_shape(name, carry, params.b.shape)
+        h = activation(x @ params.w_x + carry @ params.w_h + params.b)  # (H,)
+        return h, h
+
+    return Cell(init, initial_carry, step)

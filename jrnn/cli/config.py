@@ -80,7 +80,13 @@ class Train:
 
     devices: int | None = 1
     """Cores or accelerators that share each batch; None for what some first steps show
-    to be fastest. On CPU several are experimental."""
+    to be fastest. On CPU more than one rarely pays: products use all cores anyway."""
+
+    cluster: str | None = None
+    """One of several processes that share each batch, all started with the same
+    options: HOST:PORT of the first, their number and this one's, such as
+    first:1234,4,0; or auto (Slurm, Open MPI, Kubernetes, cloud TPUs). The first alone
+    writes; to resume, all must see the run's directory."""
 
     eval_every: int = 500
     """Steps between evaluations on the validation part."""

@@ -35,8 +35,14 @@ def provide_cores() -> None:
 def check_devices(config: Train) -> None:
     """Raise `UserError` where the batch cannot be divided as asked."""
     there = jax.local_device_count()
-    wanted = config.devices or 1
-    if wanted > there:
+    several = jax.process_count() > 1
+    wanted = jax.device_count() if several else config.devices or 1
+    if several and config.batch_size % wanted:
+        raise UserError(
+            f"The {wanted} devices of {jax.process_count()} processes cannot share "
+            f"--batch-size {config.batch_size} equally."
+        )
+    if not several and wanted > there:
         raise UserError(f"--devices is {wanted}, but this machine has {there}.")
     if config.batch_size % wanted:
         raise UserError(
@@ -51,10 +57,11 @@ def candidates(batch_size: int, there: int) -> list[int]:
 
 
 def mesh_of(devices: int) -> Mesh | None:
-    """The devices that share a batch; None for one."""
+    """The devices that share a batch, of all processes; None for one."""
     if devices == 1:
         return None
-    return Mesh(np.array(jax.local_devices()[:devices]), ("rows",))
+    there = jax.devices() if jax.process_count() > 1 else jax.local_devices()
+    return Mesh(np.array(there[:devices]), ("rows",))
 
 
 def places(mesh: Mesh | None, state: TrainState) -> tuple[Any, Any]:
@@ -71,6 +78,8 @@ def places(mesh: Mesh | None, state: TrainState) -> tuple[Any, Any]:
 def placed(mesh: Mesh | None, state: TrainState, rows: Any) -> tuple[TrainState, Any]:
     """The state and the rows of text where a step over the mesh expects them."""
     of_state, of_rows = places(mesh, state)
+    if jax.process_count() > 1:  # every process has all of it, and takes its part
+        state, rows = jax.tree.map(np.asarray, (state, rows))
     return jax.device_put(state, of_state), jax.device_put(rows, of_rows)
 
 

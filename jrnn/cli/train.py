@@ -6,6 +6,7 @@ what an uninterrupted one does.
 """
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -19,7 +20,16 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jrnn.cell import Params
+from jrnn.cell import Params, spec
+from jrnn.cli.cluster import (
+    any_of,
+    apart,
+    gathered,
+    join,
+    moved,
+    of_this_host,
+    others_told,
+)
 from jrnn.cli.config import Train
 from jrnn.cli.data import batch_reader
 from jrnn.cli.devices import (
@@ -73,8 +83,16 @@ class Plan(NamedTuple):
 def train(config: Train) -> None:
     """Run the command."""
     config.check()
-    provide_cores()
+    if config.cluster is None:
+        provide_cores()
+    join(config.cluster)
     check_devices(config)
+    saved = "What was saved last is in the run's directory: start all with --resume."
+    with others_told(saved), apart() as folder:
+        _train(moved(dataclasses.replace(config, cluster=None), folder))
+
+
+def _train(config: Train) -> None:
     start = begin if config.resume is None else resume
     job, checkpoint, progress = start(config)
     step = int(checkpoint.state.step)
@@ -145,10 +163,10 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
     ):
         introduce(job, display, step)
         display.phase("compile")
-        job, run_steps = _compile_for_devices(job, plan, state, key)
-        if job.config.devices > 1:
-            display.say(f"{job.config.devices} devices share each batch.")
-        state, rows = placed(mesh_of(job.config.devices), state, job.data.rows)
+        job, run_steps, devices = _compile_for_devices(job, plan, state, key)
+        if devices > 1:
+            display.say(f"{devices} devices share each batch.")
+        state, rows = placed(mesh_of(devices), state, job.data.rows)
         display.restart_clock(step)
         display.phase("train")
         pending: list[Metrics] = []
@@ -156,7 +174,7 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
             part = rates[step : step + plan.call]
             hypers = Hyper(part, np.full_like(part, job.config.clip))
             state, metrics = run_steps(state, rows, hypers, key)
-            if job.config.devices > 1:
+            if devices > 1:
                 # steps in flight at once can wait for each other's threads for good
                 jax.block_until_ready(metrics)
             pending.append(metrics)
@@ -167,10 +185,11 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
             progress = _at_log_step(job, plan, display, state, step, pending, progress)
             pending = []
             last = step == plan.steps or _out_of_patience(job.config, progress)
-            if last or stop() or step % plan.save == 0:
+            stopping = any_of(stop())
+            if last or stopping or step % plan.save == 0:
                 display.phase("save")
                 progress = _save(job, Checkpoint(state, key), progress, step)
-            if stop() and not last:
+            if stopping and not last:
                 raise Stopped(_how_to_resume(job, step))
             if last:
                 break
@@ -180,8 +199,10 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
 
 def _compile_for_devices(job: Job, plan: Plan, state: TrainState, key):
     """The compiled steps, on as many devices as the run says or as is fastest."""
-    if job.config.devices is not None:
-        return job, _compile(job, plan, state, key, job.config.devices)
+    several = jax.process_count() > 1
+    devices = jax.device_count() if several else job.config.devices
+    if devices is not None:
+        return job, _compile(job, plan, state, key, devices), devices
     compiled = {}
 
     def seconds(devices: int) -> float:
@@ -203,8 +224,8 @@ def _compile_for_devices(job: Job, plan: Plan, state: TrainState, key):
     devices = fastest(numbers, seconds)
     job = with_devices(job, devices)
     if devices not in compiled:
-        return job, _compile(job, plan, state, key, devices)
-    return job, compiled[devices]
+        compiled[devices] = _compile(job, plan, state, key, devices)
+    return job, compiled[devices], devices
 
 
 def _compile(job: Job, plan: Plan, state: TrainState, key, devices: int):
@@ -225,11 +246,12 @@ def _compile(job: Job, plan: Plan, state: TrainState, key, devices: int):
         in_shardings=(of_state, of_rows, None, None),
         out_shardings=(of_state, None),
     )
-    return jitted.lower(state, job.data.rows, hypers, key).compile()
+    forms = spec((state, job.data.rows))
+    return jitted.lower(*forms, hypers, key).compile()
 
 
 def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress:
-    metrics = jax.tree.map(lambda *m: np.concatenate(m), *pending)
+    metrics = jax.tree.map(lambda *m: np.concatenate(m), *map(of_this_host, pending))
     loss = float(metrics.loss.mean(dtype=np.float64))
     line: dict[str, Any] = {
         "step": step,
@@ -238,11 +260,12 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
         "grad_norm": float(metrics.grad_norm.mean(dtype=np.float64)),
         "clipped": float(metrics.clipped.mean(dtype=np.float64)),
     }
-    if not (np.isfinite([loss, line["grad_norm"]]).all() and _finite(state.params)):
+    now = of_this_host(state.params)
+    if not (np.isfinite([loss, line["grad_norm"]]).all() and _finite(now)):
         raise Stopped(_diverged(job, step))
     display.numbers(step, loss)
     last = step == plan.steps
-    params = jax.device_put(evaluated_params(state), jax.local_devices()[0])
+    params = of_this_host(evaluated_params(state))
     if len(job.data.valid) > 1 and (last or step % plan.evaluate == 0):
         display.phase("evaluate")
         nats, _ = evaluate(job.model.evaluate, params, job.data.valid)
@@ -297,7 +320,7 @@ def _save(job: Job, checkpoint: Checkpoint, progress: Progress, step: int) -> Pr
     windows = job.data.windows
     position = {"epoch": step // windows, "window": step % windows}
     facts = {"step": step, **position, **progress._asdict()}
-    save(job.run.last, checkpoint, facts)
+    save(job.run.last, checkpoint._replace(state=gathered(checkpoint.state)), facts)
     return progress
 
 

@@ -6,10 +6,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
 from jrnn.gradients._flat import scaled
 from jrnn.scan import program
-from jrnn.unroll import _num_steps, unroll
+from jrnn.unroll import unroll
 
 
 class GradientFlow(NamedTuple):
@@ -94,7 +95,7 @@ def state_gradients(
     independent: bool,
 ) -> tuple[jax.Array, Carry]:
     """The loss and dL/d carry_t; `independent` holds the other fields of carry_t."""
-    num_steps = _num_steps(xs)
+    num_steps = _check.num_steps("gradient_flow", xs)
     if carry is None:
         like = jax.eval_shape(lambda p, k: cell.initial_carry(p, key=k), params, key)
     else:

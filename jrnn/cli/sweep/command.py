@@ -17,6 +17,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from jrnn.cli.cluster import apart, join, others_told
 from jrnn.cli.config import PRESETS, Train, changed, option
 from jrnn.cli.data import Data, load_data
 from jrnn.cli.devices import provide_cores
@@ -43,7 +44,15 @@ METRIC = "valid_loss"
 def sweep(options: Sweep) -> None:
     """Run the command."""
     options.check()
-    provide_cores()
+    if options.cluster is None:
+        provide_cores()
+    join(options.cluster)
+    kept = "What was complete is in the table: start all again with the same command."
+    with others_told(kept), apart() as folder:
+        _sweep(options, _folder(options) if folder is None else folder)
+
+
+def _sweep(options: Sweep, folder: Path) -> None:
     if options.devices is not None and options.devices > jax.device_count():
         raise UserError(
             f"--devices is {options.devices}, but this machine has "
@@ -53,7 +62,6 @@ def sweep(options: Sweep) -> None:
     data = load_data(_widest(base, space))
     if len(data.valid) < 2:
         raise UserError("The validation part is empty: use a longer text.")
-    folder = _folder(options)
     console = Console(highlight=False)
     runs = len(space) * options.seeds
     console.print(

@@ -79,6 +79,12 @@ class Sweep:
     min_count: int = 1
     """Symbols seen less often become one unknown token (char and word)."""
 
+    cluster: str | None = None
+    """One of several processes that share the trainings, all started with the same
+    options: HOST:PORT of the first, their number and this one's, such as
+    first:1234,4,0; or auto (Slurm, Open MPI, Kubernetes, cloud TPUs). The first alone
+    writes."""
+
     method: Literal["auto", "vmap", "map"] = "auto"
     """Trainings side by side (vmap), one at a time (map), or what some show to be
     faster."""
