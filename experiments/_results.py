@@ -1,9 +1,11 @@
 """What an experiment leaves behind: one small JSON file, and a figure beside it."""
 
 import dataclasses
+import importlib.util
 import json
 import os
 import platform
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -28,6 +30,13 @@ def save(name, config, metrics, figure=None, folder=FOLDER):
         # no date: the same numbers give the same file
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
     return path
+
+
+def need(*modules):
+    """End with a plain line where a package is not installed."""
+    missing = [name for name in modules if importlib.util.find_spec(name) is None]
+    if missing:
+        sys.exit(f"needs {', '.join(missing)}: pip install -e '.[experiments]'")
 
 
 def show(metrics):

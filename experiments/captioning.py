@@ -27,7 +27,7 @@ import tyro
 
 import jrnn
 from experiments import digits
-from experiments._results import save, show
+from experiments._results import need, save, show
 from experiments._training import spread, trainer
 from jrnn import optimizers
 from jrnn.generate import prime, sample
@@ -209,6 +209,7 @@ def plot(result: Result) -> plt.Figure:
 
 
 def main(cfg: Config) -> None:
+    need("sklearn")
     result = run(cfg)
     metrics = summary(result)
     save("captioning", cfg, metrics, plot(result))

@@ -38,7 +38,7 @@ import optax
 import tyro
 
 import jrnn
-from experiments._results import save, show
+from experiments._results import need, save, show
 from experiments._tables import TableError, read_pairs
 from jrnn import optimizers
 from jrnn.attention import dot
@@ -399,6 +399,7 @@ def plot(result: Result) -> plt.Figure:
 
 
 def main(cfg: Config) -> None:
+    need("sklearn", *(["babel"] if cfg.data is None else []))
     try:
         if not cfg.runs or not RUNS[cfg.runs[0]][0]:
             raise TableError("--runs: the first must have attention.")

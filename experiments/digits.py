@@ -27,7 +27,7 @@ import optax
 import tyro
 
 import jrnn
-from experiments._results import save, show
+from experiments._results import need, save, show
 from experiments._training import spread, trainer
 from jrnn import optimizers
 from jrnn.models import many_to_one, one_to_one
@@ -184,6 +184,7 @@ def plot(result: Result) -> plt.Figure:
 
 
 def main(cfg: Config) -> None:
+    need("sklearn")
     result = run(cfg)
     metrics = summary(result)
     save("digits", cfg, metrics, plot(result))

@@ -32,7 +32,7 @@ import optax
 import tyro
 
 import jrnn
-from experiments._results import save, show
+from experiments._results import need, save, show
 from experiments._tables import TableError, read_pairs
 from experiments._training import spread, trainer
 from jrnn import optimizers
@@ -285,6 +285,7 @@ def plot(result: Result) -> plt.Figure:
 
 
 def main(cfg: Config) -> None:
+    need("sklearn", *(["babel"] if cfg.data is None else []))
     try:
         result = run(cfg)
     except TableError as error:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import importlib.util
 import json
 
 import jax
@@ -29,6 +30,14 @@ def plain():
         jax.debug_key_reuse(False),
     ):
         yield
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    find = importlib.util.find_spec
+    gone = lambda name, *rest: None if name == "sklearn" else find(name, *rest)
+    monkeypatch.setattr(importlib.util, "find_spec", gone)
+    with pytest.raises(SystemExit, match=r"needs sklearn: pip install -e"):
+        module("digits").main(module("digits").SMOKE)
 
 
 # Recurrence from outputs
@@ -122,6 +131,7 @@ def test_sixteen_languages_are_told_apart_better_than_by_letters():
     ],
 )
 def test_a_mistake_ends_the_command_with_a_plain_line(tmp_path, capsys, lines, message):
+    pytest.importorskip("sklearn")
     languages = module("languages")
     path = tmp_path / "pairs.tsv"
     path.write_text("\n".join(lines), "utf-8")
@@ -133,6 +143,7 @@ def test_a_mistake_ends_the_command_with_a_plain_line(tmp_path, capsys, lines, m
 
 
 def test_one_label_of_few_is_not_left_alone_for_training(tmp_path, capsys):
+    pytest.importorskip("sklearn")
     languages = module("languages")
     path = tmp_path / "pairs.tsv"
     for odd in range(12):  # whichever text is the one for the test

@@ -370,6 +370,7 @@ def test_a_mistake_in_a_table_is_named(tmp_path, content, message):
     ],
 )
 def test_a_mistake_ends_the_command_with_a_plain_line(tmp_path, capsys, lines, message):
+    pytest.importorskip("sklearn")
     dates = importlib.import_module("experiments.dates")
     path = table(tmp_path, "\n".join(lines).encode())
     with pytest.raises(SystemExit) as end:
