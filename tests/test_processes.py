@@ -145,6 +145,9 @@ def train(where: Path, text: Path, run: Path, *more, cluster=True):
                     "JAX_ENABLE_X64": "0",
                     "JAX_NUM_CPU_DEVICES": "1",
                     "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+                    "JAX_COMPILATION_CACHE_DIR": str(where / "compiled" / str(index)),
+                    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+                    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
                     "PYTHONPATH": str(Path(__file__).parents[1]),
                 },
             )
