@@ -350,6 +350,17 @@ ROWS = (
     ),
     Row(
         "text",
+        "sweep_speed",
+        "the README",
+        "3 min",
+        lambda m: (
+            f"{m['runs']} trainings in {m['auto_over_one_by_one']:.2f} of the time of "
+            f"calls one by one, {m['auto_over_lax_scan_one_by_one']:.2f} of that on "
+            f"lax.scan; PyTorch takes {m['pytorch_over_auto']:.0f} times as long"
+        ),
+    ),
+    Row(
+        "text",
         "min_char_rnn",
         "texts 000, 001; Karpathy 2015",
         "4 min",

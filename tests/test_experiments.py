@@ -42,6 +42,7 @@ SMALL = [
     "recite",
     "sentences",
     "spectral_radius",
+    "sweep_speed",
     "trainability",
 ]
 
@@ -270,6 +271,15 @@ def test_halving_finds_the_best_of_the_grid_with_a_third_of_its_updates():
     halving = m["halving"]
     assert halving["share_of_updates"] <= 1 / 3
     assert halving["error_over_baseline"] <= 1.01 * m["best_error_over_baseline"]
+
+
+def test_a_sweep_takes_about_half_of_the_time_of_runs_one_by_one():
+    m = committed("sweep_speed")
+    assert m["runs"] == 512 and m["auto_over_one_by_one"] < 0.5
+    assert m["auto_over_lax_scan_one_by_one"] < 0.2 and m["pytorch_over_auto"] > 30
+    assert m["auto_over_the_best"] < 1.1 and m["programs"]["sweep, vmap"] == 1
+    apart = m["largest_difference_in_ten_updates_by_learning_rate"]
+    assert max(apart[rate] for rate in ("0.001", "0.0046", "0.0098")) < 1e-5
 
 
 # The table

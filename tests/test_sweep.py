@@ -145,24 +145,65 @@ def test_words_are_structural_of_themselves():
 def test_auto_widens_while_it_pays_and_makes_every_run_once(monkeypatch):
     from jrnn.sweep import choose
 
-    cost = {1: 1.0, 8: 0.5, 20: 0.6}
+    cost = {(1, False): 1.0, (1, True): 1.1, (8, False): 0.5, (19, False): 0.6}
     timed = choose._timed
-    widths = []
+    ways = []
 
     def pretend(program, jobs):
-        widths.append((program.batch_size, len(jobs)))
-        return cost[program.batch_size], timed(program, jobs)[1]
+        ways.append((program.batch_size, program.one_thread, len(jobs)))
+        return cost[ways[-1][:2]], timed(program, jobs)[1]
 
     monkeypatch.setattr(choose, "_timed", pretend)
-    found = sweep(square, grid(rate=np.linspace(0.1, 0.4, 58)), devices=2)
-    assert widths == [(1, 2), (8, 16), (20, 40)]
+    space = grid(rate=np.linspace(0.1, 0.4, 58))
+    found = sweep(square, space, devices=2)
+    assert ways == [(1, False, 2), (1, True, 2), (8, False, 16), (19, False, 38)]
     assert [run.number for run in found.runs] == list(range(58))
-    cost[8] = 0.99
-    widths.clear()
-    found = sweep(square, grid(rate=np.linspace(0.1, 0.4, 58)), devices=2)
-    assert widths == [(1, 2), (8, 16)]
+    cost[8, False] = 0.99
+    ways.clear()
+    found = sweep(square, space, devices=2)
+    assert ways == [(1, False, 2), (1, True, 2), (8, False, 16)]
     assert [run.batch_size for run in found.runs].count(1) == 2 + 58 - 18
-    assert found.groups[0].programs == 2 and found.groups[0].batch_size == 1
+    (group,) = found.groups
+    assert (group.programs, group.batch_size, group.one_thread) == (3, 1, False)
+    cost[1, True] = 0.4
+    (group,) = sweep(square, space, devices=2).groups
+    assert (group.programs, group.batch_size, group.one_thread) == (3, 1, True)
+    cost[1, False] = 0.1  # so short that 8 are made in a call of each device
+    ways.clear()
+    found = sweep(square, space, devices=2)
+    assert ways == [(1, False, 2), (1, True, 16), (8, False, 16)]
+    assert [run.number for run in found.runs] == list(range(58))
+    ways.clear()
+    sweep(square, space, devices=1)  # one device has all cores
+    assert set(ways) == {(1, False, 1), (8, False, 8)}
+
+
+def test_auto_times_short_runs_several_times(monkeypatch):
+    from jrnn.sweep import choose
+
+    calls = []
+    timed = choose._timed
+
+    def pretend(program, jobs):
+        calls.append(program.batch_size)
+        slow = len(calls) == 1  # as a first call is
+        cost = 0.02 if program.batch_size > 1 else 0.05 if slow else 0.01
+        return cost, timed(program, jobs)[1]
+
+    monkeypatch.setattr(choose, "_timed", pretend)
+    found = sweep(square, grid(rate=np.linspace(0.1, 0.4, 60)), devices=1)
+    assert calls == [1] * 4 + [8] and len(found.runs) == 60
+    assert found.groups[0].programs == 2
+    assert [run.batch_size for run in found.runs[12:]] == [1] * 48
+
+
+def test_auto_does_without_products_of_one_thread_where_there_are_none(monkeypatch):
+    from jrnn.sweep import execute
+
+    monkeypatch.setattr(execute, "ONE_THREAD", {"no_such_option": True})
+    found = sweep(square, grid(rate=[0.1, 0.2, 0.3, 0.4]), devices=2)
+    assert [run.status for run in found.runs] == ["done"] * 4
+    assert not found.groups[0].one_thread
 
 
 def test_auto_goes_on_with_what_fitted_when_wider_does_not(monkeypatch):

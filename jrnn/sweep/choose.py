@@ -12,44 +12,73 @@ from jrnn.sweep.runs import Job, Run
 # Wider batches are tried as long as a run takes at most this share of the time it took.
 WORTH_IT = 0.95
 FACTOR = 8
+SHORT = 1.0  # seconds of a call that is no loss if it is interrupted
+CALLS, ENOUGH = 4, 0.1  # calls that are timed, unless that many seconds have passed
 
 
 def measured(
-    jobs: Sequence[Job], compile_for: Callable[[int], Program], devices: int, most: int
+    jobs: Sequence[Job],
+    compile_for: Callable[..., Program],
+    devices: int,
+    most: int,
+    several_cores: bool,
 ) -> Iterator[tuple[Program, list[Run]]]:
-    """Make the runs with wider and wider batches, then the rest with the fastest.
+    """Make the runs in one way after the other, then the rest in the fastest.
 
-    What is measured are the runs themselves, and they are kept: the choice costs the
-    compilation of programs that were not chosen, and no runs.
+    One at a time; where several cores are at work, also with products of one thread,
+    and short runs in turn, some in a call, since at its begin a call does not have all
+    cores; then with wider and wider batches, as long as wider is faster. The runs
+    themselves are measured, and they are kept: the choice costs the compilation of
+    programs that were not chosen, and no runs.
 
     Args:
         jobs: of one group.
-        compile_for: from a batch size to a program.
+        compile_for: from a batch size, turns, and whether products have one thread, to
+            a program.
         devices: that share the runs.
         most: largest batch size.
+        several_cores: whether products of one thread are worth a try.
 
     Yields:
         The program used, and the runs it made.
     """
     best, least = None, float("inf")
-    rest, width = list(jobs), 1
-    while rest and (best is None or width > best.batch_size):
+    rest = list(jobs)
+    ways = [(1, False), (1, True)] if several_cores else [(1, False)]
+    while rest and ways:
+        width, one_thread = ways.pop(0)
         try:
-            program = compile_for(width)
-            seconds, runs = _timed(program, rest[: program.size])
+            short = one_thread and FACTOR * least < SHORT
+            turns = min(FACTOR, -(-len(rest) // devices)) if short else 1
+            program = compile_for(width, turns=turns, one_thread=one_thread)
+            seconds, runs = _tried(program, rest)
         except jax.errors.JaxRuntimeError as error:
-            if best is None or not out_of_memory(error):
+            if best is None or not (one_thread or out_of_memory(error)):
                 raise
-            break  # too wide: what fitted goes on
+            continue  # too wide, or no such products: what went well goes on
         yield program, runs
-        rest = rest[program.size :]
-        if seconds > WORTH_IT * least:
-            break
-        best, least = program, seconds
-        width = min(FACTOR * width, most, -(-len(rest) // devices))
+        rest = rest[len(runs) :]
+        faster = seconds <= WORTH_IT * least
+        if faster:
+            best, least = program, seconds
+        if not ways and (faster or width == 1):
+            wider = min(FACTOR * width, most, -(-len(rest) // devices))
+            ways += [(wider, False)] if wider > width else []
     while rest:
         yield best, execute(best, rest[: best.size])
         rest = rest[best.size :]
+
+
+def _tried(program: Program, jobs: Sequence[Job]) -> tuple[float, list[Run]]:
+    """Seconds of a run, the least of a few calls if they are short, and the runs."""
+    seconds, made = [], []
+    while len(made) < len(jobs) and len(seconds) < CALLS:
+        taken, runs = _timed(program, jobs[len(made) : len(made) + program.size])
+        seconds.append(taken)
+        made += runs
+        if sum(seconds) * program.size > ENOUGH:
+            break
+    return min(seconds), made
 
 
 def _timed(program: Program, jobs: Sequence[Job]) -> tuple[float, list[Run]]:

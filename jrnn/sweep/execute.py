@@ -18,21 +18,29 @@ RunFn = Callable[[Config, jax.Array], dict[str, jax.Array]]
 
 
 THREADS = "PJRT_NPROC"  # read by XLA: threads of the pool that a CPU's devices share
+# For several devices of a CPU: products of one thread each, without XLA's default
+# kernels, of which all devices share a pool under one lock (jaxlib 0.10.2).
+ONE_THREAD = {
+    "xla_cpu_multi_thread_eigen": False,
+    "xla_cpu_experimental_ynn_fusion_type": "",
+}
 
 
 class Program(NamedTuple):
-    """A group's runs, `batch_size` of them side by side on each device."""
+    """A group's runs, `batch_size` of them side by side, or `turns` in turn."""
 
     call: Callable[..., Any]  # compiled
     fixed: Config  # structural choices, which are part of the program
     batch_size: int
     mesh: Mesh
     compile_seconds: float
+    turns: int = 1  # runs of a device in one call, one after the other
+    one_thread: bool = False  # products of one thread each; other rounding
 
     @property
     def size(self) -> int:
         """Runs that one call makes."""
-        return self.batch_size * self.mesh.size
+        return self.batch_size * self.turns * self.mesh.size
 
 
 def mesh_of(devices: Sequence[jax.Device] | int | None) -> Mesh:
@@ -70,6 +78,12 @@ def may_work_at_once() -> bool:
     return int(os.environ.get(THREADS) or 0) >= 8 * local
 
 
+def threads_matter(mesh: Mesh) -> bool:
+    """Whether several devices of a CPU are at work, each of which has one core."""
+    devices = set(mesh.devices.flat) & set(jax.local_devices())
+    return jax.default_backend() == "cpu" and len(devices) > 1
+
+
 def _firsts() -> list[jax.Device]:
     """The first device of every process."""
     found: dict[int, jax.Device] = {}
@@ -79,16 +93,24 @@ def _firsts() -> list[jax.Device]:
 
 
 def compiled(
-    run: RunFn, fixed: Config, jobs: Sequence[Job], batch_size: int, mesh: Mesh
+    run: RunFn,
+    fixed: Config,
+    jobs: Sequence[Job],
+    batch_size: int,
+    mesh: Mesh,
+    turns: int = 1,
+    one_thread: bool = False,
 ) -> Program:
-    """Compile the program of a group for so many runs side by side."""
+    """Compile the program of a group for so many runs side by side, or in turn."""
 
     def one(values: Config, seed: jax.Array) -> dict[str, jax.Array]:
         return run({**fixed, **values}, jax.random.key(seed))
 
-    def share(values, seeds):  # the runs of one device: (batch_size,) on every leaf
+    def share(values, seeds):  # the runs of one device, first axis of every leaf
         if batch_size > 1:
             return jax.vmap(one)(values, seeds)
+        if turns > 1:
+            return jax.lax.map(lambda pair: one(*pair), (values, seeds))
         alone = jax.tree.map(lambda a: a[0], (values, seeds))
         return jax.tree.map(lambda a: a[None], one(*alone))
 
@@ -100,9 +122,10 @@ def compiled(
         out_specs=jax.P("runs"),
         check_vma=False,
     )
-    program = Program(jax.jit(spread), fixed, batch_size, mesh, 0.0)
+    program = Program(jax.jit(spread), fixed, batch_size, mesh, 0.0, turns, one_thread)
     begin = time.perf_counter()
-    call = program.call.lower(*_arguments(program, jobs[:1])).compile()
+    lowered = program.call.lower(*_arguments(program, jobs[:1]))
+    call = lowered.compile(ONE_THREAD if one_thread else None)
     return program._replace(call=call, compile_seconds=time.perf_counter() - begin)
 
 

@@ -17,6 +17,7 @@ from jrnn.sweep.execute import (
     execute,
     mesh_of,
     out_of_memory,
+    threads_matter,
 )
 from jrnn.sweep.processes import is_first
 from jrnn.sweep.runs import Job, Run, checked, groups_of, jobs_of
@@ -31,6 +32,7 @@ class Group(NamedTuple):
     fixed: Config  # structural choices
     runs: int  # made in this call, without those that a table held
     batch_size: int  # of most of the runs: side by side on a device
+    one_thread: bool  # whether the products of most of the runs had one thread each
     programs: int  # compiled
     compile_seconds: float
     seconds: float  # without compiling
@@ -69,7 +71,8 @@ def sweep(
     "vmap" it makes all of its runs, or `batch_size` of them, side by side. Each metric
     is then the same up to rounding, which training amplifies: the first ten updates
     agree within 1e-5, later ones may not. "auto" times both on the runs themselves,
-    1, 8, 64, ... side by side, as long as wider is faster.
+    1, 8, 64, ... side by side, as long as wider is faster; and where several cores of a
+    CPU are at work, one at a time with products that keep to one thread.
 
     Differs from `vmap` by hand: runs are spread over devices and processes
     (`jax.distributed`), kept in a table as they end and not made twice.
@@ -131,7 +134,7 @@ def sweep(
     for fixed, group in groups_of(good, structural):
         programs = partial(compiled, run, fixed, group, mesh=mesh)
         parts = []
-        for program, made in _made(group, programs, mesh.size, method, batch_size):
+        for program, made in _made(group, programs, mesh, method, batch_size):
             keep(made)
             parts.append((program, made))
         groups.append(_group(fixed, parts))
@@ -143,17 +146,18 @@ def sweep(
 def _made(
     jobs: list[Job],
     compile_for: Callable[..., Program],
-    devices: int,
+    mesh: jax.sharding.Mesh,
     method: Method,
     batch_size: int | None,
 ) -> Iterator[tuple[Program | None, list[Run]]]:
     """Programs and the runs that they made; None for runs that found no memory."""
-    share = -(-len(jobs) // devices)
+    share = -(-len(jobs) // mesh.size)
     most = 1 if method == "map" else min(share, batch_size or share)
     left = len(jobs)
     try:
         if method == "auto":
-            parts = measured(jobs, compile_for, devices, most)
+            several_cores = threads_matter(mesh)
+            parts = measured(jobs, compile_for, mesh.size, most, several_cores)
         else:
             parts = _all_alike(jobs, compile_for(most))
         for program, runs in parts:
@@ -175,11 +179,16 @@ def _all_alike(jobs: list[Job], program: Program) -> Iterator[tuple]:
 def _group(fixed: Config, parts: list[tuple[Program | None, list[Run]]]) -> Group:
     programs = {id(program): program for program, _ in parts if program is not None}
     runs = [run for _, made in parts for run in made]
-    sizes = Counter(run.batch_size for run in runs)
+    ways = Counter()
+    for program, made in parts:
+        one_thread = program is not None and program.one_thread
+        ways.update((run.batch_size, one_thread) for run in made)
+    width, one_thread = max(ways, key=lambda way: (ways[way], way))
     return Group(
         fixed,
         len(runs),
-        max(sizes, key=lambda size: (sizes[size], size)),
+        width,
+        one_thread,
         len(programs),
         sum(program.compile_seconds for program in programs.values()),
         sum(run.seconds for run in runs),

@@ -180,6 +180,8 @@ def _told(group: Group, names: list[str]) -> str:
         if group.batch_size == 1
         else f"{group.batch_size} side by side on a device"
     )
+    if group.one_thread:
+        way += ", products of one thread"
     programs = f"{group.programs} program{'s'[: group.programs > 1]}"
     return (
         f"{of + ': ' if of else ''}{group.runs} trainings, {way}, in "
