@@ -100,5 +100,6 @@ def test_speed_of_sweeps():
         f"{m['runs']} trainings of a small tanh network take "
         f"{m['auto_over_one_by_one']:.2f} times as long as calls of one compiled "
         f"function one by one, {m['auto_over_lax_scan_one_by_one']:.2f} times as long "
-        f"as those on `lax.scan`, and PyTorch {m['pytorch_over_auto']:.0f} times as long"
+        "as those on `lax.scan`, and PyTorch "
+        f"{m['pytorch_over_auto']:.0f} times as long"
     ) in PLAIN
