@@ -57,7 +57,7 @@ class Config:
 
 
 SMOKE = Config(
-    windows=(1, 3),
+    windows=(2,),
     embed_size=2,
     parameters=400,
     window=4,

@@ -169,12 +169,9 @@ CASES: dict[str, Case] = {
         inner=lambda d: jrnn.learned_carry(jrnn.gru(H)),
     ),
     "feedback": Case(
-        lambda d: jrnn.feedback(jrnn.stack(jrnn.elman(H), jrnn.linear(O))),
-        ("feedback",),
-        "feedback",
-    ),
-    "feedback-lstm": Case(
-        lambda d: jrnn.feedback(jrnn.lstm(O), lambda y, key: jnp.sin(y)),
+        lambda d: jrnn.feedback(
+            jrnn.stack(jrnn.elman(H), jrnn.linear(O)), lambda o, key: jnp.sin(o)
+        ),
         ("feedback",),
         "feedback",
     ),

@@ -8,9 +8,11 @@ import sys
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
+from jrnn.cli import main
 from jrnn.sweep import read_table
 from jrnn.train.checkpoint import read
 
@@ -25,7 +27,8 @@ if port != "0":
     jax.distributed.initialize(
         f"127.0.0.1:{port}", 2, index, heartbeat_timeout_seconds=10
     )
-from jrnn.sweep import grid, sweep
+import traceback
+from jrnn.sweep import ProcessError, grid, sweep
 
 def run(config, key):
     x = 1 + jax.random.uniform(key, (config["size"],))
@@ -40,8 +43,13 @@ def progress(runs):
         os.kill(os.getpid(), signal.SIGKILL)
 
 space = grid(size=[1, 3], rate=[0.1, 0.2, 0.4])
-found = sweep(run, space, seeds=2, structural=["size"], method=sys.argv[5],
-              table=table, progress=progress)
+try:
+    found = sweep(run, space, seeds=2, structural=["size"], method=sys.argv[5],
+                  table=table, progress=progress)
+except ProcessError:
+    traceback.print_exc()
+    sys.stderr.flush()
+    os._exit(1)  # else JAX waits for the other
 print(len(found.runs), calls, sum(r.metrics["loss"][-1] for r in found.runs))
 """
 
@@ -121,35 +129,33 @@ OPTIONS = (
 ).split()
 
 
-def train(where: Path, text: Path, run: Path, *more, cluster=True):
-    """Start `jrnn train` once, or in two processes from folders of their own."""
-    port = free_port()
-    processes = []
-    for index in range(1 + cluster):
+def train(where: Path, run: Path, *words):
+    """Start `jrnn train` in two processes, each from a folder of its own."""
+    port, processes = free_port(), []
+    code = "import sys; from jrnn.cli import main; sys.exit(main())"
+    for index in (0, 1):
         folder = where / f"{run.name}-{index}"
         folder.mkdir(exist_ok=True)
-        place = ["--cluster", f"127.0.0.1:{port},2,{index}"] if cluster else []
-        words = [*more] if more[0] == "--resume" else [text, "--out", run, *more]
-        code = "import sys; from jrnn.cli import main; sys.exit(main())"
+        place = "--cluster", f"127.0.0.1:{port},2,{index}"
+        own = {
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": "",
+            "JAX_ENABLE_X64": "0",
+            "JAX_NUM_CPU_DEVICES": "1",
+            "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+            "JAX_COMPILATION_CACHE_DIR": str(where / "compiled" / str(index)),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+        }
         processes.append(
             subprocess.Popen(
-                [sys.executable, "-c", code, "train", *words, *place],
+                [sys.executable, "-c", code, "train", *map(str, words), *place],
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
                 cwd=folder,
-                env={
-                    **os.environ,
-                    "JAX_PLATFORMS": "cpu",
-                    "XLA_FLAGS": "",
-                    "JAX_ENABLE_X64": "0",
-                    "JAX_NUM_CPU_DEVICES": "1",
-                    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-                    "JAX_COMPILATION_CACHE_DIR": str(where / "compiled" / str(index)),
-                    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-                    "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-                    "PYTHONPATH": str(Path(__file__).parents[1]),
-                },
+                env={**os.environ, **own},
             )
         )
     return processes
@@ -159,10 +165,15 @@ def test_two_processes_train_one_model_and_one_of_them_writes(tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("the cat sat on a mat and ate one fat rat\n" * 40)
     alone, both = tmp_path / "alone", tmp_path / "both"
-    first = train(tmp_path, text, alone, *OPTIONS, "--steps", "8", cluster=False)
-    together = train(tmp_path, text, both, *OPTIONS, "--steps", "8")
-    ((code, _, errors),) = end(first)
-    assert code == 0, errors
+    words = ("--steps", "8", *OPTIONS)
+    together = train(tmp_path, both, text, "--out", both, *words)
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        jax.debug_key_reuse(False),
+    ):
+        assert main(["train", str(text), "--out", str(alone), *words]) == 0
     results = end(together)
     assert [code for code, _, _ in results] == [0, 0], results
     assert "jrnn sample" in results[0][1] and "jrnn" not in results[1][1]
@@ -176,7 +187,7 @@ def test_two_processes_train_one_model_and_one_of_them_writes(tmp_path):
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
 
     # they go on with it, and one of them dies: the other says so
-    going = train(tmp_path, text, both, "--resume", both, "--steps", "100000")
+    going = train(tmp_path, both, "--resume", both, "--steps", "100000")
     while going[0].poll() is None and "12" not in steps(both):
         time.sleep(0.1)
     going[1].kill()
@@ -192,8 +203,6 @@ def steps(run: Path) -> set[str]:
 
 @pytest.mark.parametrize("place", ["first", "first:1,2", "first:1,2,2", ":1,2,0"])
 def test_a_place_among_processes_that_is_none(place, tmp_path, capsys):
-    from jrnn.cli import main
-
     assert main(["train", "--out", str(tmp_path / "run"), "--cluster", place]) == 2
     message = capsys.readouterr().err
     assert "such as first:1234,4,0" in message and repr(place) in message

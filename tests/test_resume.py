@@ -21,7 +21,7 @@ atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 KILLS = int(os.environ.get("JRNN_TEST_KILLS", "2"))
 OPTIONS = (
     "--cell lstm --hidden-size 24 --layers 2 --dropout 0.1 --recurrent-dropout 0.2 "
-    f"--average 0.9 --steps {300 * KILLS} --eval-every 300 --sample-every 600 "
+    f"--average 0.9 --steps {200 * KILLS} --eval-every 200 --sample-every 400 "
     "--save-every 60 --log-every 20 --batch-size 6 --window 12 --update-every 8 "
     "--warmup 10 --seed 3"
 ).split()

@@ -177,7 +177,7 @@ def test_reverse_and_unroll(transform):
     assert_equal_under(transform, scan_steps.lstm, unroll=2, reverse=True)
 
 
-STEPS = int(os.environ.get("JRNN_TEST_STEPS", "60"))  # 200 take a minute more
+STEPS = int(os.environ.get("JRNN_TEST_STEPS", "45"))  # 200 take a minute more
 GENERATED = {
     value: 4, grad: 6, vmap: 2, vmap_of_weights: 1, grad_of_vmap: 4, vmap_of_grad: 2,
     jvp: 3, forward_over_reverse: 1, reverse_over_reverse: 1,
