@@ -6,11 +6,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 import jrnn
-from experiments._training import trainer
-from jrnn import optimizers
+from experiments._training import falling_adam, trainer
 from jrnn.text import build_vocabulary, encode, python_reference, split
 from jrnn.train import evaluate
 
@@ -47,9 +45,7 @@ def held_out_nats(model, data: Characters, cfg, seeds) -> tuple[list, np.ndarray
 
     `cfg` has `window`, `batch_size`, `updates`, `learning_rate` and `clip`.
     """
-    rule = optimizers.adam(
-        optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates), max_norm=cfg.clip
-    )
+    rule = falling_adam(cfg)
     train = trainer(partial(nats, model), rule, cfg.batch_size, cfg.updates)
     rows, found, losses = windows(data.train, cfg.window), [], []
     for seed in seeds:

@@ -1,6 +1,8 @@
-"""Read a user's table of two columns."""
+"""Read a user's table of two columns, and part it for training and test."""
 
 from pathlib import Path
+
+import numpy as np
 
 
 class TableError(Exception):
@@ -23,6 +25,24 @@ def read_pairs(path: Path) -> list[tuple[str, str]]:
     if not pairs:
         raise TableError(f"{path}: is empty; expected lines of two columns and a tab.")
     return pairs
+
+
+def parted(
+    path: Path, pairs: list[tuple[str, str]], column: int, name: str, most: int | None
+) -> tuple[list, list]:
+    """Pairs for training and test, which share nothing of a column.
+
+    A tenth of what is different in it is for the test, `most` of them at most.
+    """
+    different = sorted({pair[column] for pair in pairs})
+    if len(different) < 10:
+        raise TableError(
+            f"{path}: needs at least 10 different {name}, got {len(different)}."
+        )
+    order = np.random.default_rng(0).permutation(len(different))
+    asked = {different[n] for n in order[: len(different) // 10][:most]}
+    train = [pair for pair in pairs if pair[column] not in asked]
+    return train, [pair for pair in pairs if pair[column] in asked]
 
 
 def _pair(path, number: int, line: str) -> tuple[str, str]:

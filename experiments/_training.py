@@ -8,6 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jrnn import optimizers
+
 
 def trainer(
     loss: Callable[[Any, Any, jax.Array], jax.Array],
@@ -49,6 +51,15 @@ def trainer(
         return state[0], np.array(losses)
 
     return train
+
+
+def falling_adam(cfg: Any) -> optax.GradientTransformation:
+    """Adam whose rate falls to 0 along a cosine.
+
+    `cfg` has `learning_rate`, `updates` and `clip`.
+    """
+    rate = optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates)
+    return optimizers.adam(rate, max_norm=cfg.clip)
 
 
 def spread(values) -> dict[str, float]:

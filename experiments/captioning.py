@@ -22,14 +22,12 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments import digits
 from experiments._results import need, save, show
-from experiments._training import spread, trainer
-from jrnn import optimizers
+from experiments._training import falling_adam, spread, trainer
 from jrnn.generate import prime, sample
 from jrnn.models import carry_from, one_to_many, one_to_one
 
@@ -133,8 +131,7 @@ def text(row) -> str:
 def run(cfg: Config) -> Result:
     (images, numbers), (asked, true) = digits.load()
     data = images, TOKENS[numbers], VALID[numbers]
-    rate = optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates)
-    rule = optimizers.adam(rate, max_norm=cfg.clip)
+    rule = falling_adam(cfg)
     train = trainer(partial(loss, cfg), rule, cfg.batch_size, cfg.updates, 40)
     right, letters, losses, first = [], [], [], None
     for seed in cfg.seeds:

@@ -39,8 +39,8 @@ import tyro
 
 import jrnn
 from experiments._results import need, save, show
-from experiments._tables import TableError, read_pairs
-from jrnn import optimizers
+from experiments._tables import TableError, parted, read_pairs
+from experiments._training import falling_adam, spread
 from jrnn.attention import dot
 from jrnn.generate import beam_search, prime, sample
 from jrnn.seq2seq import (
@@ -163,15 +163,7 @@ def users_table(cfg: Config) -> tuple[list, list]:
                 f"{cfg.data}: {pair[0][:30]!r} or its target has more than "
                 f"{cfg.longest} characters; see --longest."
             )
-    sources = sorted({source for source, _ in pairs})
-    if len(sources) < 10:
-        raise TableError(
-            f"{cfg.data}: needs at least 10 different sources, got {len(sources)}."
-        )
-    order = np.random.default_rng(0).permutation(len(sources))
-    asked = {sources[n] for n in order[: min(cfg.test_pairs, len(sources) // 10)]}
-    train = [pair for pair in pairs if pair[0] not in asked]
-    return train, [pair for pair in pairs if pair[0] in asked]
+    return parted(cfg.data, pairs, 0, "sources", cfg.test_pairs)
 
 
 def load(cfg: Config) -> Data:
@@ -209,11 +201,6 @@ def network(cfg: Config, data: Data, attention: bool) -> Seq2Seq:
     )
 
 
-def optimizer(cfg: Config) -> optax.GradientTransformation:
-    rate = optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates)
-    return optimizers.adam(rate, max_norm=cfg.clip)
-
-
 @partial(jax.jit, static_argnums=(0, 1, 2))
 def train_block(cfg: Config, model: Seq2Seq, scheduled: bool, state, pairs, first, key):
     """A block of updates; returns the state after it and its mean loss."""
@@ -236,7 +223,7 @@ def train_block(cfg: Config, model: Seq2Seq, scheduled: bool, state, pairs, firs
         batch = jax.tree.map(lambda a: a[rows], pairs)
         truth = inverse_sigmoid(number, cfg.pace)
         value, gradient = jax.value_and_grad(loss)(params, batch, own_key, truth)
-        steps, moments = optimizer(cfg).update(gradient, moments, params)
+        steps, moments = falling_adam(cfg).update(gradient, moments, params)
         return (optax.apply_updates(params, steps), moments), value
 
     numbers = first + jnp.arange(cfg.block)
@@ -248,7 +235,7 @@ def train(cfg: Config, model: Seq2Seq, scheduled: bool, pairs: Pairs, seed: int)
     """Parameters after all updates."""
     init_key, key = jax.random.split(jax.random.key(seed))
     params = model.init(init_key)
-    state = params, optimizer(cfg).init(params)
+    state = params, falling_adam(cfg).init(params)
     for first in range(0, cfg.updates, cfg.block):
         state, _ = train_block(cfg, model, scheduled, state, pairs, first, key)
     return state[0]
@@ -344,7 +331,6 @@ def score(data: Data, answers: list[str]) -> tuple[float, float]:
 
 def summary(result: Result) -> dict:
     """Shares of test targets by kind of network; mean, and range over seeds."""
-    spread = lambda a: {"mean": a.mean(), "least": a.min(), "most": a.max()}
     wrong = [
         f"{source} -> {answer}, not {target}"
         for (source, target), answer in zip(

@@ -23,13 +23,11 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import need, save, show
-from experiments._training import spread, trainer
-from jrnn import optimizers
+from experiments._training import falling_adam, spread, trainer
 from jrnn.models import many_to_one, one_to_one
 
 Name = Literal["tanh", "GRU", "LSTM"]
@@ -93,23 +91,21 @@ def loss(model, params, batch, key):
     return jrnn.losses.cross_entropy(jax.vmap(partial(model, params))(images), digits)
 
 
-def answers(model, params, images) -> np.ndarray:
-    run = jax.jit(lambda images: jax.vmap(partial(model, params))(images).argmax(-1))
-    return np.asarray(run(images))
-
-
-def rule(cfg: Config):
-    rate = optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates)
-    return optimizers.adam(rate, max_norm=cfg.clip)
+@partial(jax.jit, static_argnums=0)
+def answers(model, params, images):
+    """The most likely digit of each image, (n,)."""
+    return jax.vmap(partial(model, params))(images).argmax(axis=-1)
 
 
 def learn(cfg: Config, model, init, train_data, test_images):
     """Losses and answers for each seed."""
-    train = trainer(partial(loss, model), rule(cfg), cfg.batch_size, cfg.updates, 40)
+    train = trainer(
+        partial(loss, model), falling_adam(cfg), cfg.batch_size, cfg.updates, 40
+    )
     for seed in cfg.seeds:
         init_key, key = jax.random.split(jax.random.key(seed))
         params, curve = train(init(init_key), train_data, key)
-        yield curve, answers(model, params, test_images)
+        yield curve, np.asarray(answers(model, params, test_images))
 
 
 def run(cfg: Config) -> Result:

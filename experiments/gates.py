@@ -37,6 +37,7 @@ import tyro
 
 import jrnn
 from experiments._results import save, show
+from experiments._training import spread
 from jrnn import losses, optimizers
 
 SYMBOLS = 4
@@ -171,7 +172,7 @@ def summary(result: Result) -> dict:
         ).max(),
         "accuracy": {
             name: {
-                str(lag): {"mean": row.mean(), "least": row.min(), "most": row.max()}
+                str(lag): spread(row)
                 for lag, row in zip(result.lags, rows, strict=True)
             }
             for name, rows in result.accuracy.items()

@@ -28,14 +28,12 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import need, save, show
-from experiments._tables import TableError, read_pairs
-from experiments._training import spread, trainer
-from jrnn import optimizers
+from experiments._tables import TableError, parted, read_pairs
+from experiments._training import falling_adam, spread, trainer
 from jrnn.models import many_to_one
 
 LANGUAGES = "cs da de en es et fi fr hu it nl pl pt ro sv tr".split()
@@ -129,15 +127,7 @@ def users_table(cfg: Config) -> tuple[list, list]:
             f"{cfg.data}: all lines have the label {pairs[0][0]!r}; expected at least "
             "two labels. Each line is label, tab, text."
         )
-    texts = sorted({text for _, text in pairs})
-    if len(texts) < 10:
-        raise TableError(
-            f"{cfg.data}: needs at least 10 different texts, got {len(texts)}."
-        )
-    order = np.random.default_rng(0).permutation(len(texts))
-    asked = {texts[n] for n in order[: len(texts) // 10]}
-    train = [pair for pair in pairs if pair[1] not in asked]
-    return train, [pair for pair in pairs if pair[1] in asked]
+    return parted(cfg.data, pairs, 1, "texts", None)
 
 
 def encode(pairs, symbols: dict, labels: list[str], longest: int) -> Texts:
@@ -198,8 +188,7 @@ def run(cfg: Config) -> Result:
     longest = max(len(text) for _, text in train + test)
     data, asked = (encode(p, symbols, labels, longest) for p in (train, test))
     noisy, plain = networks(cfg, len(symbols) + 1, len(labels))
-    rate = optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates)
-    rule = optimizers.adam(rate, max_norm=cfg.clip)
+    rule = falling_adam(cfg)
     learn = trainer(partial(loss, noisy), rule, cfg.batch_size, cfg.updates, 30)
     found, losses = [], []
     for seed in cfg.seeds:

@@ -26,13 +26,11 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save, show
-from experiments._training import spread, trainer
-from jrnn import optimizers
+from experiments._training import falling_adam, spread, trainer
 from jrnn.generate import prime, sample
 from jrnn.models import language_model, many_to_many
 
@@ -217,9 +215,7 @@ def counted(train: Sentences, test: Sentences, vocab: int) -> dict[str, float]:
 def run(cfg: Config) -> Result:
     train, test, known = load(cfg)
     vocab = len(known) + 1
-    rule = optimizers.adam(
-        optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates), max_norm=cfg.clip
-    )
+    rule = falling_adam(cfg)
     nats, losses, written = {}, {}, []
     for name, (cell, _) in CELLS.items():
         model = language_model(

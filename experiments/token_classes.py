@@ -36,7 +36,7 @@ import tyro
 
 import jrnn
 from experiments._results import save, show
-from jrnn import optimizers
+from experiments._training import falling_adam, size, spread
 
 CLASSES = ("space", "name", "keyword", "number", "string", "comment", "operator")
 SPACE, NAME, KEYWORD, NUMBER, STRING, COMMENT, OPERATOR = range(7)
@@ -181,11 +181,6 @@ def network(cfg: Config, name: str) -> Network:
     return Network(init, apply)
 
 
-def optimizer(cfg: Config) -> optax.GradientTransformation:
-    rate = optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates)
-    return optimizers.adam(rate, max_norm=cfg.clip)
-
-
 @partial(jax.jit, static_argnums=(0, 1))
 def train_block(cfg: Config, model: Network, state, data, key):
     """A block of updates; returns the state after it and its mean loss."""
@@ -201,7 +196,7 @@ def train_block(cfg: Config, model: Network, state, data, key):
         starts = jax.random.randint(key, shape, 0, len(codes) - cfg.window)
         rows = starts + jnp.arange(cfg.window)[None]
         value, gradient = jax.value_and_grad(loss)(params, codes[rows], labels[rows])
-        steps, moments = optimizer(cfg).update(gradient, moments, params)
+        steps, moments = falling_adam(cfg).update(gradient, moments, params)
         return (optax.apply_updates(params, steps), moments), value
 
     state, losses = jax.lax.scan(update, state, jax.random.split(key, cfg.block))
@@ -212,7 +207,7 @@ def train(cfg: Config, model: Network, data, seed: int):
     """Parameters after all updates, and losses (blocks,)."""
     init_key, key = jax.random.split(jax.random.key(seed))
     params = jax.jit(model.init)(init_key)
-    state, losses = (params, optimizer(cfg).init(params)), []
+    state, losses = (params, falling_adam(cfg).init(params)), []
     for block_key in jax.random.split(key, cfg.updates // cfg.block):
         state, loss = train_block(cfg, model, state, data, block_key)
         losses.append(float(loss))
@@ -266,7 +261,7 @@ def run(cfg: Config) -> Result:
         recall[name] = np.array([by_class(right, labels) for right in found])
         begins = first_letters(labels)
         at_start[name] = np.array([share(right[begins]) for right in found])
-        parameters[name] = sum(leaf.size for leaf in jax.tree.leaves(params))
+        parameters[name] = size(params)
     known, majority = baselines(data)
     shares = np.bincount(labels.ravel(), minlength=len(CLASSES)) / labels.size
     return Result(
@@ -292,7 +287,6 @@ def by_class(right: np.ndarray, labels: np.ndarray) -> list[float]:
 
 def summary(result: Result) -> dict:
     """Accuracy on the characters of the test windows; mean, and range over seeds."""
-    spread = lambda a: {"mean": a.mean(), "least": a.min(), "most": a.max()}
     each = lambda rows: dict(zip(CLASSES, rows.mean(axis=0), strict=True))
     return {
         "accuracy": {name: spread(a) for name, a in result.accuracy.items()},
