@@ -177,8 +177,7 @@ def run(
     evaluate(where.once, env)
     seq = dict(zip(x_vars, xs, strict=True))
     reads = where.crossing + free(where.after, ys)
-    # Transposed, looking rows up would add rows up one by one.
-    tokens = {} if linear else one_hot.looked_up(where.once + where.before)
+    tokens = one_hot.looked_up(where.once + where.before)
     _all_at_once(where.before, reads, env, seq, tokens)
     last = _loop(step, where, carry, env, seq, wrap, linear)
     _all_at_once(where.after, variables(ys), env, seq, {})
