@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn.cell import Cell
+from jrnn.cells._gates import gates
 from jrnn.initializers import Initializer, gatewise, orthogonal
 
 
@@ -98,19 +99,16 @@ def gru(
         _check.step_input("gru", x, params.w_x.shape[0])
         _check.carry_shape("gru", carry, params.w_h.shape[:1])
         h = carry
-        z_x = x @ params.w_x + params.b_x  # (3H,)
-        r_x, z_x, n_x = jnp.split(z_x, 3, axis=-1)
+        rz_x, n_x = jnp.split(x @ params.w_x + params.b_x, [2 * H], axis=-1)
         if reset == "after":
-            r_h, z_h, n_h = jnp.split(h @ params.w_h + params.b_h, 3, axis=-1)
-            r = jax.nn.sigmoid(r_x + r_h)
+            rz_h, n_h = jnp.split(h @ params.w_h + params.b_h, [2 * H], axis=-1)
+            r, z = gates(rz_x + rz_h, "ss")  # sigmoid, (H,) each
             n = jnp.tanh(n_x + r * n_h)
         else:
             w_rz, w_n = jnp.split(params.w_h, [2 * H], axis=-1)  # (H, 2H), (H, H)
             b_rz, b_n = jnp.split(params.b_h, [2 * H], axis=-1)
-            r_h, z_h = jnp.split(h @ w_rz + b_rz, 2, axis=-1)
-            r = jax.nn.sigmoid(r_x + r_h)
+            r, z = gates(rz_x + h @ w_rz + b_rz, "ss")
             n = jnp.tanh(n_x + (r * h) @ w_n + b_n)
-        z = jax.nn.sigmoid(z_x + z_h)
         h = (1 - z) * n + z * h  # (H,)
         return h, h
 

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn.cell import Cell
+from jrnn.cells._gates import gates
 from jrnn.initializers import Initializer, gatewise, orthogonal
 
 
@@ -104,9 +105,9 @@ def lstm(
         _check.carry_shape("lstm", carry.h, params.w_h.shape[:1])
         _check.carry_shape("lstm", carry.c, params.w_h.shape[:1])
         z = x @ params.w_x + carry.h @ params.w_h + params.b  # (4H,)
-        i, f, g, o = jnp.split(z, 4, axis=-1)
-        c = jax.nn.sigmoid(f) * carry.c + jax.nn.sigmoid(i) * jnp.tanh(g)  # (H,)
-        h = jax.nn.sigmoid(o) * jnp.tanh(c)  # (H,)
+        i, f, g, o = gates(z, "ssts")  # sigmoid, but tanh for g; (H,) each
+        c = f * carry.c + i * g  # (H,)
+        h = o * jnp.tanh(c)  # (H,)
         return LSTMCarry(h, c), h
 
     return Cell(init, initial_carry, step)

@@ -2,8 +2,8 @@
 
     one_hot(k, V) @ w = row k of w, or zeros where k is not among the V
 
-Looking up costs G numbers a token, the product V * G. So does the derivative by w, which
-adds one row a token.
+Looking up costs G numbers a token, the product V * G. The derivative by w adds one row
+a token, for as little.
 """
 
 from collections.abc import Iterable
