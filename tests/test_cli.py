@@ -1,8 +1,10 @@
 """The `jrnn` command as its users meet it, mistakes above all."""
 
+import dataclasses
 import json
 import math
 import re
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -409,6 +411,35 @@ def test_the_fastest_number_of_devices_is_taken():
     assert fastest([1, 2, 4, 8], lambda n: tried.append(n) or seconds[n]) == 2
     assert tried == [1, 2, 4]  # what did not pay is not gone beyond
     assert fastest([1], None) == 1  # nothing to choose, nothing to time
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
+def test_freed_memory_is_kept():
+    """Pages that a step gave back are not cleared anew for the next one."""
+    code = (
+        "import resource\n"
+        "from jrnn.cli.memory import keep_memory\n"
+        "def faults():\n"
+        "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
+        "    for _ in range(5):\n"
+        "        b'x' * 2**26\n"
+        "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
+        "print(faults(), keep_memory(), faults(), faults())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    given_back, understood, _, kept = done.stdout.split()
+    if understood == "False":
+        pytest.skip("not glibc")
+    pages = 5 * 2**26 // resource.getpagesize()
+    assert int(given_back) > 0.9 * pages and int(kept) < 0.01 * pages
+
+
+def test_several_devices_take_one_step_at_a_time():
+    small = Train(hidden_size=12, batch_size=4, window=10, log_every=16, steps=32)
+    calls = [
+        make_plan(dataclasses.replace(small, devices=n)).call for n in (None, 1, 2)
+    ]
+    assert calls == [16, 16, 1]
 
 
 def test_early_stopping(capsys, text, tmp_path):

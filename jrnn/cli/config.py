@@ -78,9 +78,10 @@ class Train:
     """Memory of a running mean of the weights, which is then what is evaluated and
     sampled; 0 for none. Helps with a constant learning rate."""
 
-    devices: int | None = 1
-    """Cores or accelerators that share each batch; None for what some first steps show
-    to be fastest. On CPU more than one rarely pays: products use all cores anyway."""
+    devices: int | None = None
+    """Cores or accelerators that share each batch; if not given, as many as a few first
+    steps show to be fastest, which config.json then holds. Two numbers give the same
+    training up to rounding; give one to repeat a run bit for bit."""
 
     cluster: str | None = None
     """One of several processes that share each batch, all started with the same

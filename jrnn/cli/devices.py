@@ -17,15 +17,24 @@ _WORTH_IT = 0.95  # of the time on fewer devices; less gain is within the noise
 _STEPS = 4  # timed, of which the fastest counts
 
 
-def provide_cores() -> None:
-    """Let JAX count each core as a device, unless told otherwise or started."""
+def provide_cores(*, loops_in_loops: bool = True) -> None:
+    """Let JAX count each core as a device, unless told otherwise or started.
+
+    All devices share one pool of threads. A loop in a loop holds a thread of it while
+    it waits for one, and so does a device that waits for the others; where no thread is
+    left they wait for good. More threads than that only get into each other's way: at
+    8 a core, a step of an LSTM on two devices takes a third longer.
+
+    Args:
+        loops_in_loops: whether programs of several devices will have such loops, as
+            that of a whole training has, and that of one step has not.
+    """
     if jax.config.jax_num_cpu_devices > 0:
         return
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-    # With no more threads than cores, devices can wait for each other for good: a loop
-    # in a loop holds a thread while it waits for one.
-    os.environ.setdefault("PJRT_NPROC", str(8 * cores))
+    threads = 8 * cores if loops_in_loops else cores + 1
+    os.environ.setdefault("PJRT_NPROC", str(threads))
     try:
         jax.config.update("jax_num_cpu_devices", cores)
     except RuntimeError:

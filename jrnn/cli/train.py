@@ -55,6 +55,7 @@ from jrnn.cli.job import (
     start_carry,
     with_devices,
 )
+from jrnn.cli.memory import keep_memory
 from jrnn.cli.report import finish, introduce
 from jrnn.train import (
     Hyper,
@@ -83,8 +84,9 @@ class Plan(NamedTuple):
 def train(config: Train) -> None:
     """Run the command."""
     config.check()
+    keep_memory()
     if config.cluster is None:
-        provide_cores()
+        provide_cores(loops_in_loops=False)
     join(config.cluster)
     check_devices(config)
     saved = "What was saved last is in the run's directory: start all with --resume."
@@ -129,8 +131,10 @@ def steps_per_call(config: Train) -> int:
 
     Calling the compiled step costs about 0.1 ms. Below some 10^7 multiplications a step
     that shows; above it, more steps in a call gained nothing (and at hidden size 128,
-    batch 50, lost 10 %).
+    batch 50, lost 10 %). On several devices always one: see `provide_cores`.
     """
+    if config.devices not in (None, 1):
+        return 1
     work = config.layers * config.hidden_size**2 * config.batch_size * config.window
     return 16 if work < 1e7 else 1
 
