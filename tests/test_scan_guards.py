@@ -258,6 +258,29 @@ def test_a_readout_with_a_bias_stays_out_of_both_loops(name, by_vmap):
     assert dots_in_loops(hlo.compile().as_text()) == 2
 
 
+@pytest.mark.parametrize("name", CELLS)
+def test_only_tokens_cross_into_the_loop(name):
+    """The rows that one-hot tokens stand for are looked up where they are used."""
+    cell, gates = CELLS[name]
+    w = tuple(jnp.ones(s.shape, s.dtype) for s in weights(gates))
+
+    def with_one_hot(w_x, w_h, b):
+        _, start = cell(w_x, w_h, b)
+
+        def step(carry, token):
+            row = jax.nn.one_hot(token, V, dtype=jnp.float32) @ w_x
+            own, _ = cell(row[None], w_h, b)
+            return own(carry, 0)
+
+        return step, start
+
+    step, start = with_one_hot(*w)
+    report = scan_report(step, start(jnp.zeros(H, jnp.float32)), jnp.arange(T))
+    assert f"gather float32[{gates * H}]" in report.step["loop"]
+    assert not report.step["before"]
+    assert f"dot_general float32[{gates * H}]" in report.step["loop"]
+
+
 @pytest.mark.parametrize("by_vmap", [False, True])
 def test_one_hot_products_look_rows_up_and_their_derivative_adds_rows(by_vmap):
     """Values and derivatives equal those of the product, and neither multiplies."""

@@ -100,12 +100,15 @@ def plan(
     in_loop = {id(eqn) for eqn in loop}
     after = [eqn for eqn in at[LOOP] if id(eqn) not in in_loop]
 
+    # a row of a weight costs as much wherever it is read: only its token need cross
+    tokens = one_hot.looked_up(at[ONCE] + at[BEFORE])
+    cheap = lambda eqn: is_cheap(eqn, depth) or id(eqn) in tokens
     early = lambda v: depth[v] == BEFORE
     wanted = [v for v in free(loop, next_carry) if early(v)]
     crossing = cheapest_cut(
         at[BEFORE],
         wanted,
-        recomputable=lambda eqn: may_repeat(eqn) and is_cheap(eqn, depth),
+        recomputable=lambda eqn: may_repeat(eqn) and cheap(eqn),
         cost=size,
         ignored=lambda v: depth[v] == ONCE,
     )
@@ -208,13 +211,16 @@ def _loop(
     stored = [v for v in where.kept if v not in shifted]
     entering = where.crossing + where.spread
     prepared = products.prepared_products(where.loop, env, linear)
+    tokens = one_hot.looked_up(where.once + where.loop)
 
     @wrap
     def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
         local = env | dict(zip(carry_vars + entering, [*carry, *x], strict=True))
         for eqn in where.loop:
             values = [read(local, a) for a in eqn.invars]
-            if id(eqn) in prepared:
+            if id(eqn) in tokens:
+                made = one_hot.rows(eqn, local[tokens[id(eqn)]], values[1])
+            elif id(eqn) in prepared:
                 made = prepared[id(eqn)](values[0])
             else:
                 made = apply(eqn, values)

@@ -35,14 +35,16 @@ def rows(eqn: Equation, tokens: Any, w: Any) -> list[Any]:
     """The product of the one-hot vectors of `tokens` (...) with w, (..., G)."""
     row = lax.gather(
         w,
-        tokens[..., None],
+        tokens.reshape(-1, 1),
+        # (N, 1, G): without an axis of length 1, XLA's CPU code copies all rows first
         lax.GatherDimensionNumbers(
-            offset_dims=(tokens.ndim,), collapsed_slice_dims=(0,), start_index_map=(0,)
+            offset_dims=(1, 2), collapsed_slice_dims=(), start_index_map=(0,)
         ),
         slice_sizes=(1, w.shape[1]),
         mode=lax.GatherScatterMode.FILL_OR_DROP,
         fill_value=0,
     )
+    row = row.reshape(*tokens.shape, w.shape[1])
     return [row.astype(eqn.outvars[0].aval.dtype)]
 
 
