@@ -1,7 +1,8 @@
-"""jrnn with its batch sharded over two host devices, one for each core.
+"""W10: the batch divided among the cores of the CPU, as `jrnn train` does it.
 
-The number of devices is fixed when JAX starts, so this runs in a process of its own:
-its numbers, and those of the unsharded program beside them, come from that process.
+Each core is a device with rows of its own: `jrnn.train.batched(loss, mesh)`. The number
+of devices is fixed when JAX starts, so this runs in a process of its own: its numbers,
+and those of the undivided program and of PyTorch beside them, come from that process.
 """
 
 import json
@@ -10,29 +11,35 @@ import subprocess
 import sys
 
 import jax
-from jax.sharding import AxisType, NamedSharding, PartitionSpec
+import numpy as np
 
-from experiments.benchmark import of_jrnn, record
+import jrnn
+from experiments.benchmark import of_jrnn, peers, record
 from experiments.benchmark.compare import Session, check
-from experiments.benchmark.models import Entry, Model, compiled, gradient_entry
+from experiments.benchmark.models import Entry, Model, gradient_entry
 from experiments.benchmark.problem import Problem, data, weights
 from experiments.benchmark.timing import measure
+from jrnn.cli.devices import provide_cores
+from jrnn.losses import cross_entropy
+from jrnn.train import batched
 
-DEVICES = 2
-SIZES = ((50, 50, 128), (16, 1000, 64), (50, 50, 512))
+SIZES = ((50, 50, 128), (50, 50, 256), (50, 50, 512), (16, 1000, 64))
 
 
 def cases(session: Session):
-    """W10: each problem in a new process, whose answer is one line of JSON."""
+    """Each problem in a new process, whose answer is one line of JSON."""
     cfg = session.cfg
     for sizes in SIZES:
         for kind in ("tanh", "gru", "lstm"):
             problem = cfg.problem(kind, *sizes)
-            problem = problem._replace(batch=problem.batch // DEVICES * DEVICES)
-            title = f"{problem.title}, {DEVICES} devices"
-            task = session.progress.add_task(title, total=None)
+            problem = problem._replace(batch=problem.batch // 2 * 2)
+            task = session.progress.add_task(title(problem), total=None)
             yield in_new_process(problem, cfg.number_of_rounds)
             session.progress.remove_task(task)
+
+
+def title(problem: Problem) -> str:
+    return f"{problem.title}, all cores"
 
 
 def in_new_process(problem: Problem, rounds: int) -> dict:
@@ -46,31 +53,40 @@ def in_new_process(problem: Problem, rounds: int) -> dict:
 def case(problem: Problem, rounds: int) -> dict:
     w, d = weights(problem), data(problem)
     model = Model(record.JRNN, of_jrnn.as_written(problem), of_jrnn.stack_weights)
-    entries = [gradient_entry(model, w, d), sharded_entry(model, w, d)]
+    entries = [gradient_entry(model, w, d), divided_entry(problem, w, d)]
+    here, missing = peers.find()
+    if "PyTorch" in here:
+        entries += here["PyTorch"].gradient_entries(problem, w, d)
     largest = check(problem, w, d, entries)
-    seconds = measure(entries, rounds)
     return record.case(
-        f"{problem.title}, {DEVICES} devices",
+        title(problem),
         entries,
-        seconds,
+        measure(entries, rounds),
         largest_difference=largest,
+        missing={k: v for k, v in missing.items() if k == "PyTorch"},
     )
 
 
-def sharded_entry(model: Model, w, d) -> Entry:
+def divided_entry(problem: Problem, w, d) -> Entry:
     """Weights on every device, rows of the batch divided among them."""
-    mesh = jax.make_mesh((DEVICES,), ("batch",), axis_types=(AxisType.Auto,))
-    place = lambda tree, *axes: jax.device_put(
-        tree, NamedSharding(mesh, PartitionSpec(*axes))
-    )
-    function = jax.value_and_grad(model.loss)
-    call, seconds = compiled(function, place(model.load(w)), place(d, "batch"))
-    name = f"{model.name}, batch on {DEVICES} devices"
-    return Entry(name, call, model.load, compile_seconds=seconds)
+    devices = [n for n in range(1, jax.device_count() + 1) if problem.batch % n == 0][-1]
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("rows",))
+    cell = of_jrnn.language_model(problem)
+
+    def window_loss(params, carry, batch, *, key=None):  # of one sequence
+        tokens, labels = batch
+        return cross_entropy(jrnn.unroll(cell, params, tokens)[1], labels), carry
+
+    mean = batched(window_loss, mesh)
+    loss = lambda params, data: mean(params, (), tuple(data))[0]
+    name = f"{record.JRNN}, batch on {devices} devices"
+    place = lambda tree, spec: jax.device_put(tree, jax.NamedSharding(mesh, spec))
+    load = lambda weights: place(of_jrnn.stack_weights(weights), jax.P())
+    return gradient_entry(Model(name, loss, load), w, place(d, jax.P("rows")))
 
 
 def main(argument: str) -> None:
-    jax.config.update("jax_num_cpu_devices", DEVICES)
+    provide_cores(loops_in_loops=False)
     problem, rounds = json.loads(argument)
     print(json.dumps(case(Problem(*problem), rounds)))
 
