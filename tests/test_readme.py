@@ -80,7 +80,11 @@ def test_batches_divided_among_cores():
         / case["variants"]["jrnn"]["median"]
         for case in cases
     ]
-    assert f"took {min(ratios):.2f} to {max(ratios):.2f} times as long" in PLAIN
+    assert f"takes {min(ratios):.2f} to {max(ratios):.2f} times as long" in PLAIN
+    lines = markdown.cores_lines(result("benchmark"))
+    assert len(lines) > 8
+    for line in lines:
+        assert line in README
 
 
 def test_no_line_of_the_readme_is_a_placeholder():

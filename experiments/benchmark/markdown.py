@@ -1,4 +1,4 @@
-"""The table of the README, from the committed numbers.
+"""The tables of the README, from the committed numbers.
 
 Run it with `python -m experiments.benchmark.markdown`.
 """
@@ -9,6 +9,7 @@ from experiments import _results
 from experiments.benchmark.record import JAX_LIBRARIES, ratios_of
 
 WORKLOADS = ("W1", "W2", "W3", "W4")
+TORCH = "PyTorch, all threads"
 HEADER = (
     "| loss and gradient | `lax.scan`, textbook | careful "
     "| best of Flax, Haiku, Equinox | PyTorch, all cores | bare products |"
@@ -32,16 +33,32 @@ def row(case: dict) -> str:
         ratios["lax.scan, head inside"],
         ratios["lax.scan, careful"],
         min(libraries) if libraries else None,
-        ratios.get("PyTorch, all threads"),
+        ratios.get(TORCH),
         None if floor is None else 1 / floor,
     ]
     shown = ["" if value is None else f"{value:.2f}" for value in cells]
     return f"| {case['title']} | {' | '.join(shown)} |"
 
 
+CORES_HEADER = "| loss and gradient | jrnn, one device | PyTorch, all cores |"
+CORES = "jrnn, batch on 2 devices"
+
+
+def cores_lines(metrics: dict) -> list[str]:
+    """How many times as long as jrnn on two devices the others take, medians."""
+    found = [CORES_HEADER, "|---|---|---|"]
+    for case in metrics["workloads"].get("W10", {}).get("cases", []):
+        ratios = ratios_of(case)
+        own = ratios[CORES]
+        shown = [f"{ratios[name] / own:.2f}" for name in ("jrnn", TORCH)]
+        found.append(f"| {case['title'].split(',')[0]} | {' | '.join(shown)} |")
+    return found
+
+
 def main() -> None:
     path = _results.FOLDER / "benchmark.json"
-    print("\n".join(lines(json.loads(path.read_text("utf-8"))["metrics"])))
+    metrics = json.loads(path.read_text("utf-8"))["metrics"]
+    print("\n".join([*lines(metrics), "", *cores_lines(metrics)]))
 
 
 if __name__ == "__main__":

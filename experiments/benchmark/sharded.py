@@ -69,7 +69,8 @@ def case(problem: Problem, rounds: int) -> dict:
 
 def divided_entry(problem: Problem, w, d) -> Entry:
     """Weights on every device, rows of the batch divided among them."""
-    devices = [n for n in range(1, jax.device_count() + 1) if problem.batch % n == 0][-1]
+    there = range(1, jax.device_count() + 1)
+    devices = max(n for n in there if problem.batch % n == 0)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("rows",))
     cell = of_jrnn.language_model(problem)
 
