@@ -24,7 +24,7 @@ def provide_cores(*, loops_in_loops: bool = True) -> None:
     of them, so one a device is enough; but a loop in a loop holds a thread for each
     while it waits for another, and where none is left they wait for good. Threads that
     are not needed get into each other's way: with 8 a core, the gradient of an LSTM of
-    128 units on two cores takes half as long again.
+    128 units on two cores takes a fifth longer, or more.
 
     Args:
         loops_in_loops: whether programs of several devices will have such loops, as

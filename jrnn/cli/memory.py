@@ -13,8 +13,8 @@ def keep_memory() -> bool:
 
     A step of training takes all of its memory as one piece and gives it back at its
     end. Pieces of more than 32 MiB, glibc returns to the kernel, which clears every
-    page of the next one: up to 40 % of a step's time. With one arena for all threads,
-    and thresholds above any step, they stay.
+    page of the next one: often a quarter of a step's time. With one arena for all
+    threads, and thresholds above any step, they stay.
     """
     if not sys.platform.startswith("linux"):
         return False
