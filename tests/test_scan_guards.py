@@ -262,19 +262,14 @@ def test_a_readout_with_a_bias_stays_out_of_both_loops(name, by_vmap):
 def test_only_tokens_cross_into_the_loop(name):
     """The rows that one-hot tokens stand for are looked up where they are used."""
     cell, gates = CELLS[name]
-    w = tuple(jnp.ones(s.shape, s.dtype) for s in weights(gates))
+    w_x, w_h, b = (jnp.ones(s.shape, s.dtype) for s in weights(gates))
+    _, start = cell(w_x, w_h, b)
 
-    def with_one_hot(w_x, w_h, b):
-        _, start = cell(w_x, w_h, b)
+    def step(carry, token):
+        row = jax.nn.one_hot(token, V, dtype=jnp.float32) @ w_x
+        own, _ = cell(row[None], w_h, b)
+        return own(carry, 0)
 
-        def step(carry, token):
-            row = jax.nn.one_hot(token, V, dtype=jnp.float32) @ w_x
-            own, _ = cell(row[None], w_h, b)
-            return own(carry, 0)
-
-        return step, start
-
-    step, start = with_one_hot(*w)
     report = scan_report(step, start(jnp.zeros(H, jnp.float32)), jnp.arange(T))
     assert f"gather float32[{gates * H}]" in report.step["loop"]
     assert not report.step["before"]

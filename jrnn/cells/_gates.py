@@ -11,6 +11,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+_SCALE = {"s": 0.5, "t": 1.0}  # tanh(z / 2) for a sigmoid, tanh(z) for a tanh
+
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1,))
 def gates(z: jax.Array, kinds: str) -> list[jax.Array]:
@@ -30,6 +32,3 @@ def _derivative(kinds, primals, tangents):
     slope = {"s": lambda y: y * (1 - y), "t": lambda y: 1 - y * y}
     parts = zip(kinds, values, jnp.split(dz, len(kinds), axis=-1), strict=True)
     return values, [slope[k](y) * d for k, y, d in parts]
-
-
-_SCALE = {"s": 0.5, "t": 1.0}
