@@ -4,8 +4,9 @@ import math
 
 import jax
 import jax.numpy as jnp
-import optax
 from jax.typing import ArrayLike
+
+from jrnn._likelihood import negative_log_likelihood
 
 
 def cross_entropy(
@@ -38,12 +39,12 @@ def cross_entropy(
     """
     _same_shape("labels", labels, logits.shape[:-1])
     if valid is None:
-        return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+        return negative_log_likelihood(logits, labels).mean()
     _same_shape("valid", valid, logits.shape[:-1])
     # Padding may hold anything: keep it out before the logarithm, not only behind it.
     logits = jnp.where(valid[..., None], logits, jnp.zeros_like(logits))
     labels = jnp.where(valid, labels, jnp.zeros_like(labels))
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    losses = negative_log_likelihood(logits, labels)
     count = jnp.maximum(valid.sum(), 1).astype(losses.dtype)
     return jnp.where(valid, losses, jnp.zeros_like(losses)).sum() / count
 

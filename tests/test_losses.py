@@ -68,6 +68,62 @@ def test_cross_entropy_without_mask_is_the_mean_over_all_axes():
     np.testing.assert_allclose(got, expected, rtol=1e-13)
 
 
+# where vmap finds the batch axis of logits (.., T, V) and of labels (.., T)
+AXES = [(0, 0), (1, 0), (2, 1), (1, 1), (0, None), (2, None), (None, 0), (None, 1)]
+
+
+@pytest.mark.parametrize("axes", AXES)
+@pytest.mark.parametrize("derive", ["value", "grad", "jvp", "hessian"])
+def test_cross_entropy_batched_equals_one_by_one(axes, derive):
+    draw, N = np.random.default_rng(0), 3
+    batched = lambda x, axis: x[0] if axis is None else np.moveaxis(x, 0, axis)
+    logits = batched(draw.normal(size=(N, T, V)), axes[0])
+    labels = batched(draw.integers(0, V, (N, T)), axes[1])
+    one = lambda x, axis, n: x if axis is None else np.take(x, n, axis)
+    f = {
+        "value": losses.cross_entropy,
+        "grad": jax.grad(losses.cross_entropy),
+        "jvp": lambda z, y: jax.jvp(lambda z: losses.cross_entropy(z, y), [z], [z])[1],
+        "hessian": jax.hessian(losses.cross_entropy),
+    }[derive]
+    got = jax.jit(jax.vmap(f, axes))(logits, labels)
+    for n in range(N):
+        z, y = one(logits, axes[0], n), one(labels, axes[1], n)
+        np.testing.assert_allclose(got[n], f(z, y), rtol=1e-12, atol=1e-15)
+
+
+def test_derivatives_of_cross_entropy_equal_those_of_its_formula():
+    def formula(logits, labels):
+        return -jnp.take_along_axis(
+            jax.nn.log_softmax(logits), labels[:, None], axis=-1
+        ).mean()
+
+    draw = np.random.default_rng(1)
+    logits, labels = jnp.asarray(draw.normal(size=(T, V))), draw.integers(0, V, T)
+    for order in (jax.grad, jax.hessian, lambda f: jax.jacfwd(jax.hessian(f))):
+        got, expected = (
+            order(f)(logits, labels) for f in (losses.cross_entropy, formula)
+        )
+        np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_batched_over_labels_the_logits_are_not_moved():
+    def loss(logits, labels):
+        return jax.vmap(losses.cross_entropy, (1, 0))(logits, labels).sum()
+
+    program = jax.make_jaxpr(jax.grad(loss))(
+        jnp.zeros((T, 3, V)), jnp.zeros((3, T), int)
+    )
+    assert f"f64[{T},3,{V}]" in str(program)
+    assert f"f64[3,{T},{V}]" not in str(program)
+
+
+@pytest.mark.parametrize("label", [-1, V, 2**30])
+def test_a_label_that_does_not_exist_is_nan(label):
+    loss = losses.cross_entropy(jnp.zeros((2, V)), jnp.array([0, label]))
+    assert np.isnan(loss)
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 def test_cross_entropy_keeps_the_dtype(dtype):
     logits, labels = jnp.ones((T, V), dtype), jnp.zeros(T, int)

@@ -4,8 +4,12 @@ diagonal     linear recurrences without mixing, in a loop or in parallel
 loop         scan itself, and what of it is kept for the backward pass
 steps        from a step function to a flat step
 recurrence   the loop as one operation of JAX: evaluate, derive, batch
-fission      which equations run before, in and after the loop
+linear       the derivative's loop as operations, forward and transposed
+overwrite    a transposed loop writing over what it has read
 tangent      the derivative of a step, split by the same code
+pack         what is saved for it, in arrays as large as its results
+fission      which equations run before, in and after the loop
+store        a loop that stores its outputs in arrays of its own
 simplify     sums and products rewritten so that less happens in the loop
 cut          the cheapest set of values to store
 products     products with a weight, in the form that costs least

@@ -13,7 +13,7 @@ _Graph = dict[object, dict[object, int]]
 def cheapest_cut(
     eqns: Sequence[Equation],
     wanted: Iterable[Variable],
-    recomputable: Callable[[Equation], bool],
+    again: Callable[[Equation], float | None],
     cost: Callable[[Variable], int],
     ignored: Callable[[Variable], bool],
 ) -> list[Variable]:
@@ -22,7 +22,8 @@ def cheapest_cut(
     Args:
         eqns: the equations between what there is at first and what is wanted.
         wanted: the values that must be had again.
-        recomputable: may this equation be evaluated a second time?
+        again: the price of evaluating this equation a second time, as a share of the
+            cost of what it makes; None where that may not be.
         cost: the price of storing a value.
         ignored: values that are there in any case, such as weights.
 
@@ -30,7 +31,7 @@ def cheapest_cut(
         The set of least total cost, as near to the beginning as can be, in order.
     """
     graph: _Graph = defaultdict(lambda: defaultdict(int))
-    order = _connect(graph, eqns, recomputable, ignored)
+    order = _connect(graph, eqns, again, cost, ignored)
     for v in wanted:
         if not ignored(v):
             graph[v, "out"][_SINK] = _UNBOUNDED
@@ -47,7 +48,8 @@ def cheapest_cut(
 def _connect(
     graph: _Graph,
     eqns: Sequence[Equation],
-    recomputable: Callable[[Equation], bool],
+    again: Callable[[Equation], float | None],
+    cost: Callable[[Variable], int],
     ignored: Callable[[Variable], bool],
 ) -> dict[Variable, None]:
     order: dict[Variable, None] = {}
@@ -55,10 +57,13 @@ def _connect(
         inputs = [v for v in variables(eqn.invars) if not ignored(v)]
         outputs = variables(eqn.outvars)
         order |= dict.fromkeys(inputs + outputs)
+        price = again(eqn)
         for v in outputs:
-            if not recomputable(eqn):
+            if price is None:
                 graph[_SOURCE][v, "in"] = _UNBOUNDED
-            for u in inputs if recomputable(eqn) else ():
+                continue
+            graph[_SOURCE][v, "in"] = int(price * cost(v))
+            for u in inputs:
                 graph[u, "out"][v, "in"] = _UNBOUNDED
     return order
 

@@ -34,6 +34,7 @@ from jrnn.scan.program import (
     size,
     variables,
 )
+from jrnn.scan.store import Parts, storing_scan
 
 ONCE, BEFORE, LOOP = range(3)  # how much a value depends on: weights, x_t, the carry
 
@@ -97,18 +98,17 @@ def plan(
         o for eqn in at[LOOP] if not operations.over_time(eqn) for o in eqn.outvars
     ]
     loop = needed(at[LOOP], next_carry + pinned)
-    in_loop = {id(eqn) for eqn in loop}
-    after = [eqn for eqn in at[LOOP] if id(eqn) not in in_loop]
+    loop, after = _joined_in_the_loop(at[LOOP], loop, ys)
 
     # a row of a weight costs as much wherever it is read: only its token need cross
     tokens = one_hot.looked_up(at[ONCE] + at[BEFORE])
-    cheap = lambda eqn: is_cheap(eqn, depth) or id(eqn) in tokens
+    again = lambda eqn: 0 if id(eqn) in tokens else cost_again(eqn, depth)
     early = lambda v: depth[v] == BEFORE
     wanted = [v for v in free(loop, next_carry) if early(v)]
     crossing = cheapest_cut(
         at[BEFORE],
         wanted,
-        recomputable=lambda eqn: may_repeat(eqn) and cheap(eqn),
+        again=lambda eqn: again(eqn) if may_repeat(eqn) else None,
         cost=size,
         ignored=lambda v: depth[v] == ONCE,
     )
@@ -117,10 +117,30 @@ def plan(
     before = needed(at[BEFORE], crossing + [v for v in reads_after if early(v)])
     own = set(carry) | {o for eqn in loop for o in eqn.outvars}
     kept = [v for v in reads_after if v in own and depth[v] == LOOP]
-    elementwise = [a for eqn in loop if is_cheap(eqn, depth) for a in eqn.invars]
+    elementwise = [a for eqn in loop if cost_again(eqn, depth) == 0 for a in eqn.invars]
     once = [v for v in variables(elementwise) if depth[v] == ONCE and spread(v)]
     loop = needed(light(at[ONCE]), free(loop, []), given=once) + loop
     return Plan(at[ONCE], before, crossing, loop, kept, after, once)
+
+
+def _joined_in_the_loop(
+    eqns: list[Equation], loop: list[Equation], ys: list[Atom]
+) -> tuple[list[Equation], list[Equation]]:
+    """The equations in the loop and behind it, where y is joined of parts made there.
+
+    Each part is stored in its place then, and the whole need not be copied once more.
+    """
+    in_loop = {id(eqn) for eqn in loop}
+    joins = [eqn for eqn in eqns if eqn.primitive is lax.concatenate_p]
+    for eqn in joins:
+        more = [e for e in needed(eqns, eqn.outvars) if id(e) not in in_loop]
+        mere = all(e is eqn or e.primitive.name in operations.LIGHT for e in more)
+        if mere and eqn.outvars[0] in ys:
+            in_loop |= {id(e) for e in more}
+    parts: dict[bool, list[Equation]] = {True: [], False: []}
+    for eqn in eqns:
+        parts[id(eqn) in in_loop].append(eqn)
+    return parts[True], parts[False]
 
 
 def depths(
@@ -142,11 +162,11 @@ def depths(
     return depth, at
 
 
-def is_cheap(eqn: Equation, depth: dict[Variable, int]) -> bool:
-    """Whether `eqn` is better computed twice than stored once."""
+def cost_again(eqn: Equation, depth: dict[Variable, int]) -> float | None:
+    """What computing `eqn` again costs, in bytes stored; None for too much."""
     first = eqn.invars[0] if eqn.invars else None
     of_weights = not is_variable(first) or depth[first] == ONCE
-    return operations.cheap(eqn, of_weights)
+    return operations.cost_again(eqn, of_weights)
 
 
 def light(eqns: Iterable[Equation]) -> list[Equation]:
@@ -212,13 +232,16 @@ def _loop(
     entering = where.crossing + where.spread
     prepared = products.prepared_products(where.loop, env, linear)
     tokens = one_hot.looked_up(where.once + where.loop)
+    joins = set() if linear else _only_stored(where.loop, next_carry)
 
     @wrap
     def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
         local = env | dict(zip(carry_vars + entering, [*carry, *x], strict=True))
         for eqn in where.loop:
             values = [read(local, a) for a in eqn.invars]
-            if id(eqn) in tokens:
+            if id(eqn) in joins:
+                made = [Parts(values, eqn.params["dimension"])]
+            elif id(eqn) in tokens:
                 made = one_hot.rows(eqn, local[tokens[id(eqn)]], values[1])
             elif id(eqn) in prepared:
                 made = prepared[id(eqn)](values[0])
@@ -234,7 +257,7 @@ def _loop(
         last, stacks = lax.scan(body, carry, xs, step.length, **options)
     else:
         like = [v.aval for v in stored]
-        last, stacks = _storing_scan(body, carry, xs, like, step.length, **options)
+        last, stacks = storing_scan(body, carry, xs, like, step.length, **options)
     seq |= dict(zip(stored, stacks, strict=True))
     for v, first in zip(carry_vars, carry, strict=True):
         if v in where.kept and v in shifted:
@@ -242,34 +265,19 @@ def _loop(
     return last
 
 
-def _storing_scan(
-    body: Callable, carry: list[Any], xs: list[Any], like: list[Any], length: int, **o
-) -> tuple[list[Any], list[Any]]:
-    """`lax.scan`, with the arrays that store its outputs made here.
-
-    Every entry is written, so what they hold at first does not matter; but equal arrays
-    would be made once and then copied, for each loop and each output.
-    """
-    own = [jnp.issubdtype(a.dtype, jnp.inexact) for a in like]
-    stacks = [
-        lax.full((length, *a.shape), n, a.dtype)
-        for n, a in enumerate(like, start=1)
-        if own[n - 1]
-    ]
-
-    def step(state, now):
-        carry, stacks = state
-        t, x = now
-        carry, ys = body(carry, x)
-        mine = [y for y, on in zip(ys, own, strict=True) if on]
-        put = functools.partial(lax.dynamic_update_index_in_dim, index=t, axis=0)
-        stacks = [put(s, y) for s, y in zip(stacks, mine, strict=True)]
-        return (carry, stacks), [y for y, on in zip(ys, own, strict=True) if not on]
-
-    steps = lax.iota(jnp.int32, length)
-    (carry, stacks), rest = lax.scan(step, (carry, stacks), (steps, xs), length, **o)
-    made = {True: iter(stacks), False: iter(rest)}
-    return carry, [next(made[on]) for on in own]
+def _only_stored(loop: list[Equation], next_carry: list[Atom]) -> set[int]:
+    """Equations by `id` that join floats which nothing in the loop reads joined."""
+    read_in_loop = {
+        *variables(next_carry),
+        *variables(a for e in loop for a in e.invars),
+    }
+    return {
+        id(eqn)
+        for eqn in loop
+        if eqn.primitive is lax.concatenate_p
+        and eqn.outvars[0] not in read_in_loop
+        and jnp.issubdtype(eqn.outvars[0].aval.dtype, jnp.inexact)
+    }
 
 
 def _all_at_once(

@@ -19,12 +19,16 @@ _KEPT_IN_LOOP = {
     "approx_top_k", "stage", "create_token", "after_all",
     "axis_index",
 }  # fmt: skip
-_KNOWN = {
-    value.name
-    for module in (lax, primitives)
-    for name, value in vars(module).items()
-    if name.endswith("_p") and isinstance(value, core.Primitive)
-} | {"random_wrap", "random_unwrap", "random_seed", "jrnn_scan"}
+_KNOWN = (
+    {
+        value.name
+        for module in (lax, primitives)
+        for name, value in vars(module).items()
+        if name.endswith("_p") and isinstance(value, core.Primitive)
+    }
+    | {"random_wrap", "random_unwrap", "random_seed"}
+    | {"jrnn_scan", "jrnn_push", "jrnn_pull", "jrnn_likelihood"}
+)
 _VECTORISED = _KNOWN - _KEPT_IN_LOOP
 
 # Cheaper to compute again than to write to memory and read back.
@@ -37,6 +41,9 @@ _CHEAP = {
 }  # fmt: skip
 # Reading some rows of a weight is as cheap as reading the same rows of a copy.
 _CHEAP_IN_WEIGHTS = {"gather", "dynamic_slice"}
+
+# Cheaper to compute again than to store, where what they need is stored in any case.
+_MODERATE = {"tanh", "logistic"}
 
 # Broadcasts and the like: fused into whatever reads them.
 LIGHT = {"broadcast_in_dim", "iota", "reshape", "squeeze"}
@@ -56,15 +63,20 @@ def over_time(eqn: Equation) -> bool:
     )
 
 
-def cheap(eqn: Equation, of_weights: bool = False) -> bool:
-    """Whether `eqn` is better computed twice than stored once.
+def cost_again(eqn: Equation, of_weights: bool = False) -> float | None:
+    """The price of computing `eqn` a second time, where that of storing it is 1.
 
     Args:
         eqn: the equation.
         of_weights: its first operand is the same at every step.
+
+    Returns:
+        0 where it is always better computed again, None where never.
     """
     name = eqn.primitive.name
-    return name in _CHEAP or (of_weights and name in _CHEAP_IN_WEIGHTS)
+    if name in _CHEAP or (of_weights and name in _CHEAP_IN_WEIGHTS):
+        return 0
+    return 0.5 if name in _MODERATE else None
 
 
 def _with_inner(eqn: Equation) -> Iterator[Equation]:

@@ -5,7 +5,7 @@ This module traces, evaluates and slices programs; it knows nothing of time or o
 derivatives.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -15,8 +15,11 @@ Variable = core.Var
 Atom = core.Var | core.Literal
 Equation = core.JaxprEqn
 Environment = dict[Variable, Any]
+Names = Collection[str]
+Function = Callable[..., list[Any]]
 
-_CALLS = {"jit", "pjit", "closed_call", "core_call"}
+CALLS = {"jit", "pjit", "closed_call", "core_call"}
+_CHECKPOINTS = {"checkpoint", "remat", "remat2"}
 
 
 def is_variable(atom: Atom) -> bool:
@@ -52,17 +55,17 @@ def example(aval: Any) -> jax.ShapeDtypeStruct:
     )
 
 
-def trace(function: Callable[..., list[Any]], like: Iterable[Any]) -> core.ClosedJaxpr:
+def trace(function: Function, like: Iterable[Any]) -> core.ClosedJaxpr:
     """Trace `function(*like) -> list` to a program."""
     like = list(like)
     closed = jax.make_jaxpr(function)(*like)
-    if not any(eqn.primitive.name in _CALLS for eqn in opened(closed)[0].eqns):
+    if not any(eqn.primitive.name in CALLS for eqn in opened(closed)[0].eqns):
         return closed
-    return jax.make_jaxpr(lambda *args: call(closed, args, inline=True))(*like)
+    return jax.make_jaxpr(lambda *args: call(closed, args, inline=CALLS))(*like)
 
 
 def call(
-    closed: core.ClosedJaxpr, args: Iterable[Any], *, inline: bool = False
+    closed: core.ClosedJaxpr, args: Iterable[Any], *, inline: Names = ()
 ) -> list[Any]:
     """Evaluate a program on `args`."""
     jaxpr, _ = opened(closed)
@@ -71,25 +74,32 @@ def call(
     return [read(env, atom) for atom in jaxpr.outvars]
 
 
+def without_checkpoints(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
+    """The same program, for evaluation only: nothing marked to be computed again."""
+
+    def function(*args: Any) -> list[Any]:
+        return call(closed, args, inline=CALLS | _CHECKPOINTS)
+
+    return jax.make_jaxpr(function)(*examples(opened(closed)[0].invars))
+
+
 def read(env: Environment, atom: Atom) -> Any:
     """The value of a variable or of a literal."""
     return atom.val if isinstance(atom, core.Literal) else env[atom]
 
 
-def evaluate(
-    eqns: Iterable[Equation], env: Environment, *, inline: bool = False
-) -> None:
+def evaluate(eqns: Iterable[Equation], env: Environment, *, inline: Names = ()) -> None:
     """Evaluate `eqns` in order, adding their results to `env`."""
     for eqn in eqns:
         values = [read(env, atom) for atom in eqn.invars]
         env.update(zip(eqn.outvars, apply(eqn, values, inline=inline), strict=True))
 
 
-def apply(eqn: Equation, values: Sequence[Any], *, inline: bool = False) -> list[Any]:
-    """The results of one equation on `values`."""
-    if inline and eqn.primitive.name in _CALLS:
+def apply(eqn: Equation, values: Sequence[Any], *, inline: Names = ()) -> list[Any]:
+    """The results of one equation on `values`; nested programs named are inlined."""
+    if eqn.primitive.name in inline:
         inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
-        return call(inner, values, inline=True)
+        return call(inner, values, inline=inline)
     # Parameters as `bind` wants them: custom derivative rules become functions again.
     params = eqn.primitive.get_bind_params(eqn.params)
     with eqn.ctx.manager:

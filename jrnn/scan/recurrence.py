@@ -15,6 +15,7 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 from jrnn.scan.fission import Step, plan, run
+from jrnn.scan.linear import push
 from jrnn.scan.program import (
     call,
     dependents,
@@ -23,7 +24,7 @@ from jrnn.scan.program import (
     opened,
     trace,
 )
-from jrnn.scan.tangent import Derivative, active_inputs, derivative
+from jrnn.scan.tangent import active_inputs, derivative
 
 scan_p = core.Primitive("jrnn_scan")
 scan_p.multiple_results = True
@@ -74,7 +75,8 @@ def _differentiate(
     )
     available = [*xs, *outs[step.carry :]]
     known = [available[i] for i in rule.known]
-    last, dys = _push(step, active)(*weights, *dweights, *dcarry, *known, *dxs)
+    pushed = push([*weights, *dweights, *dcarry, *known, *dxs], step, active)
+    last, dys = pushed[: len(rule.dcarry)], pushed[len(rule.dcarry) :]
     outs = outs[: len(opened(step.program)[0].outvars)]
     douts = [ad.Zero(jax.typeof(out).to_tangent_aval()) for out in outs]
     for place, value in zip(rule.dcarry, last, strict=True):
@@ -82,17 +84,6 @@ def _differentiate(
     for place, value in zip(rule.dys, dys, strict=True):
         douts[step.carry + place] = value
     return outs, douts
-
-
-@functools.lru_cache(maxsize=1024)
-def _push(step: Step, active: tuple[bool, ...]) -> Callable[..., Any]:
-    rule: Derivative = derivative(step, active)
-    # Without it, what the loop computes again would be computed ahead and stored.
-    again = functools.partial(jax.checkpoint, prevent_cse=False)
-    wrap = again if rule.recomputes else lambda body: body
-    return jax.jit(
-        lambda *values: run(rule.linear, rule.plan, values, wrap, linear=True)
-    )
 
 
 ad.primitive_jvps[scan_p] = _differentiate

@@ -13,9 +13,11 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
+from jrnn._sharding import divided
 from jrnn.scan.fission import LOOP, ONCE, Step, depths, light
 from jrnn.scan.products import apply_weight_on_the_right
 from jrnn.scan.program import (
+    CALLS,
     Equation,
     call,
     constants,
@@ -58,15 +60,8 @@ def understood(loop: Equation) -> bool:
     It must have steps and no side effects; and where types say how arrays are divided
     among devices, JAX's own loop keeps the account.
     """
-    divided = any(_divided(a.aval) for a in [*loop.invars, *loop.outvars])
-    return loop.params["length"] > 0 and not loop.effects and not divided
-
-
-def _divided(aval: Any) -> bool:
-    spec = getattr(getattr(aval, "sharding", None), "spec", None) or ()
-    varying = getattr(aval, "vma", None) or getattr(aval, "manual_axis_type", None)
-    axes = getattr(varying, "varying", varying)
-    return bool(axes) or any(part is not None for part in spec)
+    typed = any(divided(a.aval) for a in [*loop.invars, *loop.outvars])
+    return loop.params["length"] > 0 and not loop.effects and not typed
 
 
 def evaluate_around(
@@ -100,7 +95,7 @@ def prepare(call_: Traced, values: Sequence[Any]) -> tuple[Prepared, list[Any]]:
     """
     kinds = tuple(_kind(v) for v in values)
     params = call_.loop.params
-    weights, carry = _parts(call_.loop)
+    weights, carry = loop_parts(call_.loop)
     often = (params["length"], params["reverse"], params["unroll"])
     ready = _prepare(params["jaxpr"], kinds, weights, carry, often)
     raw = [
@@ -117,7 +112,7 @@ def with_keys(values: Sequence[Any], kinds: Sequence[str | None]) -> list[Any]:
     ]
 
 
-def _parts(loop: Equation) -> tuple[int, int]:
+def loop_parts(loop: Equation) -> tuple[int, int]:
     """How many inputs of a loop are captured, and how many are carried.
 
     What has a time axis outside has none inside. (The arguments of `jax.lax.scan` do
@@ -184,7 +179,7 @@ def _flatten(
     out_kinds: list[str | None] = []
 
     def flat(*values: Any) -> list[Any]:
-        outs = call(loop, with_keys(values, kinds), inline=True)
+        outs = call(loop, with_keys(values, kinds), inline=CALLS)
         out_kinds[:] = [_kind(out) for out in outs]
         return [
             jax.random.key_data(out) if kind else out

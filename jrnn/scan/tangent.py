@@ -14,8 +14,15 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from jrnn.scan.cut import cheapest_cut
-from jrnn.scan.fission import LOOP, ONCE, Plan, Step, depths, is_cheap, plan
+from jrnn.scan.fission import LOOP, ONCE, Plan, Step, cost_again, depths, plan
 from jrnn.scan.operations import PARTS
+from jrnn.scan.pack import (
+    groups,
+    pack,
+    packed_example,
+    read_in_the_loop_only,
+    unpack,
+)
 from jrnn.scan.program import (
     Atom,
     Equation,
@@ -44,6 +51,7 @@ class Derivative(NamedTuple):
     plan: Plan  # of the linear step
     recomputes: bool  # whether its loop computes anything but tangents
     known: list[int]  # which of x and the extended y the linear step reads
+    private: list[int]  # which of those are stored for its loop only
     dcarry: list[int]  # which carries have a tangent
     dys: list[int]  # which y have a tangent
 
@@ -99,28 +107,30 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
     known = cheapest_cut(
         joint.eqns,
         [v for v in wanted if v in depth],
-        recomputable=lambda eqn: is_cheap(eqn, depth),
+        again=lambda eqn: cost_again(eqn, depth),
         cost=lambda v: 0 if v in xs else size(v),
         ignored=lambda v: depth[v] == ONCE,
     )
-    ys = joint.outputs[step.carry :]
-    saved = [v for v in known if v not in xs and v not in ys]
-    extended = _extended(step, joint, saved)
-    available = [*xs, *ys, *saved]
-    linear, tangent_inputs = _linear(step, joint, known, depth)
-    tangents = dependents(opened(linear.program)[0].eqns, tangent_inputs)
-    is_tangent = lambda eqn: not tangents.isdisjoint(eqn.outvars)
-    where = plan(
-        linear,
-        may_repeat=lambda eqn: not is_tangent(eqn) or eqn.primitive.name in PARTS,
-        spread=lambda v: v in tangents,
-    )
+    # A next carry whose carry is read too is stored already, one step later.
+    nexts = zip(carry, joint.outputs, strict=False)
+    known += [n for v, n in nexts if v in known and n in wanted and n not in known]
+    available = [*xs, *joint.outputs[step.carry :]]
+    shared = [v for v in known if v in available]
+    saved = [[v] for v in known if v not in available]
+    linear = _linear(step, joint, shared, saved, depth)
+    packed = groups(linear.plan, linear.tangents, linear.stored, saved)
+    if packed != saved:
+        linear = _linear(step, joint, shared, packed, depth)
+    known = [available.index(v) for v in shared]
+    known += range(len(available), len(available) + len(packed))
+    private = read_in_the_loop_only(linear.plan, linear.stored)
     return Derivative(
-        extended,
-        linear,
-        where,
-        recomputes=not all(is_tangent(eqn) for eqn in where.loop),
-        known=[available.index(v) for v in known],
+        _extended(step, joint, packed),
+        linear.step,
+        linear.plan,
+        recomputes=not all(linear.is_tangent(eqn) for eqn in linear.plan.loop),
+        known=known,
+        private=[i for i, v in enumerate(linear.stored, len(shared)) if v in private],
         dcarry=joint.dcarry,
         dys=joint.dys,
     )
@@ -171,20 +181,37 @@ def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
     )
 
 
-def _extended(step: Step, joint: _Joint, saved: list[Variable]) -> Step:
-    outputs = joint.outputs + saved
+class _Linear(NamedTuple):
+    """The linear step, planned."""
+
+    step: Step
+    plan: Plan
+    stored: list[Variable]  # inputs for what the extended step saves, an array each
+    tangents: set[Variable]
+
+    def is_tangent(self, eqn: Equation) -> bool:
+        return not self.tangents.isdisjoint(eqn.outvars)
+
+
+def _extended(step: Step, joint: _Joint, saved: list[list[Variable]]) -> Step:
+    outputs = joint.outputs + [v for group in saved for v in group]
 
     def program(*args: Any) -> list[Any]:
         env = constants(joint.program) | dict(zip(joint.inputs, args, strict=True))
         evaluate(needed(joint.eqns, outputs), env)
-        return [read(env, a) for a in outputs]
+        packed = [pack([env[v] for v in group]) for group in saved]
+        return [*(read(env, a) for a in joint.outputs), *packed]
 
     return step._replace(program=trace(program, examples(joint.inputs)))
 
 
 def _linear(
-    step: Step, joint: _Joint, known: list[Variable], depth: dict[Variable, int]
-) -> tuple[Step, list[Variable]]:
+    step: Step,
+    joint: _Joint,
+    shared: list[Variable],
+    saved: list[list[Variable]],
+    depth: dict[Variable, int],
+) -> _Linear:
     weights, _, _ = step.parts(joint.inputs)
     by_place = lambda first, last: [
         v for i, v in joint.tangent_inputs.items() if first <= i < last
@@ -192,8 +219,8 @@ def _linear(
     dweights = by_place(0, step.weights)
     dcarry = by_place(step.weights, step.weights + step.carry)
     dxs = by_place(step.weights + step.carry, len(joint.inputs))
-    inputs = [*weights, *dweights, *dcarry, *known, *dxs]
     results = joint.results(step.carry)
+    known = [*shared, *(v for group in saved for v in group)]
     again = needed(joint.eqns, free(joint.tangent_eqns, results), given=known)
     # For the linear step, whatever the step itself computed is known beforehand.
     before = [v for v, d in depth.items() if d != ONCE]
@@ -201,18 +228,32 @@ def _linear(
     reach, _ = depths(joint.tangent_eqns, once + dweights, before + dxs, dcarry)
     late = lambda a: reach[a] == LOOP
 
+    inputs = [*weights, *dweights, *dcarry, *shared]
+    first_dx = len(inputs) + len(saved)
+
     def program(*args: Any) -> list[Any]:
-        env = constants(joint.program) | dict(zip(inputs, args, strict=True))
+        env = constants(joint.program) | dict(zip(inputs, args, strict=False))
+        env |= zip(dxs, args[first_dx:], strict=True)
+        for group, array in zip(saved, args[len(inputs) : first_dx], strict=True):
+            env |= zip(group, unpack(array, len(group)), strict=True)
         evaluate(again, env)
         evaluate_sums_early(joint.tangent_eqns, env, results, late, linear=True)
         return [read(env, a) for a in results]
 
-    closed = trace(program, examples(inputs))
+    like = [*examples(inputs), *map(packed_example, saved), *examples(dxs)]
     linear = step._replace(
-        program=closed, weights=len(weights) + len(dweights), carry=len(dcarry)
+        program=trace(program, like),
+        weights=len(weights) + len(dweights),
+        carry=len(dcarry),
     )
-    invars = opened(closed)[0].invars
-    tangent_vars = [*dweights, *dcarry, *dxs]
-    return linear, [
-        new for old, new in zip(inputs, invars, strict=True) if old in tangent_vars
-    ]
+    invars = opened(linear.program)[0].invars
+    moving = [*invars[len(weights) : len(weights) + len(dweights) + len(dcarry)]]
+    moving += invars[first_dx:]
+    tangents = dependents(opened(linear.program)[0].eqns, moving)
+    is_tangent = lambda eqn: not tangents.isdisjoint(eqn.outvars)
+    where = plan(
+        linear,
+        may_repeat=lambda eqn: not is_tangent(eqn) or eqn.primitive.name in PARTS,
+        spread=lambda v: v in tangents,
+    )
+    return _Linear(linear, where, invars[len(inputs) : first_dx], tangents)

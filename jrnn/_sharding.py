@@ -1,0 +1,11 @@
+"""What the type of an array says of its place."""
+
+from typing import Any
+
+
+def divided(aval: Any) -> bool:
+    """Whether the type of an array says how it is divided among devices."""
+    spec = getattr(getattr(aval, "sharding", None), "spec", None) or ()
+    varying = getattr(aval, "vma", None) or getattr(aval, "manual_axis_type", None)
+    axes = getattr(varying, "varying", varying)
+    return bool(axes) or any(part is not None for part in spec)

@@ -1,0 +1,181 @@
+"""Loops that write their results over what they have read.
+
+A transposed loop reads a stored array from its last row to its first, and stores
+another of the same size in the same order. Where nothing else reads the first, one
+piece of memory is enough for both: a third less for the gradient of an LSTM.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+from jax.extend import core
+from jax.extend.core import primitives
+
+from jrnn.scan.program import (
+    Atom,
+    Equation,
+    apply,
+    constants,
+    is_variable,
+    opened,
+    read,
+    without_checkpoints,
+)
+from jrnn.scan.steps import loop_parts
+
+
+def call_overwriting(
+    program: core.ClosedJaxpr, values: Sequence[Any], spare: Collection[int]
+) -> list[Any]:
+    """Evaluate `program` on `values`.
+
+    Args:
+        program: a flat program.
+        values: its inputs.
+        spare: places of inputs that are likely to be read by nothing else.
+    """
+    jaxpr, _ = opened(program)
+    env = constants(program) | dict(zip(jaxpr.invars, values, strict=True))
+    uses = Counter(a for eqn in jaxpr.eqns for a in eqn.invars if is_variable(a))
+    uses.update(a for a in jaxpr.outvars if is_variable(a))
+    once = {jaxpr.invars[i] for i in spare if uses[jaxpr.invars[i]] == 1}
+    for eqn in jaxpr.eqns:
+        operands = [read(env, a) for a in eqn.invars]
+        if eqn.primitive is primitives.scan_p:
+            free = [is_variable(a) and a in once for a in eqn.invars]
+            made = _loop(eqn, operands, free)
+        else:
+            made = apply(eqn, operands)
+        env.update(zip(eqn.outvars, made, strict=True))
+    return [read(env, a) for a in jaxpr.outvars]
+
+
+def _loop(eqn: Equation, operands: list[Any], free: list[bool]) -> list[Any]:
+    """The loop `eqn`, results written over free operands where sizes allow.
+
+    A row is written in the step after the one that made it, ahead of all that this step
+    reads: a compiler sees no index, and would copy an array that is read after, or
+    while, it is written.
+    """
+    n_consts, n_carry = loop_parts(eqn)
+    first_x = n_consts + n_carry
+    xs, outs = operands[first_x:], eqn.outvars[n_carry:]
+    over = _pairs(outs, xs, free[first_x:])
+    if not over:
+        return apply(eqn, operands)
+    length, reverse = eqn.params["length"], eqn.params["reverse"]
+    first, last = (length - 1, 0) if reverse else (0, length - 1)
+    taken = list(over.values())
+    body = without_checkpoints(eqn.params["jaxpr"])
+
+    def step(state, now):
+        carry, stacks, rows, t_before, t = state
+        t_next, x = now
+        stacks = _put(stacks, rows, t_before)
+        rows_read = {i: _Row(s, t) for i, s in zip(taken, stacks, strict=True)}
+        others = iter(x)
+        x = [rows_read[i] if i in taken else next(others) for i in range(len(xs))]
+        made = _call_on_rows(body, [*operands[:n_consts], *carry, *x])
+        carry, ys = made[:n_carry], made[n_carry:]
+        rows = [ys[o].reshape(-1) for o in over]
+        return (carry, stacks, rows, t, t_next), [
+            y for o, y in enumerate(ys) if o not in over
+        ]
+
+    stacks = [xs[i].reshape(length, -1) for i in taken]
+    # what the first step writes is what is there
+    rows = [s[first] for s in stacks]
+    start = operands[n_consts:first_x], stacks, rows, jnp.int32(first), jnp.int32(first)
+    rest = [x for i, x in enumerate(xs) if i not in taken]
+    # Times come from an array: an index that is computed is computed for every number.
+    ts = lax.iota(jnp.int32, length) + (-1 if reverse else 1)
+    options = {name: eqn.params[name] for name in ("length", "reverse", "unroll")}
+    (carry, stacks, rows, t, _), ys = lax.scan(step, start, (ts, rest), **options)
+    # The last row is written by a loop of one step: as a mere update it would be done
+    # again for every reader of the stack, each time with a copy of the whole.
+    stacks, _ = lax.while_loop(
+        lambda state: state[1] == last,
+        lambda state: (_put(state[0], rows, state[1]), jnp.int32(-1)),
+        (stacks, t),
+    )
+    made = dict(zip(over, stacks, strict=True))
+    others = iter(ys)
+    ys = [
+        made[o].reshape(length, *v.aval.shape[1:]) if o in made else next(others)
+        for o, v in enumerate(outs)
+    ]
+    return [*carry, *ys]
+
+
+def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int, int]:
+    """For places of `outs`, where possible, the place of a free x of the same size."""
+    pairs: dict[int, int] = {}
+    for o, out in enumerate(outs):
+        for i, x in enumerate(xs):
+            same = (x.size, x.dtype) == (out.aval.size, out.aval.dtype)
+            if free[i] and same and i not in pairs.values():
+                pairs[o] = i
+                break
+    return pairs
+
+
+def _put(stacks: list[Any], rows: list[Any], t: Any) -> list[Any]:
+    put = lax.dynamic_update_index_in_dim
+    return [put(s, row, t, 0) for s, row in zip(stacks, rows, strict=True)]
+
+
+class _Row(NamedTuple):
+    """A row of a stack of flat rows, not read yet."""
+
+    stack: Any  # (T, N)
+    t: Any
+
+    def read(self, start: int, shape: tuple[int, ...]) -> Any:
+        """Some of it: an array of that shape that begins at `start`."""
+        size = math.prod(shape)
+        # allowing for negative times would keep the loop over N from being vectorised
+        some = lax.dynamic_slice(
+            self.stack,
+            (self.t, jnp.int32(start)),
+            (1, size),
+            allow_negative_indices=False,
+        )
+        return some.reshape(shape)
+
+
+def _call_on_rows(body: core.ClosedJaxpr, values: list[Any]) -> list[Any]:
+    """Evaluate a program, reading of each row only what is asked for.
+
+    One part of a row is contiguous, and read as such by vector instructions.
+    """
+    jaxpr, _ = opened(body)
+    env = constants(body) | dict(zip(jaxpr.invars, values, strict=True))
+    for eqn in jaxpr.eqns:
+        operands = [read(env, a) for a in eqn.invars]
+        if operands and isinstance(operands[0], _Row) and _takes_items(eqn):
+            (out,) = eqn.outvars
+            start = eqn.params["start_indices"][0]
+            size = eqn.invars[0].aval.size // eqn.invars[0].aval.shape[0]
+            made = [operands[0].read(start * size, out.aval.shape)]
+        else:
+            made = apply(
+                eqn, [_whole(x, a) for x, a in zip(operands, eqn.invars, strict=True)]
+            )
+        env.update(zip(eqn.outvars, made, strict=True))
+    return [_whole(read(env, a), a) for a in jaxpr.outvars]
+
+
+def _whole(value: Any, atom: Atom) -> Any:
+    return value.read(0, atom.aval.shape) if isinstance(value, _Row) else value
+
+
+def _takes_items(eqn: Equation) -> bool:
+    """Whether `eqn` takes some neighbouring items of the first axis."""
+    if eqn.primitive is not lax.slice_p:
+        return False
+    whole, part = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    return whole[1:] == part[1:] and set(eqn.params["strides"] or [1]) == {1}

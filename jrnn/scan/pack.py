@@ -1,0 +1,83 @@
+"""What a derivative's loop reads, side by side in arrays as large as its results.
+
+The loop that goes back in time reads what was stored at each step, and stores a
+cotangent of, say, an LSTM's four gates. With the four values of the gates in one array
+of the same size, the cotangents can take their place.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import jax
+from jax import lax
+
+from jrnn.scan.fission import Plan
+from jrnn.scan.program import Variable, example, free
+
+Group = list[Variable]
+
+
+def groups(
+    where: Plan,
+    tangents: Collection[Variable],
+    stored: Sequence[Variable],
+    saved: Sequence[Group],
+) -> list[Group]:
+    """Group what is saved so that results of the loop can take its place.
+
+    Args:
+        where: the plan of the linear step.
+        tangents: the variables of the linear step that are tangents.
+        stored: its inputs for what is saved.
+        saved: one group, of one variable, for each of these.
+
+    Returns:
+        The same variables in other groups; those of a group are alike.
+    """
+    private = read_in_the_loop_only(where, stored)
+    left = [group for v, group in zip(stored, saved, strict=True) if v in private]
+    others = [group for group in saved if group not in left]
+    rows = [v.aval for v in where.crossing + where.spread if v in tangents]
+    found = []
+    for row in sorted(rows, key=lambda row: row.size, reverse=True):
+        for (first,) in left:
+            alike = [group for group in left if _same(group[0], first)]
+            count = row.size // max(1, first.aval.size)
+            fills = count * first.aval.size == row.size
+            if fills and first.aval.dtype == row.dtype and 0 < count <= len(alike):
+                found.append([v for group in alike[:count] for v in group])
+                left = [group for group in left if group not in alike[:count]]
+                break
+    return found + left + others
+
+
+def read_in_the_loop_only(where: Plan, xs: Sequence[Variable]) -> set[Variable]:
+    """Those of the inputs `xs` that a step reads in its loop and nowhere else."""
+    crossing = {v for v in xs if v in where.crossing}
+    return crossing - set(free([*where.before, *where.after], []))
+
+
+def pack(values: Sequence[Any]) -> Any:
+    """Arrays of one shape side by side on a new leading axis; one array as it is."""
+    if len(values) == 1:
+        return values[0]
+    return lax.concatenate([lax.expand_dims(v, [0]) for v in values], 0)
+
+
+def unpack(array: Any, count: int) -> list[Any]:
+    """The arrays that were packed."""
+    if count == 1:
+        return [array]
+    return [lax.index_in_dim(array, i, keepdims=False) for i in range(count)]
+
+
+def packed_example(group: Group) -> jax.ShapeDtypeStruct:
+    """What the variables of a group look like packed."""
+    one = example(group[0].aval)
+    if len(group) == 1:
+        return one
+    return jax.ShapeDtypeStruct((len(group), *one.shape), one.dtype)
+
+
+def _same(a: Variable, b: Variable) -> bool:
+    return (a.aval.shape, a.aval.dtype) == (b.aval.shape, b.aval.dtype)
