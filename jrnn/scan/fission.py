@@ -34,7 +34,7 @@ from jrnn.scan.program import (
     size,
     variables,
 )
-from jrnn.scan.store import Parts, storing_scan
+from jrnn.scan.store import Parts, storing_loop
 
 ONCE, BEFORE, LOOP = range(3)  # how much a value depends on: weights, x_t, the carry
 
@@ -257,7 +257,7 @@ def _loop(
         last, stacks = lax.scan(body, carry, xs, step.length, **options)
     else:
         like = [v.aval for v in stored]
-        last, stacks = storing_scan(body, carry, xs, like, step.length, **options)
+        last, stacks = storing_loop(body, carry, xs, like, step.length, **options)
     seq |= dict(zip(stored, stacks, strict=True))
     for v, first in zip(carry_vars, carry, strict=True):
         if v in where.kept and v in shifted:

@@ -26,6 +26,7 @@ from jrnn.scan.program import (
     without_checkpoints,
 )
 from jrnn.scan.steps import loop_parts
+from jrnn.scan.store import loop, put, row, unwritten
 
 
 def call_overwriting(
@@ -65,50 +66,44 @@ def _loop(eqn: Equation, operands: list[Any], free: list[bool]) -> list[Any]:
     first_x = n_consts + n_carry
     xs, outs = operands[first_x:], eqn.outvars[n_carry:]
     over = _pairs(outs, xs, free[first_x:])
-    if not over:
-        return apply(eqn, operands)
     length, reverse = eqn.params["length"], eqn.params["reverse"]
     first, last = (length - 1, 0) if reverse else (0, length - 1)
     taken = list(over.values())
     body = without_checkpoints(eqn.params["jaxpr"])
 
-    def step(state, now):
-        carry, stacks, rows, t_before, t = state
-        t_next, x = now
-        stacks = _put(stacks, rows, t_before)
-        rows_read = {i: _Row(s, t) for i, s in zip(taken, stacks, strict=True)}
-        others = iter(x)
-        x = [rows_read[i] if i in taken else next(others) for i in range(len(xs))]
+    def step(t, state):
+        carry, stacks, rows, others = state
+        before = jnp.minimum(t + 1, first) if reverse else jnp.maximum(t - 1, first)
+        stacks = _put(stacks, rows, before)
+        unread = {i: _Row(s, t) for i, s in zip(taken, stacks, strict=True)}
+        x = [unread[i] if i in taken else row(x, t) for i, x in enumerate(xs)]
         made = _call_on_rows(body, [*operands[:n_consts], *carry, *x])
         carry, ys = made[:n_carry], made[n_carry:]
         rows = [ys[o].reshape(-1) for o in over]
-        return (carry, stacks, rows, t, t_next), [
-            y for o, y in enumerate(ys) if o not in over
-        ]
+        ys = [y for o, y in enumerate(ys) if o not in over]
+        return carry, stacks, rows, _put(others, ys, t)
 
     stacks = [xs[i].reshape(length, -1) for i in taken]
     # what the first step writes is what is there
     rows = [s[first] for s in stacks]
-    start = operands[n_consts:first_x], stacks, rows, jnp.int32(first), jnp.int32(first)
-    rest = [x for i, x in enumerate(xs) if i not in taken]
-    # Times come from an array: an index that is computed is computed for every number.
-    ts = lax.iota(jnp.int32, length) + (-1 if reverse else 1)
-    options = {name: eqn.params[name] for name in ("length", "reverse", "unroll")}
-    (carry, stacks, rows, t, _), ys = lax.scan(step, start, (ts, rest), **options)
+    one = lambda v: core.mapped_aval(length, 0, v.aval)
+    like = [one(v) for o, v in enumerate(outs) if o not in over]
+    state = operands[n_consts:first_x], stacks, rows, unwritten(like, length)
+    options = {"reverse": reverse, "unroll": eqn.params["unroll"]}
+    t, (carry, stacks, rows, others) = loop(step, state, length, **options)
     # The last row is written by a loop of one step: as a mere update it would be done
     # again for every reader of the stack, each time with a copy of the whole.
-    stacks, _ = lax.while_loop(
-        lambda state: state[1] == last,
-        lambda state: (_put(state[0], rows, state[1]), jnp.int32(-1)),
-        (stacks, t),
-    )
-    made = dict(zip(over, stacks, strict=True))
-    others = iter(ys)
-    ys = [
-        made[o].reshape(length, *v.aval.shape[1:]) if o in made else next(others)
+    if over:
+        _, stacks = lax.while_loop(
+            lambda state: state[0] == t,
+            lambda state: (state[0] + 1, _put(state[1], rows, jnp.int32(last))),
+            (t, stacks),
+        )
+    made, rest = dict(zip(over, stacks, strict=True)), iter(others)
+    return carry + [
+        made[o].reshape(length, *v.aval.shape[1:]) if o in made else next(rest)
         for o, v in enumerate(outs)
     ]
-    return [*carry, *ys]
 
 
 def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int, int]:
@@ -124,8 +119,7 @@ def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int
 
 
 def _put(stacks: list[Any], rows: list[Any], t: Any) -> list[Any]:
-    put = lax.dynamic_update_index_in_dim
-    return [put(s, row, t, 0) for s, row in zip(stacks, rows, strict=True)]
+    return [put(s, row, t) for s, row in zip(stacks, rows, strict=True)]
 
 
 class _Row(NamedTuple):

@@ -1,10 +1,20 @@
-"""A loop that stores its outputs in arrays of its own."""
+"""Loops over time that store what they make in arrays given to them.
 
-from collections.abc import Callable
+As `jax.lax.scan`, but counting the time itself: the time is then an index at hand, not
+a number computed for each access, which would keep compilers from vectorising it.
+"""
+
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import lax
+
+State = Any
+
+# Bytes of a row that is better joined and stored at once than part by part.
+_SMALL = 4096
 
 
 class Parts(NamedTuple):
@@ -14,58 +24,104 @@ class Parts(NamedTuple):
     axis: int  # along which they lie side by side
 
 
-def storing_scan(
+def loop(
+    step: Callable[[Any, State], State],
+    state: State,
+    length: int,
+    *,
+    reverse: bool,
+    unroll: int,
+) -> tuple[Any, State]:
+    """Apply `state = step(t, state)` for t = 0 .. length - 1, or backwards.
+
+    Returns:
+        The time after the last, which no compiler knows beforehand, and the state.
+    """
+    first, by = (length - 1, -1) if reverse else (0, 1)
+    whole = length - length % unroll
+    end = first + by * whole
+
+    def steps(count: int, t: Any, state: State) -> tuple[Any, State]:
+        for _ in range(count):
+            t, state = t + by, step(t, state)
+        return t, state
+
+    t, state = lax.while_loop(
+        lambda now: now[0] > end if reverse else now[0] < end,
+        lambda now: steps(unroll, *now),
+        (jnp.int32(first), state),
+    )
+    return steps(length - whole, t, state)
+
+
+def storing_loop(
     body: Callable[..., Any],
     carry: list[Any],
     xs: list[Any],
-    like: list[Any],
+    like: Iterable[Any],
     length: int,
     **options: Any,
 ) -> tuple[list[Any], list[Any]]:
-    """`lax.scan`, with the arrays that store its outputs made here.
-
-    Every entry is written, so what they hold at first does not matter; but equal arrays
-    would be made once and then copied, for each loop and each output.
+    """The loop of `lax.scan`, its outputs stored at once in their places.
 
     Args:
-        body: from carry and x to carry and a list of outputs; floats may be `Parts`.
+        body: from carry and x to carry and a list of outputs, which may be `Parts`.
         carry: the first carry.
         xs: with time leading.
         like: the shape and dtype of each output of one step.
         length: number of steps.
         options: `reverse` and `unroll`.
     """
-    own = [jnp.issubdtype(a.dtype, jnp.inexact) for a in like]
-    stacks = [
-        lax.full((length, *a.shape), n, a.dtype)
-        for n, a in enumerate(like, start=1)
-        if own[n - 1]
-    ]
+    like = list(like)
+    if any(jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key) for a in like):
+        # JAX's check that no key is used twice takes storing one for a use
+        joined = lambda carry, x: jax.tree.map(_join, body(carry, x), is_leaf=_in_parts)
+        return lax.scan(joined, carry, xs, length, **options)
 
-    def step(state, now):
+    def step(t, state):
         carry, stacks = state
-        t, x = now
-        carry, ys = body(carry, x)
-        mine = [y for y, on in zip(ys, own, strict=True) if on]
-        stacks = [put(s, y, t) for s, y in zip(stacks, mine, strict=True)]
-        return (carry, stacks), [y for y, on in zip(ys, own, strict=True) if not on]
+        carry, ys = body(carry, [row(x, t) for x in xs])
+        return carry, [put(s, y, t) for s, y in zip(stacks, ys, strict=True)]
 
-    steps = lax.iota(jnp.int32, length)
-    (carry, stacks), rest = lax.scan(
-        step, (carry, stacks), (steps, xs), length, **options
+    _, made = loop(step, (carry, unwritten(like, length)), length, **options)
+    return made
+
+
+def unwritten(like: Iterable[Any], length: int) -> list[Any]:
+    """Arrays for rows of the shapes and dtypes of `like`.
+
+    Every row will be written, so what they hold at first does not matter; but equal
+    arrays would be made once and then copied, for each loop and each output.
+    """
+    return [lax.full((length, *a.shape), n, a.dtype) for n, a in enumerate(like, 1)]
+
+
+def row(stack: Any, t: Any) -> Any:
+    """What `stack` holds at time t."""
+    return lax.dynamic_index_in_dim(
+        stack, t, keepdims=False, allow_negative_indices=False
     )
-    made = {True: iter(stacks), False: iter(rest)}
-    return carry, [next(made[on]) for on in own]
 
 
-def put(stack: Any, row: Any, t: Any) -> Any:
-    """`stack` with `row` at time t."""
-    if not isinstance(row, Parts):
-        return lax.dynamic_update_index_in_dim(stack, row, t, 0)
+def put(stack: Any, value: Any, t: Any) -> Any:
+    """`stack` with `value` at time t."""
+    if not _in_parts(value):
+        value = Parts([value], 0)
+    elif stack.nbytes < _SMALL * len(stack):
+        value = Parts([_join(value)], 0)
     start = 0
-    for part in row.values:
-        at = [start if i == row.axis else 0 for i in range(part.ndim)]
-        at = [t, *(jnp.asarray(i, jnp.result_type(t)) for i in at)]
-        stack = lax.dynamic_update_slice(stack, part[None], at)
-        start += part.shape[row.axis]
+    for part in value.values:
+        at = [jnp.int32(start if i == value.axis else 0) for i in range(part.ndim)]
+        stack = lax.dynamic_update_slice(
+            stack, part[None], [t, *at], allow_negative_indices=False
+        )
+        start += part.shape[value.axis] if part.ndim else 0
     return stack
+
+
+def _in_parts(value: Any) -> bool:
+    return isinstance(value, Parts)
+
+
+def _join(value: Any) -> Any:
+    return lax.concatenate(value.values, value.axis) if _in_parts(value) else value
