@@ -213,6 +213,26 @@ def test_no_array_of_all_steps_is_copied_in_a_loop(name):
         assert not [size for size in sizes if size.split(",")[0] == str(T)]
 
 
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", CELLS)
+def test_rows_that_are_stored_part_by_part(name, reverse):
+    # other tests have small rows, which are joined and stored at once
+    T, B, H = 4, 20, 64
+    cell, gates = CELLS[name]
+    keys = jax.random.split(jax.random.key(0), 4)
+    w = tuple(
+        0.3 * jax.random.normal(key, s.shape, s.dtype)
+        for key, s in zip(keys, weights(gates, H), strict=False)
+    )
+    xs = jax.random.randint(keys[3], (T, B), 0, V)
+    run = lambda loop: lambda *args: loop(*args, reverse=reverse)
+    got, expected = (
+        jax.jit(gradient(run(loop), cell, hidden=H))(w, xs) for loop in (scan, lax.scan)
+    )
+    for a, b in zip(got, expected, strict=True):
+        assert jnp.abs(a - b).max() < 1e-5 * jnp.abs(b).max()
+
+
 def test_cotangents_take_the_place_of_what_was_saved():
     # Of all steps: four gates or their cotangents, c, h twice, and the cotangent of h;
     # one for the rest. With an array of their own the cotangents would need four more.

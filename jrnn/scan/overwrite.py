@@ -79,13 +79,13 @@ def _loop(eqn: Equation, operands: list[Any], free: list[bool]) -> list[Any]:
         x = [unread[i] if i in taken else row(x, t) for i, x in enumerate(xs)]
         made = _call_on_rows(body, [*operands[:n_consts], *carry, *x])
         carry, ys = made[:n_carry], made[n_carry:]
-        rows = [ys[o].reshape(-1) for o in over]
+        rows = [_column(ys[o]) for o in over]
         ys = [y for o, y in enumerate(ys) if o not in over]
         return carry, stacks, rows, _put(others, ys, t)
 
     stacks = [xs[i].reshape(length, -1) for i in taken]
     # what the first step writes is what is there
-    rows = [s[first] for s in stacks]
+    rows = [_column(s[first]) for s in stacks]
     one = lambda v: core.mapped_aval(length, 0, v.aval)
     like = [one(v) for o, v in enumerate(outs) if o not in over]
     state = operands[n_consts:first_x], stacks, rows, unwritten(like, length)
@@ -93,17 +93,18 @@ def _loop(eqn: Equation, operands: list[Any], free: list[bool]) -> list[Any]:
     t, (carry, stacks, rows, others) = loop(step, state, length, **options)
     # The last row is written by a loop of one step: as a mere update it would be done
     # again for every reader of the stack, each time with a copy of the whole.
+    made, rest = {}, iter(others)
     if over:
+        shapes = [outs[o].aval.shape for o in over]
+        stacks = [s.reshape(shape) for s, shape in zip(stacks, shapes, strict=True)]
+        rows = [r.reshape(shape[1:]) for r, shape in zip(rows, shapes, strict=True)]
         _, stacks = lax.while_loop(
             lambda state: state[0] == t,
             lambda state: (state[0] + 1, _put(state[1], rows, jnp.int32(last))),
             (t, stacks),
         )
-    made, rest = dict(zip(over, stacks, strict=True)), iter(others)
-    return carry + [
-        made[o].reshape(length, *v.aval.shape[1:]) if o in made else next(rest)
-        for o, v in enumerate(outs)
-    ]
+        made = dict(zip(over, stacks, strict=True))
+    return carry + [made[o] if o in made else next(rest) for o in range(len(outs))]
 
 
 def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int, int]:
@@ -119,7 +120,13 @@ def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int
 
 
 def _put(stacks: list[Any], rows: list[Any], t: Any) -> list[Any]:
-    return [put(s, row, t) for s, row in zip(stacks, rows, strict=True)]
+    flat = lambda s, row: row.reshape(s.shape[1:])
+    return [put(s, flat(s, row), t) for s, row in zip(stacks, rows, strict=True)]
+
+
+def _column(row: Any) -> Any:
+    """A row as products of a vector read it, lest it be computed once more for them."""
+    return row.reshape(-1, 1)
 
 
 class _Row(NamedTuple):

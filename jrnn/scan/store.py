@@ -4,6 +4,7 @@ As `jax.lax.scan`, but counting the time itself: the time is then an index at ha
 a number computed for each access, which would keep compilers from vectorising it.
 """
 
+import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -78,13 +79,53 @@ def storing_loop(
         joined = lambda carry, x: jax.tree.map(_join, body(carry, x), is_leaf=_in_parts)
         return lax.scan(joined, carry, xs, length, **options)
 
+    groups = _small_together(like)
+
     def step(t, state):
         carry, stacks = state
         carry, ys = body(carry, [row(x, t) for x in xs])
-        return carry, [put(s, y, t) for s, y in zip(stacks, ys, strict=True)]
+        rows = [_side_by_side([ys[i] for i in group]) for group in groups]
+        return carry, [put(s, y, t) for s, y in zip(stacks, rows, strict=True)]
 
-    _, made = loop(step, (carry, unwritten(like, length)), length, **options)
-    return made
+    rows = [_row_type([like[i] for i in group]) for group in groups]
+    _, (carry, stacks) = loop(step, (carry, unwritten(rows, length)), length, **options)
+    made = {}
+    for group, stack in zip(groups, stacks, strict=True):
+        made |= zip(group, _apart(stack, [like[i] for i in group]), strict=True)
+    return carry, [made[i] for i in range(len(like))]
+
+
+def _small_together(like: list[Any]) -> list[list[int]]:
+    """Places of outputs in groups: small ones of one dtype together, others alone.
+
+    To store a small row takes as long as several of them side by side.
+    """
+    groups: dict[Any, list[int]] = {}
+    for i, a in enumerate(like):
+        small = 0 < a.size * a.dtype.itemsize < _SMALL
+        groups.setdefault(a.dtype if small else i, []).append(i)
+    return list(groups.values())
+
+
+def _side_by_side(values: list[Any]) -> Any:
+    if len(values) == 1:
+        return values[0]
+    return lax.concatenate([_join(v).reshape(-1) for v in values], 0)
+
+
+def _row_type(like: list[Any]) -> Any:
+    if len(like) == 1:
+        return like[0]
+    return jax.ShapeDtypeStruct((sum(a.size for a in like),), like[0].dtype)
+
+
+def _apart(stack: Any, like: list[Any]) -> list[Any]:
+    if len(like) == 1:
+        return [stack]
+    parts = jnp.split(
+        stack, list(itertools.accumulate(a.size for a in like))[:-1], axis=1
+    )
+    return [part.reshape(-1, *a.shape) for part, a in zip(parts, like, strict=True)]
 
 
 def unwritten(like: Iterable[Any], length: int) -> list[Any]:
