@@ -18,7 +18,7 @@ def cross_entropy(
 
     Args:
         logits: unnormalised log-probabilities, (..., V).
-        labels: integers 0..V-1, (...).
+        labels: integers 0..V-1, (...); any other makes the loss NaN.
         valid: booleans, (...); entries that are false do not count, whatever their
             logits and labels hold. All count if None.
 
