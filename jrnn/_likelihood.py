@@ -31,7 +31,7 @@ def _evaluate(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def _derive(primals, tangents):
-    """DL = sum_v (softmax(logits)_v - [v is the label]) dlogits_v.
+    """The derivative: dL = sum_v (softmax(logits)_v - [v is the label]) dlogits_v.
 
     By comparison: to take an entry out is fast, to put one in is slow.
     """

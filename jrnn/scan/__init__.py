@@ -9,7 +9,7 @@ overwrite    a transposed loop writing over what it has read
 tangent      the derivative of a step, split by the same code
 pack         what is saved for it, in arrays as large as its results
 fission      which equations run before, in and after the loop
-store        a loop that stores its outputs in arrays of its own
+store        loops that count the time and store what they make
 simplify     sums and products rewritten so that less happens in the loop
 cut          the cheapest set of values to store
 products     products with a weight, in the form that costs least

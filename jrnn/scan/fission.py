@@ -132,10 +132,10 @@ def _joined_in_the_loop(
     """
     in_loop = {id(eqn) for eqn in loop}
     joins = [eqn for eqn in eqns if eqn.primitive is lax.concatenate_p]
-    for eqn in joins:
+    for eqn in (eqn for eqn in joins if eqn.outvars[0] in ys):
         more = [e for e in needed(eqns, eqn.outvars) if id(e) not in in_loop]
         mere = all(e is eqn or e.primitive.name in operations.LIGHT for e in more)
-        if mere and eqn.outvars[0] in ys:
+        if mere:
             in_loop |= {id(e) for e in more}
     parts: dict[bool, list[Equation]] = {True: [], False: []}
     for eqn in eqns:
@@ -163,7 +163,7 @@ def depths(
 
 
 def cost_again(eqn: Equation, depth: dict[Variable, int]) -> float | None:
-    """What computing `eqn` again costs, in bytes stored; None for too much."""
+    """The price of computing `eqn` a second time, as in `operations.cost_again`."""
     first = eqn.invars[0] if eqn.invars else None
     of_weights = not is_variable(first) or depth[first] == ONCE
     return operations.cost_again(eqn, of_weights)

@@ -8,7 +8,8 @@ programs by which they are derived, batched and transposed.
 """
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
 from typing import Any
 
 import jax
@@ -66,15 +67,10 @@ def _pull(step: Step, active: Flags, moving: Flags, used: Flags) -> Function:
 
     def program(*values: Any) -> list[Any]:
         others = moving.count(False)
-        known, cts = iter(values[:others]), iter(values[others:])
-        inputs = [
-            ad.UndefinedPrimal(t) if on else next(known)
-            for t, on in zip(types, moving, strict=True)
-        ]
-        cts = [next(cts) if on else None for on in used]
-        return [
-            ct for ct in _transposed(_push(step, active), inputs, cts) if ct is not None
-        ]
+        undefined = [ad.UndefinedPrimal(t) for t in types]
+        inputs = _replaced(undefined, _not(moving), values[:others])
+        cts = _replaced([None] * len(used), used, values[others:])
+        return list(compress(_transposed(_push(step, active), inputs, cts), moving))
 
     return jax.jit(program)
 
@@ -84,21 +80,18 @@ def _overwriting(step: Step, active: Flags, moving: Flags, used: Flags) -> Funct
     """The same program, its loop writing over what only it reads."""
     rule = derivative(step, active)
     inputs, outs = _input_types(step, active), _push_types(step, active)
-    places = [i for i, on in enumerate(moving) if not on]
-    like = [inputs[i] for i in places] + [
-        t for t, on in zip(outs, used, strict=True) if on
-    ]
+    like = [*compress(inputs, _not(moving)), *compress(outs, used)]
     program = trace(_pull(step, active, moving, used), map(example, like))
     first_x = len(inputs) - len(rule.linear.inputs()[2])
-    private = [first_x + i for i in rule.private]
-    spare = [places.index(i) for i in private if i in places]
+    places = compress(range(len(inputs)), _not(moving))
+    private = {first_x + i for i in rule.private}
+    spare = [i for i, place in enumerate(places) if place in private]
     return lambda *values: call_overwriting(program, values, spare)
 
 
 def _pull_types(step: Step, active: Flags, moving: Flags, used: Flags) -> list[Any]:
     del used
-    types = _input_types(step, active)
-    return [t for t, on in zip(types, moving, strict=True) if on]
+    return list(compress(_input_types(step, active), moving))
 
 
 def _input_types(step: Step, active: Flags) -> list[Any]:
@@ -116,19 +109,24 @@ def _transposed(f: Function, inputs: Sequence[Any], cts: Sequence[Any]) -> list[
     `cts` has None for outputs without a cotangent.
     """
     moving = [ad.is_undefined_primal(v) for v in inputs]
-    like = [example(v.aval) for v, on in zip(inputs, moving, strict=True) if on]
+    used = [ct is not None for ct in cts]
+    like = [example(v.aval) for v in compress(inputs, moving)]
 
     def forward(*tangents: Any) -> list[Any]:
-        moved = iter(tangents)
-        values = [
-            next(moved) if on else v for v, on in zip(inputs, moving, strict=True)
-        ]
-        outs = zip(f(*values), cts, strict=True)
-        return [out for out, ct in outs if ct is not None]
+        return list(compress(f(*_replaced(inputs, moving, tangents)), used))
 
-    results = jax.linear_transpose(forward, *like)([ct for ct in cts if ct is not None])
-    found = iter(results)
-    return [next(found) if on else None for on in moving]
+    found = jax.linear_transpose(forward, *like)(list(compress(cts, used)))
+    return _replaced([None] * len(inputs), moving, found)
+
+
+def _replaced(values: Iterable[Any], on: Iterable[bool], by: Iterable[Any]) -> list:
+    """`values`, those that are `on` replaced in order."""
+    new = iter(by)
+    return [next(new) if flag else v for v, flag in zip(values, on, strict=True)]
+
+
+def _not(flags: Iterable[bool]) -> list[bool]:
+    return [not flag for flag in flags]
 
 
 def _operation(
@@ -148,13 +146,8 @@ def _operation(
 
     def derive(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
         moving = [not isinstance(t, ad.Zero) for t in tangents]
-        select = lambda values: [v for v, on in zip(values, moving, strict=True) if on]
-
-        def moved(*values: Any) -> list[Any]:
-            new = iter(values)
-            both = zip(primals, moving, strict=True)
-            return plain(**params)(*(next(new) if on else v for v, on in both))
-
+        moved = lambda *new: plain(**params)(*_replaced(primals, moving, new))
+        select = lambda values: list(compress(values, moving))
         return jax.jvp(moved, select(primals), select(tangents))
 
     def batch(values: Sequence[Any], axes: Sequence[Any], **params: Any) -> Any:
@@ -190,10 +183,9 @@ _lower(_pull_p, _overwriting, platform="cpu")
 def _pull_instead(cts: Sequence[Any], *inputs: Any, **params: Any) -> list[Any]:
     moving = tuple(ad.is_undefined_primal(v) for v in inputs)
     used = tuple(not isinstance(ct, ad.Zero) for ct in cts)
-    known = [v for v, on in zip(inputs, moving, strict=True) if not on]
-    given = [ct for ct, on in zip(cts, used, strict=True) if on]
-    found = iter(_pull_p.bind(*known, *given, moving=moving, used=used, **params))
-    return [next(found) if on else None for on in moving]
+    known, given = compress(inputs, _not(moving)), compress(cts, used)
+    found = _pull_p.bind(*known, *given, moving=moving, used=used, **params)
+    return _replaced([None] * len(inputs), moving, found)
 
 
 ad.primitive_transposes[_push_p] = _pull_instead

@@ -128,7 +128,7 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
         _extended(step, joint, packed),
         linear.step,
         linear.plan,
-        recomputes=not all(linear.is_tangent(eqn) for eqn in linear.plan.loop),
+        recomputes=linear.recomputes,
         known=known,
         private=[i for i, v in enumerate(linear.stored, len(shared)) if v in private],
         dcarry=joint.dcarry,
@@ -188,9 +188,7 @@ class _Linear(NamedTuple):
     plan: Plan
     stored: list[Variable]  # inputs for what the extended step saves, an array each
     tangents: set[Variable]
-
-    def is_tangent(self, eqn: Equation) -> bool:
-        return not self.tangents.isdisjoint(eqn.outvars)
+    recomputes: bool  # whether its loop computes anything but tangents
 
 
 def _extended(step: Step, joint: _Joint, saved: list[list[Variable]]) -> Step:
@@ -247,8 +245,8 @@ def _linear(
         carry=len(dcarry),
     )
     invars = opened(linear.program)[0].invars
-    moving = [*invars[len(weights) : len(weights) + len(dweights) + len(dcarry)]]
-    moving += invars[first_dx:]
+    first_known = len(inputs) - len(shared)
+    moving = invars[len(weights) : first_known] + invars[first_dx:]
     tangents = dependents(opened(linear.program)[0].eqns, moving)
     is_tangent = lambda eqn: not tangents.isdisjoint(eqn.outvars)
     where = plan(
@@ -256,4 +254,6 @@ def _linear(
         may_repeat=lambda eqn: not is_tangent(eqn) or eqn.primitive.name in PARTS,
         spread=lambda v: v in tangents,
     )
-    return _Linear(linear, where, invars[len(inputs) : first_dx], tangents)
+    recomputes = not all(is_tangent(eqn) for eqn in where.loop)
+    stored = invars[len(inputs) : first_dx]
+    return _Linear(linear, where, stored, tangents, recomputes)
