@@ -414,23 +414,31 @@ def test_the_fastest_number_of_devices_is_taken():
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="glibc's malloc")
-def test_freed_memory_is_kept():
-    """Pages that a step gave back are not cleared anew for the next one."""
+@pytest.mark.parametrize("one_arena, mebibytes", [(True, 96), (False, 48)])
+def test_freed_memory_is_kept(one_arena, mebibytes):
+    """Pages that a step gave back are not cleared anew for the next one.
+
+    The memory is taken in a thread, as that of a compiled step is.
+    """
     code = (
         "import resource\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
         "from jrnn.cli.memory import keep_memory\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(5):\n"
-        "        b'x' * 2**26\n"
+        f"        b'x' * ({mebibytes} * 2**20)\n"
         "    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before\n"
-        "print(faults(), keep_memory(), faults(), faults())\n"
+        f"before, understood = faults(), keep_memory(one_arena={one_arena})\n"
+        "with ThreadPoolExecutor(1) as pool:\n"
+        "    counts = [pool.submit(faults).result() for _ in range(2)]\n"
+        "print(before, understood, *counts)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     given_back, understood, _, kept = done.stdout.split()
     if understood == "False":
         pytest.skip("not glibc")
-    pages = 5 * 2**26 // mmap.PAGESIZE
+    pages = 5 * mebibytes * 2**20 // mmap.PAGESIZE
     assert int(given_back) > 0.9 * pages and int(kept) < 0.01 * pages
 
 

@@ -3,6 +3,7 @@
 Each core is a device with rows of its own: `jrnn.train.batched(loss, mesh)`. The number
 of devices is fixed when JAX starts, so this runs in a process of its own: its numbers,
 and those of the undivided program and of PyTorch beside them, come from that process.
+It keeps what all of them free, as `jrnn train` does.
 """
 
 import json
@@ -20,6 +21,7 @@ from experiments.benchmark.models import Entry, Model, gradient_entry
 from experiments.benchmark.problem import Problem, data, weights
 from experiments.benchmark.timing import measure
 from jrnn.cli.devices import provide_cores
+from jrnn.cli.memory import keep_memory
 from jrnn.losses import cross_entropy
 from jrnn.train import batched
 
@@ -87,6 +89,7 @@ def divided_entry(problem: Problem, w, d) -> Entry:
 
 
 def main(argument: str) -> None:
+    keep_memory()
     provide_cores(loops_in_loops=False)
     problem, rounds = json.loads(argument)
     print(json.dumps(case(Problem(*problem), rounds)))

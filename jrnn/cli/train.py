@@ -84,7 +84,7 @@ class Plan(NamedTuple):
 def train(config: Train) -> None:
     """Run the command."""
     config.check()
-    keep_memory()
+    keep_memory(one_arena=config.devices == 1)
     if config.cluster is None:
         provide_cores(loops_in_loops=False)
     join(config.cluster)
