@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jrnn import losses
+from jrnn._likelihood import negative_log_likelihood
 
 T, V = 5, 7
 
@@ -105,6 +106,27 @@ def test_derivatives_of_cross_entropy_equal_those_of_its_formula():
             order(f)(logits, labels) for f in (losses.cross_entropy, formula)
         )
         np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-15)
+
+
+def test_many_labels_have_the_derivative_of_few():
+    """On CPU, the derivative of many is another program."""
+    draw = np.random.default_rng(2)
+    logits = jnp.asarray(draw.normal(size=(2, 70, V)))
+    labels = draw.integers(-1, V + 1, (2, 70))  # some of which do not exist
+    weight = jnp.asarray(draw.normal(size=labels.shape))
+
+    def loss(logits, labels, weight):
+        return jnp.sum(weight * negative_log_likelihood(logits, labels))
+
+    times = 2**15 // logits.size + 1
+    many = [jnp.concatenate([a] * times, axis=1) for a in (logits, labels, weight)]
+    few = jax.jit(jax.grad(loss))(logits, labels, weight)
+    program = jax.jit(jax.grad(loss)).lower(*many).compile()
+    if jax.default_backend() == "cpu":
+        assert "scatter" in program.as_text()
+    np.testing.assert_allclose(
+        program(*many), jnp.concatenate([few] * times, axis=1), rtol=1e-12
+    )
 
 
 def test_batched_over_labels_the_logits_are_not_moved():

@@ -15,6 +15,7 @@ from jax import lax
 from jax.extend import core
 from jax.extend.core import primitives
 
+from jrnn.scan.later import loops_first, once_over, unwritten_beside
 from jrnn.scan.program import (
     Atom,
     Equation,
@@ -26,11 +27,14 @@ from jrnn.scan.program import (
     without_checkpoints,
 )
 from jrnn.scan.steps import loop_parts
-from jrnn.scan.store import loop, put, row, unwritten
+from jrnn.scan.store import loop, put, row
 
 
 def call_overwriting(
-    program: core.ClosedJaxpr, values: Sequence[Any], spare: Collection[int]
+    program: core.ClosedJaxpr,
+    values: Sequence[Any],
+    spare: Collection[int],
+    shifted: Collection[int],
 ) -> list[Any]:
     """Evaluate `program` on `values`.
 
@@ -38,29 +42,37 @@ def call_overwriting(
         program: a flat program.
         values: its inputs.
         spare: places of inputs that are likely to be read by nothing else.
+        shifted: places of inputs that are mere copies of others, a step later.
     """
     jaxpr, _ = opened(program)
     env = constants(program) | dict(zip(jaxpr.invars, values, strict=True))
     uses = Counter(a for eqn in jaxpr.eqns for a in eqn.invars if is_variable(a))
     uses.update(a for a in jaxpr.outvars if is_variable(a))
     once = {jaxpr.invars[i] for i in spare if uses[jaxpr.invars[i]] == 1}
-    for eqn in jaxpr.eqns:
+    for eqn in loops_first(jaxpr.eqns):
         operands = [read(env, a) for a in eqn.invars]
         if eqn.primitive is primitives.scan_p:
             free = [is_variable(a) and a in once for a in eqn.invars]
-            made = _loop(eqn, operands, free)
+            over, made = _loop(eqn, operands, free)
+            late = [jaxpr.invars[i] for i in shifted]
+            env |= {v: once_over(env[v], over) for v in late}
         else:
             made = apply(eqn, operands)
         env.update(zip(eqn.outvars, made, strict=True))
     return [read(env, a) for a in jaxpr.outvars]
 
 
-def _loop(eqn: Equation, operands: list[Any], free: list[bool]) -> list[Any]:
+def _loop(
+    eqn: Equation, operands: list[Any], free: list[bool]
+) -> tuple[Any, list[Any]]:
     """The loop `eqn`, results written over free operands where sizes allow.
 
     A row is written in the step after the one that made it, ahead of all that this step
     reads: a compiler sees no index, and would copy an array that is read after, or
     while, it is written.
+
+    Returns:
+        That the loop is over, which is true but known to no compiler, and the results.
     """
     n_consts, n_carry = loop_parts(eqn)
     first_x = n_consts + n_carry
@@ -88,7 +100,8 @@ def _loop(eqn: Equation, operands: list[Any], free: list[bool]) -> list[Any]:
     rows = [_column(s[first]) for s in stacks]
     one = lambda v: core.mapped_aval(length, 0, v.aval)
     like = [one(v) for o, v in enumerate(outs) if o not in over]
-    state = operands[n_consts:first_x], stacks, rows, unwritten(like, length)
+    others = unwritten_beside(xs, like, length)
+    state = operands[n_consts:first_x], stacks, rows, others
     options = {"reverse": reverse, "unroll": eqn.params["unroll"]}
     t, (carry, stacks, rows, others) = loop(step, state, length, **options)
     # The last row is written by a loop of one step: as a mere update it would be done
@@ -104,7 +117,8 @@ def _loop(eqn: Equation, operands: list[Any], free: list[bool]) -> list[Any]:
             (t, stacks),
         )
         made = dict(zip(over, stacks, strict=True))
-    return carry + [made[o] if o in made else next(rest) for o in range(len(outs))]
+    ys = [made[o] if o in made else next(rest) for o in range(len(outs))]
+    return t == (-1 if reverse else length), carry + ys
 
 
 def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int, int]:

@@ -54,6 +54,7 @@ class Derivative(NamedTuple):
     private: list[int]  # which of those are stored for its loop only
     dcarry: list[int]  # which carries have a tangent
     dys: list[int]  # which y have a tangent
+    shifted: list[int]  # which of the known are the carry before each step
 
 
 class _Joint(NamedTuple):
@@ -133,6 +134,7 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
         private=[i for i, v in enumerate(linear.stored, len(shared)) if v in private],
         dcarry=joint.dcarry,
         dys=joint.dys,
+        shifted=[i for i, (v, *_) in enumerate(packed, len(shared)) if v in carry],
     )
 
 

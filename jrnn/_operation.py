@@ -1,0 +1,93 @@
+"""Operations of JAX that stand for a plain function.
+
+What an operation is compiled to, or how it is batched, may then differ from the plain
+function by which all else about it is defined.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import compress
+from typing import Any
+
+import jax
+from jax.extend import core
+from jax.interpreters import ad, batching, mlir
+
+Function = Callable[..., Any]
+
+
+def operation(
+    name: str, types: Callable[..., list[Any]], plain: Callable[..., Function]
+) -> core.Primitive:
+    """An operation that is evaluated, derived, batched and transposed as `plain` is.
+
+    Args:
+        name: of the operation.
+        types: of its results, from those of its operands and its parameters.
+        plain: the function that it stands for, from its parameters; it returns a list.
+    """
+    made = core.Primitive(name)
+    made.multiple_results = True
+    made.def_impl(lambda *values, **params: plain(**params)(*values))
+    made.def_abstract_eval(types)
+
+    def derive(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
+        moving = [not isinstance(t, ad.Zero) for t in tangents]
+        moved = lambda *new: plain(**params)(*replaced(primals, moving, new))
+        select = lambda values: list(compress(values, moving))
+        return jax.jvp(moved, select(primals), select(tangents))
+
+    def batch(values: Sequence[Any], axes: Sequence[Any], **params: Any) -> Any:
+        outs = jax.vmap(plain(**params), axes)(*values)
+        return outs, [0] * len(outs)
+
+    def transpose(cts: Sequence[Any], *inputs: Any, **params: Any) -> list[Any]:
+        cts = [None if isinstance(ct, ad.Zero) else ct for ct in cts]
+        return transposed(plain(**params), inputs, cts)
+
+    ad.primitive_jvps[made] = derive
+    batching.primitive_batchers[made] = batch
+    ad.primitive_transposes[made] = transpose
+    lower(made, plain)
+    return made
+
+
+def lower(made: core.Primitive, to: Callable[..., Function], **where: str) -> None:
+    """Compile an operation to the function `to(**parameters)`, everywhere or `where`.
+
+    Args:
+        made: the operation.
+        to: from its parameters to a function like its plain one.
+        where: `platform`, if it is for one.
+    """
+    lowered = lambda *values, **params: to(**params)(*values)
+    rule = mlir.lower_fun(lowered, multiple_results=True)
+    mlir.register_lowering(made, rule, **where)
+
+
+def transposed(f: Function, inputs: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
+    """Cotangents of those `inputs` of `f` that are undefined; None for the others.
+
+    `cts` has None for outputs without a cotangent.
+    """
+    moving = [ad.is_undefined_primal(v) for v in inputs]
+    used = [ct is not None for ct in cts]
+    types = [v.aval for v in compress(inputs, moving)]
+    weak = lambda t: getattr(t, "weak_type", False)
+    like = [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=weak(t)) for t in types]
+
+    def forward(*tangents: Any) -> list[Any]:
+        return list(compress(f(*replaced(inputs, moving, tangents)), used))
+
+    found = jax.linear_transpose(forward, *like)(list(compress(cts, used)))
+    return replaced([None] * len(inputs), moving, found)
+
+
+def replaced(values: Iterable[Any], on: Iterable[bool], by: Iterable[Any]) -> list:
+    """`values`, those that are `on` replaced in order."""
+    new = iter(by)
+    return [next(new) if flag else v for v, flag in zip(values, on, strict=True)]
+
+
+def negated(flags: Iterable[bool]) -> list[bool]:
+    """The opposite of each."""
+    return [not flag for flag in flags]

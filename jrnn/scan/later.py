@@ -1,0 +1,47 @@
+"""Around a loop, make later what its compiler would make as early as it can.
+
+An array that is made before it is needed lies in memory beside those that are. The
+gradient of a loop holds all of its steps, so that one array of all steps more or less
+is much; and pieces of more than 32 MiB, Linux clears at each call.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax.numpy as jnp
+from jax.extend.core import primitives
+
+from jrnn.scan.program import Equation, needed
+from jrnn.scan.store import unwritten
+
+
+def loops_first(eqns: Sequence[Equation]) -> list[Equation]:
+    """The loops among `eqns` and what they need, then all others."""
+    loops = [eqn for eqn in eqns if eqn.primitive is primitives.scan_p]
+    early = needed(eqns, [a for eqn in loops for a in eqn.invars])
+    ahead = {id(eqn) for eqn in [*loops, *early]}
+    return sorted(eqns, key=lambda eqn: id(eqn) not in ahead)
+
+
+def once_over(value: Any, over: Any) -> Any:
+    """`value`, but made not before `over` is known, which is true.
+
+    To a compiler, it depends on a loop's last time: an array that is cheap to make, and
+    read behind the loop only, is not made ahead of it.
+    """
+    if not jnp.issubdtype(value.dtype, jnp.inexact):
+        return value
+    return jnp.where(over, value, jnp.zeros((), value.dtype))
+
+
+def unwritten_beside(xs: Sequence[Any], like: Sequence[Any], length: int) -> list[Any]:
+    """As `store.unwritten`, but made not before the arrays `xs` are there."""
+    is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating) and x.size
+    some = [x.reshape(-1)[0] for x in xs if is_float(x)]
+    if not some:
+        return unwritten(like, length)
+    mark = sum(some)
+    return [
+        jnp.full((length, *a.shape), mark.astype(a.dtype) + n)
+        for n, a in enumerate(like, 1)
+    ]
