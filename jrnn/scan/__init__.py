@@ -6,6 +6,7 @@ steps        from a step function to a flat step
 recurrence   the loop as one operation of JAX: evaluate, derive, batch
 linear       the derivative's loop as operations, forward and transposed
 overwrite    a transposed loop writing over what it has read
+later        what can wait until the loop needs it, or is over
 tangent      the derivative of a step, split by the same code
 pack         what is saved for it, in arrays as large as its results
 fission      which equations run before, in and after the loop
