@@ -27,6 +27,7 @@ FLOORS = {
     # DESIGN, section 4: a module imports only from floors below it, or its own
     "_check": 0,
     "_likelihood": 0,
+    "_operation": 0,
     "_sharding": 0,
     "_token_table": 0,
     "cell": 0,
