@@ -21,6 +21,7 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jrnn import _check
+from jrnn._largest import index_of_largest
 from jrnn._token_table import with_token_table
 from jrnn.cell import Carry, Cell, Key, Params
 from jrnn.scan import scan
@@ -163,7 +164,7 @@ def sample(
     logits = _logits("sample", cell, params, state)
     dtype = _float_dtype(logits)
     if greedy:
-        choose, noise = lambda logits, _: jnp.argmax(logits), None
+        choose, noise = lambda logits, _: index_of_largest(logits), None
     else:
         _check_settings("sample", temperature, top_k, top_p)
         if key is None:
@@ -177,7 +178,7 @@ def sample(
 
     def step(state, noise):
         carry, logits = read(state.carry, state.token)
-        token = choose(logits.astype(dtype), noise).astype(jnp.int32)
+        token = choose(logits.astype(dtype), noise)
         new = SampleState(carry, token, state.position + 1, state.stopped)
         new = new if stop_token is None else _stop(state, new, stop_token)
         return new, new.token
@@ -442,9 +443,9 @@ def _reader(cell: Cell, params: Params, state: SampleState, size: int):
 
 def _choose(logits, noise, *, temperature, top_k, top_p):
     if top_k is None and top_p is None:
-        return jnp.argmax(logits + noise)
+        return index_of_largest(logits + noise)
     values, ids = _candidates(logits, temperature, top_k, top_p)
-    return ids[jnp.argmax(values + noise[ids])]
+    return ids[index_of_largest(values + noise[ids])]
 
 
 def _candidates(logits, temperature, top_k, top_p) -> tuple[jax.Array, jax.Array]:

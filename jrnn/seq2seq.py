@@ -21,6 +21,7 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
 from jrnn import _check
+from jrnn._largest import index_of_largest
 from jrnn.attention import Score, attend
 from jrnn.cell import Carry, Cell, Key, Params
 from jrnn.cells import gru
@@ -286,7 +287,7 @@ def scheduled_sampling(
         target, true, noise_key = x
         carry, logits = decoder.step(params, carry, token)
         noise = jax.random.gumbel(noise_key, logits.shape, logits.dtype)
-        own = jnp.argmax(jax.lax.stop_gradient(logits) + noise).astype(jnp.int32)
+        own = index_of_largest(jax.lax.stop_gradient(logits) + noise)
         return (carry, jnp.where(true, target, own)), (logits, token)
 
     first = (decoder.initial_carry(params), jnp.asarray(begin, jnp.int32))

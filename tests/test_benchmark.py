@@ -6,6 +6,7 @@ import json
 import math
 
 import jax
+import jax.extend
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
@@ -194,6 +195,33 @@ def test_bare_products_are_counted():
     assert text.count("scan[") == 4
 
 
+def multiplications(jaxpr) -> int:
+    """Numbers multiplied in the products of a program, its loops run through."""
+    total = 0
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "dot_general":
+            (contracted, _), _ = eqn.params["dimension_numbers"]
+            inner = [eqn.invars[0].aval.shape[axis] for axis in contracted]
+            total += math.prod([*eqn.outvars[0].aval.shape, *inner])
+        times = eqn.params.get("length", 1)
+        for inner in jax.extend.core.jaxprs_in_params(eqn.params):
+            total += times * multiplications(inner)
+    return total
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+@pytest.mark.parametrize("kind", ["tanh", "lstm"])
+def test_bare_products_of_training_and_of_writing(kind, batch):
+    problem = Problem(kind, batch, **TINY)
+    B, T, H, V = batch, problem.time, problem.hidden, problem.vocab
+    G = {"tanh": 1, "lstm": 4}[kind]
+    once = B * H * V + B * H * G * H  # readout and recurrence of one time step
+    operands = jax.eval_shape(lambda: bare.operands(problem))
+    of = lambda run: multiplications(jax.make_jaxpr(run)(operands).jaxpr)
+    assert of(bare.repeated(problem, 5)) == 5 * T * 3 * once
+    assert of(bare.writing(problem, 7)) == 7 * once
+
+
 # ---- timing
 
 
@@ -244,7 +272,8 @@ def fake_workloads():
         "PyTorch": np.array([0.2, 0.1, 0.3]),
     }
     case = record.case("LSTM B3 T5 H4", entries, seconds, missing={"Equinox": "why"})
-    case["roofline"] = record.roofline(np.array([0.001, 0.002]), seconds["jrnn"])
+    bare_seconds = np.array([0.001, 0.002])
+    case["roofline"] = record.roofline(bare_seconds, seconds["jrnn"], case["unit"])
     return {"W2": {"cases": [case]}, "W4": {"cases": [case]}}
 
 
@@ -266,6 +295,8 @@ def test_characters_a_second_are_larger_where_time_is_shorter():
     entries = [Entry(name, None) for name in seconds]
     case = record.case("sampling", entries, seconds, unit="characters/s")
     assert case["variants"]["jrnn"]["best"] == 1000
+    floor = record.roofline(np.array([0.0005]), seconds["jrnn"], case["unit"])
+    assert floor["best"] == 2000 and floor["reference_over_products_median"] == 4
     assert case["variants"]["NumPy"]["median"] == 100
     assert case["variants"]["NumPy"]["times_reference_median"] == 5
 

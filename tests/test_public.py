@@ -26,6 +26,7 @@ MODULES = {
 FLOORS = {
     # DESIGN, section 4: a module imports only from floors below it, or its own
     "_check": 0,
+    "_largest": 0,
     "_likelihood": 0,
     "_operation": 0,
     "_sharding": 0,

@@ -4,6 +4,8 @@ For each layer: T products forward, [B, H] by [H, G H], and T backward, [B, G H]
 [G H, H], one after the other; the weight gradient as one product over all T; above the
 first layer the products with w_x, all T at once (the first layer only looks up rows).
 The readout: three products over all T.
+
+Writing a text: for each character one product with w_h and one with the readout's w.
 """
 
 import jax
@@ -16,9 +18,16 @@ from experiments.benchmark.problem import GATES, Problem
 NAME = "bare products"
 
 
-def entry(problem: Problem) -> Entry:
-    call, seconds = compiled(products(problem), operands(problem))
-    return Entry(NAME, call, compile_seconds=seconds)
+def entry(problem: Problem, steps: int = 1) -> Entry:
+    """The products of so many gradients in one call, one after the other."""
+    call, seconds = compiled(repeated(problem, steps), operands(problem))
+    return Entry(NAME, call, compile_seconds=seconds, work=steps)
+
+
+def writing_entry(problem: Problem, length: int) -> Entry:
+    call, seconds = compiled(writing(problem, length), operands(problem))
+    work = length * problem.batch
+    return Entry(NAME, call, compile_seconds=seconds, work=work)
 
 
 def operands(problem: Problem) -> dict:
@@ -62,6 +71,40 @@ def products(problem: Problem):
         return results
 
     return run
+
+
+def repeated(problem: Problem, steps: int):
+    once = products(problem)
+    if steps == 1:
+        return once
+
+    def run(a):
+        def step(last, _):
+            # other operands each time, as weights are after an update
+            inputs = {name: a[name] + last for name in ("h", "dz", "hs", "dzs")}
+            return number_of(once(a | inputs | {"dlogits": a["dlogits"] + last})), None
+
+        return lax.scan(step, jnp.float32(0), length=steps)[0]
+
+    return run
+
+
+def writing(problem: Problem, length: int):
+    def run(a):
+        def step(last, _):
+            z = (a["h"] + last) @ a["w_h"]  # (B, G H)
+            return number_of([z, z[:, : problem.hidden] @ a["w_out"]]), None
+
+        return lax.scan(step, jnp.float32(0), length=length)[0]
+
+    return run
+
+
+def number_of(results: list) -> jax.Array:
+    """One number that waits for all results, whole."""
+    # without the barrier the compiler would compute the elements it needs
+    results = lax.optimization_barrier(results)
+    return sum(r[(0,) * r.ndim] for r in results)
 
 
 def loop(steps: int, x, w):

@@ -47,10 +47,7 @@ def case(
 
 def variant(entry: Entry, seconds, reference, unit: str) -> dict:
     best, median = seconds.min(), np.median(seconds)
-    in_unit = (lambda s: 1e3 * s) if unit == "ms" else (lambda s: 1 / s)
-    numbers = {
-        "best": rounded(in_unit(best), 4),
-        "median": rounded(in_unit(median), 4),
+    numbers = in_unit(seconds, unit) | {
         "times_reference_best": rounded(best / reference.min()),
         "times_reference_median": rounded(median / np.median(reference)),
     }
@@ -59,15 +56,21 @@ def variant(entry: Entry, seconds, reference, unit: str) -> dict:
     return numbers
 
 
-def roofline(bare: np.ndarray, reference: np.ndarray) -> dict:
-    """Time of the bare products, and the reference's as a multiple of it."""
-    return {
-        "best": rounded(1e3 * bare.min(), 4),
-        "median": rounded(1e3 * np.median(bare), 4),
+def roofline(bare: np.ndarray, reference: np.ndarray, unit: str = "ms") -> dict:
+    """Speed of the bare products, and the reference's time as a multiple of theirs."""
+    return in_unit(bare, unit) | {
         "reference_over_products_best": rounded(reference.min() / bare.min()),
         "reference_over_products_median": rounded(
             np.median(reference) / np.median(bare)
         ),
+    }
+
+
+def in_unit(seconds: np.ndarray, unit: str) -> dict[str, float | None]:
+    convert = (lambda s: 1e3 * s) if unit == "ms" else (lambda s: 1 / s)
+    return {
+        "best": rounded(convert(seconds.min()), 4),
+        "median": rounded(convert(np.median(seconds)), 4),
     }
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.benchmark import of_jrnn, record
+from experiments.benchmark import bare, of_jrnn, record
 from experiments.benchmark.compare import TOLERANCE, Session, UnequalError, difference
 from experiments.benchmark.models import Entry, compiled
 from experiments.benchmark.problem import Problem, Weights, data, weights
@@ -52,8 +52,9 @@ def sampling_case(session: Session, problem: Problem) -> dict:
         largest = max(largest, check(expected, "PyTorch", logits))
         entries += torch.writing_entries(writer, loop_length)
     title = f"{problem.title.replace(f' T{problem.time}', '')}, sampling"
-    seconds = session.measure(title, entries)
-    return record.case(
+    floor = bare.writing_entry(problem, length)
+    seconds = session.measure(title, [*entries, floor])
+    case = record.case(
         title,
         entries,
         seconds,
@@ -61,6 +62,8 @@ def sampling_case(session: Session, problem: Problem) -> dict:
         largest_difference=largest,
         missing={k: v for k, v in session.missing.items() if k == "PyTorch"},
     )
+    products, own = seconds[bare.NAME], seconds[record.JRNN]
+    return case | {"roofline": record.roofline(products, own, case["unit"])}
 
 
 def jrnn_entry(problem: Problem, w: Weights, length: int) -> Entry:

@@ -5,7 +5,7 @@ clipped, Adagrad. Every window starts from zeros. PyTorch and NumPy run their st
 Python loop; all others in one compiled program.
 """
 
-from experiments.benchmark import of_numpy, record
+from experiments.benchmark import bare, of_numpy, record
 from experiments.benchmark.compare import Session, check
 from experiments.benchmark.gradients import gradient_entries, models
 from experiments.benchmark.models import Entry, training_entry
@@ -29,14 +29,15 @@ def training_case(
     windows = data(problem, steps)
     title = f"{problem.title}, {steps} step{'s' * (steps > 1)} a call"
     entries = training_entries(session, problem, w, windows)
-    return record.case(
+    seconds = session.measure(title, [*entries, bare.entry(problem, steps)])
+    case = record.case(
         title,
         entries,
-        session.measure(title, entries),
-        unit="ms",
+        seconds,
         largest_difference=largest,
         missing=session.missing,
     )
+    return case | {"roofline": record.roofline(seconds[bare.NAME], seconds["jrnn"])}
 
 
 def training_entries(
