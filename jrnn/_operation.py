@@ -12,7 +12,7 @@ import jax
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
-Function = Callable[..., Any]
+Function = Callable[..., list[Any]]
 
 
 def operation(
@@ -71,15 +71,20 @@ def transposed(f: Function, inputs: Sequence[Any], cts: Sequence[Any]) -> list[A
     """
     moving = [ad.is_undefined_primal(v) for v in inputs]
     used = [ct is not None for ct in cts]
-    types = [v.aval for v in compress(inputs, moving)]
-    weak = lambda t: getattr(t, "weak_type", False)
-    like = [jax.ShapeDtypeStruct(t.shape, t.dtype, weak_type=weak(t)) for t in types]
+    like = [example(v.aval) for v in compress(inputs, moving)]
 
     def forward(*tangents: Any) -> list[Any]:
         return list(compress(f(*replaced(inputs, moving, tangents)), used))
 
     found = jax.linear_transpose(forward, *like)(list(compress(cts, used)))
     return replaced([None] * len(inputs), moving, found)
+
+
+def example(aval: Any) -> jax.ShapeDtypeStruct:
+    """The shape, dtype and weak type of an abstract value."""
+    return jax.ShapeDtypeStruct(
+        aval.shape, aval.dtype, weak_type=getattr(aval, "weak_type", False)
+    )
 
 
 def replaced(values: Iterable[Any], on: Iterable[bool], by: Iterable[Any]) -> list:

@@ -16,10 +16,18 @@ import jax
 from jax.extend import core
 from jax.interpreters import ad
 
-from jrnn._operation import lower, negated, operation, replaced, transposed
+from jrnn._operation import (
+    Function,
+    example,
+    lower,
+    negated,
+    operation,
+    replaced,
+    transposed,
+)
 from jrnn.scan.fission import Step, run
 from jrnn.scan.overwrite import call_overwriting
-from jrnn.scan.program import Function, example, trace
+from jrnn.scan.program import trace
 from jrnn.scan.tangent import derivative
 
 Flags = tuple[bool, ...]

@@ -11,8 +11,9 @@ from typing import Any
 import jax
 from jax import lax
 
+from jrnn._operation import example
 from jrnn.scan.fission import Plan
-from jrnn.scan.program import Variable, example, free
+from jrnn.scan.program import Variable, free
 
 Group = list[Variable]
 

@@ -5,18 +5,19 @@ This module traces, evaluates and slices programs; it knows nothing of time or o
 derivatives.
 """
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 
 import jax
 from jax.extend import core
+
+from jrnn._operation import Function, example
 
 Variable = core.Var
 Atom = core.Var | core.Literal
 Equation = core.JaxprEqn
 Environment = dict[Variable, Any]
 Names = Collection[str]
-Function = Callable[..., list[Any]]
 
 CALLS = {"jit", "pjit", "closed_call", "core_call"}
 _CHECKPOINTS = {"checkpoint", "remat", "remat2"}
@@ -46,13 +47,6 @@ def constants(closed: core.ClosedJaxpr) -> Environment:
 def examples(atoms: Iterable[Atom]) -> list[jax.ShapeDtypeStruct]:
     """What to trace a function with, so that it accepts values like `atoms`."""
     return [example(atom.aval) for atom in atoms]
-
-
-def example(aval: Any) -> jax.ShapeDtypeStruct:
-    """The shape, dtype and weak type of an abstract value."""
-    return jax.ShapeDtypeStruct(
-        aval.shape, aval.dtype, weak_type=getattr(aval, "weak_type", False)
-    )
 
 
 def trace(function: Function, like: Iterable[Any]) -> core.ClosedJaxpr:

@@ -14,12 +14,12 @@ import jax.numpy as jnp
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
+from jrnn._operation import example
 from jrnn.scan.fission import Step, plan, run
 from jrnn.scan.linear import push
 from jrnn.scan.program import (
     call,
     dependents,
-    example,
     is_variable,
     opened,
     trace,
