@@ -30,6 +30,7 @@ FLOORS = {
     "_likelihood": 0,
     "_operation": 0,
     "_sharding": 0,
+    "_threefry": 0,
     "_token_table": 0,
     "cell": 0,
     "initializers": 0,
