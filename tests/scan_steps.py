@@ -83,6 +83,31 @@ def gru(p):
     return step
 
 
+def gru_in_slices(p):
+    """Gates of unequal size cut out one by one; one slice is read twice."""
+
+    def step(c, x):
+        zx = x.x @ p.w_x[:, : 3 * H] + p.b[: 3 * H]
+        zh = c[0] @ p.w_h[:, : 3 * H] + p.b[: 3 * H]
+        r, u = jnp.split(jax.nn.sigmoid(zx[: 2 * H] + zh[: 2 * H]), 2)
+        n = jnp.tanh(zx[2 * H :] + r * zh[2 * H :]) * jnp.cos(zx[2 * H :])
+        h = (1 - u) * n + u * c[0]
+        return (h, c[1]), h
+
+    return step
+
+
+def overlapping_slices(p):
+    def step(c, x):
+        z = x.x @ p.w_x + c[0] @ p.w_h + p.b
+        y = x.x @ p.w_x + c[1] @ p.w_h
+        h = jnp.tanh(z[:H] * z[2:][:H] + z[2 * H : 3 * H])
+        g = jnp.tanh(y[:H] + y[H : 2 * H] * y[2 * H :].sum() + y[::-4])
+        return (h, g), h
+
+    return step
+
+
 def gru_reset_before(p):
     def step(c, x):
         r, u, n, _ = gates(p, c[0], x)
@@ -224,8 +249,9 @@ def normalised(p):
 NAMED = {
     f.__name__: f
     for f in (
-        tanh, lstm, gru, gru_reset_before, relu_and_readout, tied, columns, encoder,
-        branches, inner_scan, noise, forgetful, swapped, weightless, constants,
+        tanh, lstm, gru, gru_in_slices, overlapping_slices, gru_reset_before,
+        relu_and_readout, tied, columns, encoder, branches, inner_scan, noise,
+        forgetful, swapped, weightless, constants,
         bilinear, checkpointed, normalised,
     )
 }  # fmt: skip
@@ -238,6 +264,12 @@ INSTRUCTIONS = {
     "transposed product": lambda p, x, a, b: p.w @ a,
     "wide product": lambda p, x, a, b: jnp.tanh(a @ p.w_h) @ p.w_h.T,
     "slice of a product": lambda p, x, a, b: jnp.split(b @ p.w_h + p.b, 4)[1] * a,
+    "slices of a product": lambda p, x, a, b: (
+        lambda z: z[:H] * z[3 * H :] + jnp.tanh(z[H : 3 * H])[:H] * b
+    )(a @ p.w_h + x.x @ p.w_x),
+    "parts of two products": lambda p, x, a, b: (
+        lambda z, y: (y[0] + z[0]) * (z[1] + y[1]) + a * z[2] + jnp.tanh(y[2]) * y[3]
+    )(jnp.split(a @ p.w_h + p.b, 4), jnp.split(x.x @ p.w_x, 4)),
     "input product": lambda p, x, a, b: x.x @ p.w_x[:, :H] + a,
     "tied product": lambda p, x, a, b: (a @ p.table.T) @ p.table,
     "bilinear": lambda p, x, a, b: jnp.einsum("i,ij,j->j", a, p.w, b),

@@ -34,10 +34,19 @@ def once_over(value: Any, over: Any) -> Any:
     return jnp.where(over, value, jnp.zeros((), value.dtype))
 
 
+def zero_behind(values: Sequence[Any], over: Any) -> Any:
+    """The time 0, but not known before `values` and `over`, which is true.
+
+    An array is written at once where it is, and not copied, if nothing can read it
+    after.
+    """
+    some = [v.astype(jnp.int32) for v in _numbers_of(values)]
+    return jnp.where(over, jnp.int32(0), sum(some, start=jnp.int32(0)))
+
+
 def unwritten_beside(xs: Sequence[Any], like: Sequence[Any], length: int) -> list[Any]:
     """As `store.unwritten`, but made not before the arrays `xs` are there."""
-    is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating) and x.size
-    some = [x.reshape(-1)[0] for x in xs if is_float(x)]
+    some = _numbers_of(xs)
     if not some:
         return unwritten(like, length)
     mark = sum(some)
@@ -45,3 +54,9 @@ def unwritten_beside(xs: Sequence[Any], like: Sequence[Any], length: int) -> lis
         jnp.full((length, *a.shape), mark.astype(a.dtype) + n)
         for n, a in enumerate(like, 1)
     ]
+
+
+def _numbers_of(arrays: Sequence[Any]) -> list[Any]:
+    """A number of each, for which one has to wait for the whole."""
+    is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating) and x.size
+    return [x.reshape(-1)[0] for x in arrays if is_float(x)]

@@ -15,7 +15,8 @@ from jax import lax
 from jax.extend import core
 from jax.extend.core import primitives
 
-from jrnn.scan.later import loops_first, once_over, unwritten_beside
+from jrnn.scan.joins import ends, joined_last, nearly_at_hand
+from jrnn.scan.later import loops_first, once_over, unwritten_beside, zero_behind
 from jrnn.scan.program import (
     Atom,
     Equation,
@@ -49,16 +50,24 @@ def call_overwriting(
     uses = Counter(a for eqn in jaxpr.eqns for a in eqn.invars if is_variable(a))
     uses.update(a for a in jaxpr.outvars if is_variable(a))
     once = {jaxpr.invars[i] for i in spare if uses[jaxpr.invars[i]] == 1}
-    for eqn in loops_first(jaxpr.eqns):
+    over: Any = True
+    joins = nearly_at_hand(jaxpr.eqns)
+    done: list[Equation] = []
+    for eqn in joined_last(loops_first(jaxpr.eqns), joins):
         operands = [read(env, a) for a in eqn.invars]
         if eqn.primitive is primitives.scan_p:
             free = [is_variable(a) and a in once for a in eqn.invars]
             over, made = _loop(eqn, operands, free)
             late = [jaxpr.invars[i] for i in shifted]
             env |= {v: once_over(env[v], over) for v in late}
+        elif id(eqn) in joins:
+            whole = joins[id(eqn)].whole
+            zero = zero_behind([env[v] for v in ends(done, whole)], over)
+            made = [joins[id(eqn)].made_of(env[whole], operands, zero)]
         else:
             made = apply(eqn, operands)
         env.update(zip(eqn.outvars, made, strict=True))
+        done.append(eqn)
     return [read(env, a) for a in jaxpr.outvars]
 
 

@@ -21,6 +21,7 @@ from jrnn.scan.program import (
     Equation,
     call,
     constants,
+    dependents,
     evaluate,
     examples,
     free,
@@ -31,6 +32,7 @@ from jrnn.scan.program import (
     trace,
 )
 from jrnn.scan.simplify import evaluate_sums_early
+from jrnn.scan.slices import split_slices
 
 
 class Traced(NamedTuple):
@@ -140,6 +142,8 @@ def _prepare(
     often: tuple[int, bool, int],
 ) -> Prepared:
     flat, out_kinds = _flatten(loop, kinds)
+    inner, _ = opened(flat)
+    flat = split_slices(flat, dependents(inner.eqns, inner.invars[weights:]))
     step = Step(flat, weights, carry, *often)
     jaxpr, _ = opened(flat)
     weight_vars, carry_vars, x_vars = step.inputs()

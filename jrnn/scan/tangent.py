@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax.extend import core
 
 from jrnn.scan.cut import cheapest_cut
+from jrnn.scan.divide import divide_sums
 from jrnn.scan.fission import LOOP, ONCE, Plan, Step, cost_again, depths, plan
 from jrnn.scan.operations import PARTS
 from jrnn.scan.pack import (
@@ -157,13 +158,19 @@ def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
 
     like = [*jaxpr.invars, *(jaxpr.invars[i] for i in places)]
     program = trace(both, examples(like))
+    carry = range(step.weights, step.weights + step.carry)
+    dcarry = [
+        v
+        for i, v in zip(places, opened(program)[0].invars[count:], strict=True)
+        if i in carry
+    ]
+    program = divide_sums(program, dcarry)
     joint, _ = opened(program)
     tangent_inputs = dict(zip(places, joint.invars[count:], strict=True))
     tangent_outputs = dict(
         zip(smooth, joint.outvars[len(jaxpr.outvars) :], strict=True)
     )
     tangents = dependents(joint.eqns, tangent_inputs.values())
-    carry = range(step.weights, step.weights + step.carry)
     dcarry = [i - step.weights for i in carry if active[i]]
     dys = [i - step.carry for i in smooth if i >= step.carry]
     moves = lambda atom: is_variable(atom) and atom in tangents

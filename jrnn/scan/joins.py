@@ -1,0 +1,88 @@
+"""Joins that differ from an array at hand in some of their parts only.
+
+The cotangents of a GRU's two products are the same for its gates r and z. One array of
+them is at hand, read as it is, and then changed where it lies into the other.
+"""
+
+import itertools
+from collections.abc import Collection, Sequence
+from typing import Any, NamedTuple
+
+from jax import lax
+
+from jrnn.scan.program import Equation, Variable, dependents, is_variable, variables
+
+
+class Join(NamedTuple):
+    """How to make what an equation joins of another array."""
+
+    whole: Variable  # the other array
+    axis: int
+    new: list[tuple[int, int]]  # operands that are no part of it, and where they begin
+
+    def made_of(self, whole: Any, operands: Sequence[Any], shift: Any) -> Any:
+        """The join; `shift` is 0."""
+        for i, start in self.new:
+            at = start + shift
+            whole = lax.dynamic_update_slice_in_dim(whole, operands[i], at, self.axis)
+        return whole
+
+
+class _Part(NamedTuple):
+    """A variable's place in another, of which it is a part."""
+
+    whole: Variable
+    axis: int
+    start: int
+
+
+def nearly_at_hand(eqns: Sequence[Equation]) -> dict[int, Join]:
+    """The equations, by `id`, that join parts of one array, in their places, to others.
+
+    Args:
+        eqns: the equations.
+    """
+    parts = {v: part for eqn in eqns for v, part in _parts(eqn).items()}
+    found = {}
+    for eqn in eqns:
+        if eqn.primitive is lax.concatenate_p:
+            axis = eqn.params["dimension"]
+            starts = _starts([a.aval.shape[axis] for a in eqn.invars])
+            at = [parts.get(a) if is_variable(a) else None for a in eqn.invars]
+            for whole in dict.fromkeys(part.whole for part in at if part):
+                places = [_Part(whole, axis, start) for start in starts]
+                new = [(i, p.start) for i, p in enumerate(places) if at[i] != p]
+                alike = whole.aval.shape == eqn.outvars[0].aval.shape
+                if alike and 0 < len(new) < len(at):
+                    found[id(eqn)] = Join(whole, axis, new)
+    return found
+
+
+def joined_last(eqns: Sequence[Equation], joins: Collection[int]) -> list[Equation]:
+    """The same, `joins` and what depends on them behind all others."""
+    made = [v for eqn in eqns if id(eqn) in joins for v in eqn.outvars]
+    late = dependents(eqns, made)
+    return sorted(eqns, key=lambda eqn: not late.isdisjoint(eqn.outvars))
+
+
+def ends(eqns: Sequence[Equation], source: Variable) -> list[Variable]:
+    """What `eqns` make of `source` and do not read themselves, its parts apart."""
+    parts = {v for eqn in eqns for v in _parts(eqn)}
+    reached = dependents(eqns, [source]) - {source} - parts
+    read = set(variables([a for eqn in eqns for a in eqn.invars]))
+    made = [v for eqn in eqns for v in variables(eqn.outvars)]
+    return [v for v in made if v in reached and v not in read]
+
+
+def _parts(eqn: Equation) -> dict[Variable, _Part]:
+    """The results of `eqn` that are parts of its operand."""
+    if eqn.primitive is not lax.split_p or not is_variable(eqn.invars[0]):
+        return {}
+    starts = _starts(eqn.params["sizes"])
+    whole, axis = eqn.invars[0], eqn.params["axis"]
+    zipped = zip(eqn.outvars, starts, strict=True)
+    return {v: _Part(whole, axis, start) for v, start in zipped}
+
+
+def _starts(sizes: Sequence[int]) -> list[int]:
+    return [0, *itertools.accumulate(map(int, sizes[:-1]))]
