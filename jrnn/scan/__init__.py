@@ -7,11 +7,14 @@ recurrence   the loop as one operation of JAX: evaluate, derive, batch
 linear       the derivative's loop as operations, forward and transposed
 overwrite    a transposed loop writing over what it has read
 later        what can wait until the loop needs it, or is over
+joins        joined arrays made of others that are nearly the same
 tangent      the derivative of a step, split by the same code
 pack         what is saved for it, in arrays as large as its results
 fission      which equations run before, in and after the loop
 store        loops that count the time and store what they make
-simplify     sums and products rewritten so that less happens in the loop
+simplify     sums rewritten so that less happens in the loop
+slices       slices that share an array out, made a split
+divide       sums divided into parts, where some belong to another sum
 cut          the cheapest set of values to store
 products     products with a weight, in the form that costs least
 one_hot      products with one-hot vectors, looked up

@@ -9,7 +9,7 @@ of a GRU's two products the sum for its gates r and z, and both for its new gate
 
 import functools
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from jax import lax
@@ -22,13 +22,11 @@ from jrnn.scan.program import (
     Equation,
     Variable,
     apply,
-    constants,
     dependents,
-    examples,
     is_variable,
     opened,
     read,
-    trace,
+    rewritten,
     variables,
 )
 
@@ -36,7 +34,8 @@ from jrnn.scan.program import (
 class _Division(NamedTuple):
     """How to divide a sum that is split."""
 
-    early: list[Atom]  # its terms
+    split: Equation
+    early: list[Atom]  # terms of the sum
     late: list[Atom]
     other: Equation  # splits something early into parts of the same sizes
     added: list[bool]  # parts that are only added to that of the other
@@ -53,26 +52,18 @@ def divide_sums(
     """
     jaxpr, _ = opened(program)
     late = dependents(jaxpr.eqns, late_inputs)
-    divisions = _divisions(jaxpr.eqns, jaxpr.outvars, late)
-    if not divisions:
-        return program
-
-    def divided(*args: Any) -> list[Any]:
-        env = constants(program) | dict(zip(jaxpr.invars, args, strict=True))
-        is_late = lambda eqn: not late.isdisjoint(eqn.outvars)
-        for eqn in sorted(jaxpr.eqns, key=is_late):  # the other split may be behind
-            if id(eqn) in divisions:
-                env |= _divide(eqn, divisions[id(eqn)], env)
-            else:
-                values = [read(env, a) for a in eqn.invars]
-                env |= zip(eqn.outvars, apply(eqn, values), strict=True)
-        return [read(env, a) for a in jaxpr.outvars]
-
-    return trace(divided, examples(jaxpr.invars))
+    instead = {
+        id(how.split): functools.partial(_divide, how)
+        for how in _divisions(jaxpr.eqns, jaxpr.outvars, late)
+    }
+    # what is early first: the other split may be written behind the one divided
+    is_late = lambda eqn: not late.isdisjoint(eqn.outvars)
+    return rewritten(program, instead, sorted(jaxpr.eqns, key=is_late))
 
 
-def _divide(split: Equation, how: _Division, env: Environment) -> Environment:
+def _divide(how: _Division, env: Environment) -> Environment:
     """The parts of both splits, where they are added the early ones with the other."""
+    split = how.split
     shape = split.invars[0].aval.shape
     early, late = (
         apply(split, [_total([read(env, a) for a in terms], shape)])
@@ -99,8 +90,8 @@ def _total(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
 
 def _divisions(
     eqns: Sequence[Equation], outputs: Sequence[Atom], late: Collection[Variable]
-) -> dict[int, _Division]:
-    """For the splits, by `id`, of sums that are better divided: how."""
+) -> Iterator[_Division]:
+    """The divisions that let less cross into the loop."""
     uses = Counter(a for eqn in eqns for a in eqn.invars if is_variable(a))
     uses.update(variables(outputs))
     once = lambda a: is_variable(a) and uses[a] == 1
@@ -124,17 +115,21 @@ def _divisions(
         beside |= {a: found for a in found}
 
     splits = [eqn for eqn in eqns if eqn.primitive is lax.split_p]
-    divisions = {}
     for split in splits:
         total = split.invars[0]
         found = terms(total) if once(total) and total in sums else []
         early = [a for a in found if not is_late(a)]
         for other in splits:
-            if early and other.params == split.params and not is_late(other.invars[0]):
+            if early and _alike(split, other) and not is_late(other.invars[0]):
                 zipped = zip(split.outvars, other.outvars, strict=True)
                 added = [f in beside.get(part, ()) for part, f in zipped]
                 if any(added):
                     later = [a for a in found if is_late(a)]
-                    divisions[id(split)] = _Division(early, later, other, added)
+                    yield _Division(split, early, later, other, added)
                     break
-    return divisions
+
+
+def _alike(a: Equation, b: Equation) -> bool:
+    """Whether two splits do the same to arrays of one shape."""
+    same_shape = a.invars[0].aval.shape == b.invars[0].aval.shape
+    return same_shape and a.params == b.params

@@ -27,7 +27,7 @@ _KNOWN = (
         if name.endswith("_p") and isinstance(value, core.Primitive)
     }
     | {"random_wrap", "random_unwrap", "random_seed"}
-    | {"jrnn_scan", "jrnn_push", "jrnn_pull", "jrnn_likelihood"}
+    | {"jrnn_scan", "jrnn_push", "jrnn_pull", "jrnn_likelihood", "jrnn_largest"}
 )
 _VECTORISED = _KNOWN - _KEPT_IN_LOOP
 

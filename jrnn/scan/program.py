@@ -5,7 +5,7 @@ This module traces, evaluates and slices programs; it knows nothing of time or o
 derivatives.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -75,6 +75,34 @@ def without_checkpoints(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
         return call(closed, args, inline=CALLS | _CHECKPOINTS)
 
     return jax.make_jaxpr(function)(*examples(opened(closed)[0].invars))
+
+
+def rewritten(
+    closed: core.ClosedJaxpr,
+    instead: dict[int, Callable[[Environment], Environment]],
+    eqns: Iterable[Equation] | None = None,
+) -> core.ClosedJaxpr:
+    """A program with other values for the results of some of its equations.
+
+    Args:
+        closed: the program.
+        instead: by `id` of an equation, values by variable, from those before it.
+        eqns: its equations in another order.
+    """
+    if not instead:
+        return closed
+    jaxpr, _ = opened(closed)
+
+    def function(*args: Any) -> list[Any]:
+        env = constants(closed) | dict(zip(jaxpr.invars, args, strict=True))
+        for eqn in jaxpr.eqns if eqns is None else eqns:
+            if id(eqn) in instead:
+                env |= instead[id(eqn)](env)
+            else:
+                evaluate([eqn], env)
+        return [read(env, atom) for atom in jaxpr.outvars]
+
+    return trace(function, examples(jaxpr.invars))
 
 
 def read(env: Environment, atom: Atom) -> Any:

@@ -6,24 +6,22 @@ be stored one beside the other. Gates cut out one by one, z[:H], z[H:2 * H], the
 no more than those of `jnp.split`.
 """
 
+import functools
 from collections import Counter
-from collections.abc import Collection
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection
+from typing import NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
 from jrnn.scan.program import (
+    Environment,
     Equation,
     Variable,
-    apply,
-    constants,
-    examples,
     is_variable,
     opened,
-    read,
-    trace,
+    rewritten,
     variables,
 )
 
@@ -49,36 +47,26 @@ def split_slices(
     uses = Counter(a for eqn in jaxpr.eqns for a in eqn.invars if is_variable(a))
     uses.update(variables(jaxpr.outvars))
     differentiable = lambda v: jnp.issubdtype(v.aval.dtype, jnp.inexact)
-    slices: dict[Variable, list[_Cut | None]] = {}
+    slices: dict[Variable, list[Equation]] = {}
     for eqn in jaxpr.eqns:
-        is_slice = eqn.primitive is lax.slice_p and eqn.invars[0] in among
-        if is_slice and differentiable(eqn.invars[0]):
-            slices.setdefault(eqn.invars[0], []).append(_cut(eqn))
-    shared = {
-        v: sorted(set(cuts))
-        for v, cuts in slices.items()
-        if len(cuts) == uses[v] and _cover(set(cuts), v.aval.shape)
-    }
-    if not shared:
-        return program
+        if eqn.primitive is lax.slice_p and is_variable(v := eqn.invars[0]):
+            if v in among and differentiable(v):
+                slices.setdefault(v, []).append(eqn)
+    instead: dict[int, Callable[[Environment], Environment]] = {}
+    for v, readers in slices.items():
+        if len(readers) == uses[v] and _cover(readers):
+            # the first makes what all of them do
+            instead |= {id(eqn): lambda env: {} for eqn in readers}
+            instead[id(readers[0])] = functools.partial(_parts, v, readers)
+    return rewritten(program, instead)
 
-    def split(*args: Any) -> list[Any]:
-        env = constants(program) | dict(zip(jaxpr.invars, args, strict=True))
-        parts: dict[Variable, list[Any]] = {}
-        for eqn in jaxpr.eqns:
-            v = eqn.invars[0] if eqn.invars else None
-            if eqn.primitive is lax.slice_p and is_variable(v) and v in shared:
-                cuts = shared[v]
-                if v not in parts:
-                    sizes = [cut.limit - cut.start for cut in cuts]
-                    parts[v] = lax.split(env[v], sizes, cuts[0].axis)
-                made = [parts[v][cuts.index(_cut(eqn))]]
-            else:
-                made = apply(eqn, [read(env, a) for a in eqn.invars])
-            env |= zip(eqn.outvars, made, strict=True)
-        return [read(env, a) for a in jaxpr.outvars]
 
-    return trace(split, examples(jaxpr.invars))
+def _parts(v: Variable, slices: list[Equation], env: Environment) -> Environment:
+    """The results of `slices` of `v`, by one split."""
+    cuts = sorted({_cut(eqn) for eqn in slices})
+    sizes = [cut.limit - cut.start for cut in cuts]
+    parts = lax.split(env[v], sizes, cuts[0].axis)
+    return {eqn.outvars[0]: parts[cuts.index(_cut(eqn))] for eqn in slices}
 
 
 def _cut(eqn: Equation) -> _Cut | None:
@@ -94,11 +82,12 @@ def _cut(eqn: Equation) -> _Cut | None:
     return None if gaps or len(cut) != 1 else cut[0]
 
 
-def _cover(cuts: Collection[_Cut | None], shape: tuple[int, ...]) -> bool:
-    """Whether each element is in one of the cuts, and in no other."""
+def _cover(slices: Collection[Equation]) -> bool:
+    """Whether each element of their operand is in one slice, or in equal ones only."""
+    cuts = {_cut(eqn) for eqn in slices}
     if None in cuts or len({cut.axis for cut in cuts}) > 1:
         return False
     *_, last = ordered = sorted(cuts)
+    size = next(iter(slices)).invars[0].aval.shape[last.axis]
     limits = [0, *(cut.limit for cut in ordered)]
-    starts = [*(cut.start for cut in ordered), shape[last.axis]]
-    return limits == starts
+    return limits == [*(cut.start for cut in ordered), size]
