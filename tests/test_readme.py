@@ -87,6 +87,25 @@ def test_batches_divided_among_cores():
         assert line in README
 
 
+def test_writing_texts():
+    lines = markdown.sampling_lines(result("benchmark"))
+    assert len(lines) == 2 + 6
+    for line in lines:
+        assert line in README
+
+
+def test_min_char_rnn_beside_numpy():
+    cases = result("benchmark")["workloads"]["W1"]["cases"]
+    one, many = (
+        case["variants"]["NumPy"]["times_reference_median"] for case in cases[:2]
+    )
+    products = many * cases[1]["roofline"]["reference_over_products_median"]
+    assert (
+        f"takes {one:.1f} and {many:.1f} times as long as the first two rows; the bare "
+        f"products of the second take 1/{products:.0f} of its time"
+    ) in PLAIN
+
+
 def test_no_line_of_the_readme_is_a_placeholder():
     assert not re.search(r"@[A-Z]+@|TODO|\b[A-Z]{3,}\d\b", README)
 
