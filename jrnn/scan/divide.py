@@ -8,27 +8,27 @@ of a GRU's two products the sum for its gates r and z, and both for its new gate
 """
 
 import functools
-from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from jrnn.scan.operations import SUMS
 from jrnn.scan.program import (
     Atom,
     Environment,
     Equation,
     Variable,
     apply,
+    count_uses,
     dependents,
     is_variable,
     opened,
     read,
     rewritten,
-    variables,
 )
+from jrnn.scan.simplify import late_sums, terms, total
 
 
 class _Division(NamedTuple):
@@ -66,8 +66,8 @@ def _divide(how: _Division, env: Environment) -> Environment:
     split = how.split
     shape = split.invars[0].aval.shape
     early, late = (
-        apply(split, [_total([read(env, a) for a in terms], shape)])
-        for terms in (how.early, how.late)
+        apply(split, [jnp.broadcast_to(total([read(env, a) for a in atoms]), shape)])
+        for atoms in (how.early, how.late)
     )
     others = [env[v] for v in how.other.outvars]
     for i, added in enumerate(how.added):
@@ -81,43 +81,25 @@ def _divide(how: _Division, env: Environment) -> Environment:
     return dict(zip([*how.other.outvars, *split.outvars], parts, strict=True))
 
 
-def _total(values: Sequence[Any], shape: tuple[int, ...]) -> Any:
-    total = functools.reduce(lax.add, values)
-    if total.shape == shape:
-        return total
-    return lax.broadcast_in_dim(total, shape, range(len(shape)))
-
-
 def _divisions(
     eqns: Sequence[Equation], outputs: Sequence[Atom], late: Collection[Variable]
 ) -> Iterator[_Division]:
     """The divisions that let less cross into the loop."""
-    uses = Counter(a for eqn in eqns for a in eqn.invars if is_variable(a))
-    uses.update(variables(outputs))
+    uses = count_uses(eqns, outputs)
     once = lambda a: is_variable(a) and uses[a] == 1
     is_late = lambda a: is_variable(a) and a in late
-    sums = {
-        eqn.outvars[0]: eqn
-        for eqn in eqns
-        if eqn.primitive.name in SUMS and is_late(eqn.outvars[0])
-    }
-
-    def terms(total: Variable) -> list[Atom]:
-        alike = lambda a: a.aval.shape == total.aval.shape
-        inner = lambda a: once(a) and a in sums and alike(a)
-        return [
-            term for a in sums[total].invars for term in (terms(a) if inner(a) else [a])
-        ]
+    sums = late_sums(eqns, is_late)
 
     beside: dict[Atom, set[Atom]] = {}  # of terms read once: what they are added to
-    for total in sums:
-        found = {a for a in terms(total) if once(a)}
+    for result in sums:
+        found = {a for a in terms(result, sums, uses) if once(a)}
         beside |= {a: found for a in found}
 
     splits = [eqn for eqn in eqns if eqn.primitive is lax.split_p]
     for split in splits:
-        total = split.invars[0]
-        found = terms(total) if once(total) and total in sums else []
+        result = split.invars[0]
+        alone = once(result) and result in sums
+        found = terms(result, sums, uses) if alone else []
         early = [a for a in found if not is_late(a)]
         for other in splits:
             if early and _alike(split, other) and not is_late(other.invars[0]):

@@ -25,6 +25,7 @@ from jrnn.scan.program import (
     Variable,
     apply,
     constants,
+    differentiable,
     evaluate,
     free,
     is_variable,
@@ -276,7 +277,7 @@ def _only_stored(loop: list[Equation], next_carry: list[Atom]) -> set[int]:
         for eqn in loop
         if eqn.primitive is lax.concatenate_p
         and eqn.outvars[0] not in read_in_loop
-        and jnp.issubdtype(eqn.outvars[0].aval.dtype, jnp.inexact)
+        and differentiable(eqn.outvars[0])
     }
 
 

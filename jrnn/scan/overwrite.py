@@ -6,7 +6,6 @@ piece of memory is enough for both: a third less for the gradient of an LSTM.
 """
 
 import math
-from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +21,7 @@ from jrnn.scan.program import (
     Equation,
     apply,
     constants,
+    count_uses,
     is_variable,
     opened,
     read,
@@ -47,8 +47,7 @@ def call_overwriting(
     """
     jaxpr, _ = opened(program)
     env = constants(program) | dict(zip(jaxpr.invars, values, strict=True))
-    uses = Counter(a for eqn in jaxpr.eqns for a in eqn.invars if is_variable(a))
-    uses.update(a for a in jaxpr.outvars if is_variable(a))
+    uses = count_uses(jaxpr.eqns, jaxpr.outvars)
     once = {jaxpr.invars[i] for i in spare if uses[jaxpr.invars[i]] == 1}
     over: Any = True
     joins = nearly_at_hand(jaxpr.eqns)

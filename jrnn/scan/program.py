@@ -5,10 +5,12 @@ This module traces, evaluates and slices programs; it knows nothing of time or o
 derivatives.
 """
 
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
 
 from jrnn._operation import Function, example
@@ -26,6 +28,11 @@ _CHECKPOINTS = {"checkpoint", "remat", "remat2"}
 def is_variable(atom: Atom) -> bool:
     """Tell a variable from a literal constant and from a dropped result."""
     return isinstance(atom, core.Var) and not isinstance(atom, core.DropVar)
+
+
+def differentiable(atom: Atom) -> bool:
+    """Whether values of this kind have tangents."""
+    return jnp.issubdtype(atom.aval.dtype, jnp.inexact)
 
 
 def variables(atoms: Iterable[Atom]) -> list[Variable]:
@@ -141,6 +148,12 @@ def needed(
             kept.append(eqn)
             wanted.update(v for v in variables(eqn.invars) if v not in given)
     return kept[::-1]
+
+
+def count_uses(eqns: Iterable[Equation], targets: Iterable[Atom]) -> Counter[Variable]:
+    """How often `eqns` and then `targets` read each variable."""
+    atoms = [*(a for eqn in eqns for a in eqn.invars), *targets]
+    return Counter(a for a in atoms if is_variable(a))
 
 
 def free(eqns: Iterable[Equation], targets: Iterable[Atom]) -> list[Variable]:

@@ -7,9 +7,9 @@ import jax
 
 from jrnn.scan import one_hot
 from jrnn.scan.fission import Plan, Step, plan
-from jrnn.scan.program import Atom, Equation, examples, opened
+from jrnn.scan.program import Atom, Equation, differentiable, examples, opened
 from jrnn.scan.steps import prepare, traced, understood
-from jrnn.scan.tangent import active_inputs, derivative, differentiable
+from jrnn.scan.tangent import active_inputs, derivative
 
 PyTree = Any
 

@@ -1,5 +1,6 @@
 """Rewrites that leave a program's meaning and make its loop smaller."""
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,9 +14,9 @@ from jrnn.scan.program import (
     Equation,
     Variable,
     apply,
+    count_uses,
     is_variable,
     read,
-    variables,
 )
 
 
@@ -37,64 +38,63 @@ def evaluate_sums_early(
         evaluate_one: how to evaluate an equation that is not a late sum.
         linear: whether the equations are to be transposed.
     """
-    uses = Counter(a for eqn in eqns for a in eqn.invars if is_variable(a))
-    uses.update(variables(targets))
-    made_by = {o: eqn for eqn in eqns for o in eqn.outvars}
-    is_late_sum = lambda eqn: eqn.primitive.name in SUMS and late(eqn.outvars[0])
-
-    def terms(atom: Atom, root: Equation) -> list[Atom]:
-        eqn = made_by.get(atom) if is_variable(atom) else None
-        inner = eqn is not None and is_late_sum(eqn)
-        if atom is root.outvars[0] or (
-            inner and uses[atom] == 1 and _alike(atom, root)
-        ):
-            return [term for a in (eqn or root).invars for term in terms(a, root)]
-        return [atom]
-
+    uses = count_uses(eqns, targets)
+    sums = late_sums(eqns, late)
     absorbed = {
-        a
-        for eqn in eqns
-        if is_late_sum(eqn)
-        for a in variables(eqn.invars)
-        if uses[a] == 1 and a in made_by and is_late_sum(made_by[a]) and _alike(a, eqn)
+        a for eqn in sums.values() for a in eqn.invars if _inner(a, eqn, sums, uses)
     }
 
     def as_written(eqn: Equation) -> Any:
         inner = lambda a: is_variable(a) and a in absorbed
-        values = [
-            as_written(made_by[a]) if inner(a) else read(env, a) for a in eqn.invars
-        ]
+        values = [as_written(sums[a]) if inner(a) else read(env, a) for a in eqn.invars]
         return apply(eqn, values)[0]
 
     for eqn in eqns:
         result = eqn.outvars[0]
-        if not is_late_sum(eqn):
+        if result not in sums:
             values = evaluate_one(eqn, [read(env, a) for a in eqn.invars])
             env.update(zip(eqn.outvars, values, strict=True))
         elif result not in absorbed:
-            leaves = sorted(
-                terms(result, eqn), key=lambda a: is_variable(a) and late(a)
-            )
+            is_late = lambda a: is_variable(a) and late(a)
+            leaves = sorted(terms(result, sums, uses), key=is_late)
             early = [a for a in leaves if is_variable(a) and not late(a)]
             # The order of a sum is the author's, unless another saves an array.
             if linear or len(early) > 1:
-                total = _total([read(env, a) for a in leaves])
+                value = total([read(env, a) for a in leaves])
             else:
-                total = as_written(eqn)
+                value = as_written(eqn)
             # The derivative of a sum goes to every term: have it computed once, not
             # once for each term, as a compiler may choose to do.
             share = linear and len(leaves) > 2
-            env[result] = lax.optimization_barrier(total) if share else total
+            env[result] = lax.optimization_barrier(value) if share else value
 
 
-def _alike(atom: Variable, root: Equation) -> bool:
-    out = root.outvars[0].aval
-    return (atom.aval.shape, atom.aval.dtype) == (out.shape, out.dtype)
+def late_sums(
+    eqns: Sequence[Equation], late: Callable[[Variable], bool]
+) -> dict[Variable, Equation]:
+    """The equations that add to something late, by their results."""
+    results = [(eqn.outvars[0], eqn) for eqn in eqns if eqn.primitive.name in SUMS]
+    return {v: eqn for v, eqn in results if late(v)}
 
 
-def _total(values: Sequence[Any]) -> Any:
+def terms(
+    result: Variable, sums: dict[Variable, Equation], uses: Counter[Variable]
+) -> list[Atom]:
+    """What one of `sums` adds up, those of them that only it reads taken apart."""
+    eqn = sums[result]
+    inner = lambda a: _inner(a, eqn, sums, uses)
+    return [t for a in eqn.invars for t in (terms(a, sums, uses) if inner(a) else [a])]
+
+
+def total(values: Sequence[Any]) -> Any:
     """Early values come first; each later one is added to what there is."""
-    total = values[0]
-    for value in values[1:]:
-        total = lax.add(total, value)
-    return total
+    return functools.reduce(lax.add, values)
+
+
+def _inner(
+    atom: Atom, eqn: Equation, sums: dict[Variable, Equation], uses: Counter[Variable]
+) -> bool:
+    """Whether `atom` is a sum that only `eqn` reads, and of the shape of its result."""
+    kind = lambda a: (a.aval.shape, a.aval.dtype)
+    alone = is_variable(atom) and atom in sums and uses[atom] == 1
+    return alone and kind(atom) == kind(eqn.outvars[0])

@@ -7,11 +7,9 @@ no more than those of `jnp.split`.
 """
 
 import functools
-from collections import Counter
 from collections.abc import Callable, Collection
 from typing import NamedTuple
 
-import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
@@ -19,10 +17,11 @@ from jrnn.scan.program import (
     Environment,
     Equation,
     Variable,
+    count_uses,
+    differentiable,
     is_variable,
     opened,
     rewritten,
-    variables,
 )
 
 
@@ -44,9 +43,7 @@ def split_slices(
         among: the variables whose slices matter.
     """
     jaxpr, _ = opened(program)
-    uses = Counter(a for eqn in jaxpr.eqns for a in eqn.invars if is_variable(a))
-    uses.update(variables(jaxpr.outvars))
-    differentiable = lambda v: jnp.issubdtype(v.aval.dtype, jnp.inexact)
+    uses = count_uses(jaxpr.eqns, jaxpr.outvars)
     slices: dict[Variable, list[Equation]] = {}
     for eqn in jaxpr.eqns:
         if eqn.primitive is lax.slice_p and is_variable(v := eqn.invars[0]):

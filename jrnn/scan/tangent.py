@@ -10,7 +10,6 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax.extend import core
 
 from jrnn.scan.cut import cheapest_cut
@@ -31,6 +30,7 @@ from jrnn.scan.program import (
     call,
     constants,
     dependents,
+    differentiable,
     evaluate,
     examples,
     free,
@@ -75,11 +75,6 @@ class _Joint(NamedTuple):
         """The tangents of the next carry and of y."""
         places = self.dcarry + [carry + i for i in self.dys]
         return [self.tangent_outputs[i] for i in places]
-
-
-def differentiable(atom: Atom) -> bool:
-    """Whether values of this kind have tangents."""
-    return jnp.issubdtype(atom.aval.dtype, jnp.inexact)
 
 
 def active_inputs(step: Step, given: tuple[bool, ...]) -> tuple[bool, ...]:
@@ -159,12 +154,8 @@ def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
     like = [*jaxpr.invars, *(jaxpr.invars[i] for i in places)]
     program = trace(both, examples(like))
     carry = range(step.weights, step.weights + step.carry)
-    dcarry = [
-        v
-        for i, v in zip(places, opened(program)[0].invars[count:], strict=True)
-        if i in carry
-    ]
-    program = divide_sums(program, dcarry)
+    moving = zip(places, opened(program)[0].invars[count:], strict=True)
+    program = divide_sums(program, [v for i, v in moving if i in carry])
     joint, _ = opened(program)
     tangent_inputs = dict(zip(places, joint.invars[count:], strict=True))
     tangent_outputs = dict(
