@@ -3,8 +3,8 @@
     k = argmax_v x_v    is    m = max_v x_v,   k = min {v : x_v = m}
 
 XLA's argmax is one loop that carries a number and its index together, which CPUs cannot
-do for several elements at once; a maximum and a minimum are two loops that take a half
-to a fifth of its time, but for a few elements.
+do for several elements at once; a maximum and a minimum are two loops that take two
+thirds to a quarter of its time, but for a few elements.
 """
 
 from typing import Any
@@ -12,10 +12,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.interpreters import ad, batching
+from jax.interpreters import ad
 
-from jrnn._operation import lower, operation
-from jrnn._sharding import divided
+from jrnn._operation import batch_as_itself, lower, operation
+from jrnn._sharding import divided, without_last_axis
 
 # Sizes from which on two passes are faster, of a row and of all rows together.
 _WIDE, _MANY = 32, 100
@@ -46,7 +46,7 @@ def _in_two_passes(x: jax.Array) -> list[jax.Array]:
 
 
 def _index_type(x: Any) -> list[Any]:
-    return [jax.core.ShapedArray(x.shape[:-1], jnp.dtype("int32"))]
+    return [without_last_axis(x, jnp.dtype("int32"))]
 
 
 def _derive(primals: list[Any], tangents: list[Any]) -> Any:
@@ -54,11 +54,7 @@ def _derive(primals: list[Any], tangents: list[Any]) -> Any:
     return outs, [ad.Zero(jax.typeof(outs[0]).to_tangent_aval())]
 
 
-def _batch(values: list[Any], axes: list[Any]) -> Any:
-    return _largest_p.bind(jnp.moveaxis(values[0], axes[0], 0)), [0]
-
-
 _largest_p = operation("jrnn_largest", _index_type, lambda: jax.jit(_argmax))
 ad.primitive_jvps[_largest_p] = _derive
-batching.primitive_batchers[_largest_p] = _batch
+batch_as_itself(_largest_p)
 lower(_largest_p, lambda: _in_two_passes, platform="cpu")

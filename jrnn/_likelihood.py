@@ -17,7 +17,7 @@ from jax.extend import core
 from jax.interpreters import ad, batching
 
 from jrnn._operation import lower, operation
-from jrnn._sharding import divided
+from jrnn._sharding import divided, without_last_axis
 
 # Logits from which on the labels of a derivative are worth a pass of their own on CPU.
 _MANY = 2**15
@@ -96,12 +96,12 @@ def _batch(made: core.Primitive, values: Sequence[Any], axes: Sequence[Any]) -> 
     return made.bind(*(moved(v, axis) for v, axis in pairs)), [place]
 
 
-def _losses_type(logits: Any, labels: Any, *_: Any) -> list[Any]:
-    return [jax.core.ShapedArray(labels.shape, logits.dtype)]
+def _losses_type(logits: Any, *_: Any) -> list[Any]:
+    return [without_last_axis(logits, logits.dtype)]
 
 
 def _logits_type(logits: Any, *_: Any) -> list[Any]:
-    return [jax.core.ShapedArray(logits.shape, logits.dtype)]
+    return [logits.update(weak_type=False)]
 
 
 _likelihood_p = operation("jrnn_likelihood", _losses_type, lambda: jax.jit(_evaluate))

@@ -51,6 +51,19 @@ def operation(
     return made
 
 
+def batch_as_itself(made: core.Primitive) -> None:
+    """Batch an operation that takes any leading axes, the same for all its operands."""
+
+    def batch(values: Sequence[Any], axes: Sequence[Any], **params: Any) -> Any:
+        pairs = list(zip(values, axes, strict=True))
+        (size,) = {v.shape[axis] for v, axis in pairs if axis is not None}
+        front = [batching.bdim_at_front(v, axis, size) for v, axis in pairs]
+        outs = made.bind(*front, **params)
+        return outs, [0] * len(outs)
+
+    batching.primitive_batchers[made] = batch
+
+
 def lower(made: core.Primitive, to: Callable[..., Function], **where: str) -> None:
     """Compile an operation to the function `to(**parameters)`, everywhere or `where`.
 

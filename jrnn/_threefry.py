@@ -10,7 +10,6 @@ References:
 """
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -18,9 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.extend import random
-from jax.interpreters import batching
 
-from jrnn._operation import lower, operation
+from jrnn._operation import batch_as_itself, lower, operation
 from jrnn.cell import Key
 
 _ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
@@ -62,20 +60,13 @@ def _hash(k_0: Any, k_1: Any, x_0: Any, x_1: Any) -> list[jax.Array]:
     return [x_0, x_1]
 
 
-def _types(*operands: Any) -> list[Any]:
-    return [jax.core.ShapedArray(operands[0].shape, operands[0].dtype)] * 2
-
-
-def _batch(values: Sequence[Any], axes: Sequence[Any]) -> Any:
-    pairs = list(zip(values, axes, strict=True))
-    (size,) = {v.shape[axis] for v, axis in pairs if axis is not None}
-    moved = [batching.bdim_at_front(v, axis, size) for v, axis in pairs]
-    return _hash_p.bind(*moved), [0, 0]
+def _types(k_0: Any, *_: Any) -> list[Any]:
+    return [k_0, k_0]  # the key is where the numbers are to be
 
 
 _hash_p = operation("jrnn_threefry", _types, lambda: random.threefry2x32_p.bind)
 lower(_hash_p, lambda: _hash, platform="cpu")
-batching.primitive_batchers[_hash_p] = _batch
+batch_as_itself(_hash_p)
 _UNROLLED = random.define_prng_impl(
     key_shape=_JAX.key_shape,
     seed=_JAX.seed,
