@@ -36,14 +36,14 @@ def gradient_case(session: Session, problem: Problem) -> dict:
     largest = check(problem, w, d, entries)
     floor = bare.entry(problem)
     seconds = session.measure(problem.title, [*entries, floor])
-    case = record.case(
+    return record.case(
         problem.title,
         entries,
         seconds,
         largest_difference=largest,
         missing=session.missing,
+        bare=seconds[bare.NAME],
     )
-    return case | {"roofline": record.roofline(seconds[bare.NAME], seconds["jrnn"])}
 
 
 def gradient_entries(

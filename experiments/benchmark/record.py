@@ -19,6 +19,7 @@ def case(
     unit: str = "ms",
     largest_difference: float | None = None,
     missing: dict[str, str] | None = None,
+    bare: np.ndarray | None = None,
 ) -> dict:
     """Best and median of each contender, and its time as a multiple of jrnn's.
 
@@ -30,8 +31,9 @@ def case(
         unit: "ms" of a unit of work, or "characters/s".
         largest_difference: found when the answers were compared.
         missing: contenders that could not run, and why.
+        bare: seconds of the bare products, if they were measured beside.
     """
-    return {
+    made = {
         "title": title,
         "unit": unit,
         "reference": reference,
@@ -43,6 +45,9 @@ def case(
         "largest_difference": rounded(largest_difference, 2),
         "missing": missing or {},
     }
+    if bare is not None:
+        made["roofline"] = roofline(bare, seconds[reference], unit)
+    return made
 
 
 def variant(entry: Entry, seconds, reference, unit: str) -> dict:

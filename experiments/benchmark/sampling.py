@@ -54,16 +54,15 @@ def sampling_case(session: Session, problem: Problem) -> dict:
     title = f"{problem.title.replace(f' T{problem.time}', '')}, sampling"
     floor = bare.writing_entry(problem, length)
     seconds = session.measure(title, [*entries, floor])
-    case = record.case(
+    return record.case(
         title,
         entries,
         seconds,
         unit="characters/s",
         largest_difference=largest,
         missing={k: v for k, v in session.missing.items() if k == "PyTorch"},
+        bare=seconds[bare.NAME],
     )
-    products, own = seconds[bare.NAME], seconds[record.JRNN]
-    return case | {"roofline": record.roofline(products, own, case["unit"])}
 
 
 def jrnn_entry(problem: Problem, w: Weights, length: int) -> Entry:

@@ -30,14 +30,14 @@ def training_case(
     title = f"{problem.title}, {steps} step{'s' * (steps > 1)} a call"
     entries = training_entries(session, problem, w, windows)
     seconds = session.measure(title, [*entries, bare.entry(problem, steps)])
-    case = record.case(
+    return record.case(
         title,
         entries,
         seconds,
         largest_difference=largest,
         missing=session.missing,
+        bare=seconds[bare.NAME],
     )
-    return case | {"roofline": record.roofline(seconds[bare.NAME], seconds["jrnn"])}
 
 
 def training_entries(
