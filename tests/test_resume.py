@@ -95,7 +95,7 @@ def test_killed_at_random_moments(text, left_alone, tmp_path):
     directory = tmp_path / "killed"
     chance = random.Random(time.time_ns())
     begin = ("train", text, "--out", directory, *OPTIONS)
-    kills, finished = 0, False
+    kills, finished, latest = 0, False, 0.4
     deadline = time.monotonic() + 60 * (KILLS + 2)
     while not finished and time.monotonic() < deadline:
         resumable = (directory / "config.json").exists()
@@ -103,7 +103,7 @@ def test_killed_at_random_moments(text, left_alone, tmp_path):
         with process:
             # from the start of Python to the end of training: with all programs in
             # the cache it takes about half as long as the run left alone
-            time.sleep(seconds * chance.uniform(0.05, 0.4) if kills < KILLS else 0)
+            time.sleep(seconds * chance.uniform(0.05, latest) if kills < KILLS else 0)
             if kills < KILLS and process.poll() is None:
                 process.kill()
                 kills += 1
@@ -111,7 +111,11 @@ def test_killed_at_random_moments(text, left_alone, tmp_path):
             _, errors = process.communicate(timeout=240)
             # killed behind the last step, there is nothing left to train
             assert process.returncode == 0 or "has made all of its" in errors, errors
-            finished = True
+            finished = kills > 0
+        if not finished:
+            # the run left alone had a busier machine: all anew, and killed earlier
+            shutil.rmtree(directory)
+            latest /= 2
     assert finished and kills > 0
     assert digests(directory) == expected
 
