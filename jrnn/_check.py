@@ -1,9 +1,19 @@
 """Checks that run while tracing and name the function, the argument and the fix."""
 
+import inspect
 import numbers
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+
+def kind(x) -> str:
+    """What a wrong argument is, in words; a tracer is an array."""
+    if isinstance(x, jax.Array | np.ndarray | jax.ShapeDtypeStruct):
+        return f"an array of shape {x.shape}"
+    article = "an" if type(x).__name__[0] in "aeiouAEIOU" else "a"
+    return f"{article} {type(x).__name__}"
 
 
 def params_type(name: str, params, expected: type) -> None:
@@ -88,12 +98,45 @@ def positive(name: str, argument: str, value) -> None:
         )
 
 
+def not_negative(name: str, argument: str, value) -> None:
+    """Raise where a concrete number is negative or NaN; tracers pass."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    if not (np.asarray(value) >= 0).all():
+        raise ValueError(f"{name}: {argument} must be at least 0, got {value}.")
+
+
 def rate(name: str, value) -> None:
     """Raise where a concrete probability is outside [0, 1); tracers pass."""
     if isinstance(value, jax.core.Tracer):
         return
     if not 0.0 <= float(value) < 1.0:
         raise ValueError(f"{name}: rate must be in [0, 1), got {value}.")
+
+
+def takes(name: str, argument: str, function, form: str) -> None:
+    """Raise where a user's function cannot be called with arguments of this form.
+
+    `form` is what stands between the parentheses of its definition.
+    """
+    if not callable(function):
+        raise TypeError(
+            f"{name}: {argument} must be a function {argument}({form}), got "
+            f"{kind(function)}."
+        )
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some that are not written in Python have none
+        return
+    positional, _, keywords = form.partition(", *, ")
+    words = {word.split("=")[0]: None for word in keywords.split(", ") if word}
+    try:
+        signature.bind(*positional.split(", "), **words)
+    except TypeError:
+        raise TypeError(
+            f"{name}: {argument} must be a function {argument}({form}), but its "
+            f"arguments are {signature}."
+        ) from None
 
 
 def key_given(name: str, key, call: str) -> None:
