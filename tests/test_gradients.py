@@ -446,6 +446,15 @@ def test_bptt_equals_jax(tagger, window):
     close(got, gradients.BPTT(value, d_probes[1], d_probes[0], d_params))
 
 
+@pytest.mark.parametrize("bad", [-1, 3])
+def test_bptt_of_a_label_that_does_not_exist_is_nan(bad):
+    model = jrnn.stack(jrnn.elman(4), jrnn.linear(3))
+    params = model.init(jax.random.key(0), jnp.zeros(2))
+    xs = jnp.ones((3, 2))
+    assert np.isfinite(bptt(params, xs, jnp.array([0, 2, 1])).loss)
+    assert np.isnan(bptt(params, xs, jnp.array([0, bad, 1])).loss)
+
+
 def test_bptt_equals_the_gradient_of_the_library_and_its_flow(tagger):
     model, params, xs, labels = tagger
     loss = lambda ys: T * jrnn.losses.cross_entropy(ys, labels)

@@ -505,6 +505,12 @@ def test_evaluate_is_the_mean_negative_log_likelihood(model, params, tokens, row
     np.testing.assert_allclose(nats, exact, rtol=1e-12 if rows == 1 else 1e-4)
 
 
+@pytest.mark.parametrize("bad", [-1, V])
+def test_evaluate_a_text_with_a_token_that_does_not_exist(model, params, tokens, bad):
+    text = tokens.reshape(-1).at[7].set(bad)
+    assert np.isnan(evaluate(model, params, text, rows=2, context=5)[0])
+
+
 def test_evaluate_needs_two_tokens(model, params):
     with pytest.raises(ValueError, match="at least two tokens"):
         evaluate(model, params, jnp.array([1]))
