@@ -127,7 +127,7 @@ def test_k1_beyond_the_window_is_refused(model, params, tokens):
 def test_masks_are_drawn_anew_in_each_window(key):
     model = jrnn.stack(
         jrnn.one_hot(V),
-        jrnn.variational_dropout(jrnn.gru(40), 0.5),
+        jrnn.variational_dropout(jrnn.elman(40), 0.5),
         jrnn.linear(V),
     )
     params = model.init(key, jnp.int32(0))
@@ -182,6 +182,30 @@ def test_a_batch_divided_among_devices_is_the_same_batch():
     carry = divided[0][1]
     assert all(len(c.sharding.device_set) == 2 for c in jax.tree.leaves(carry))
     chex.assert_trees_all_close(whole, divided, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("place", ["elsewhere", "on the mesh", "in its context"])
+def test_a_mesh_with_explicit_axes(model, params, tokens, place):
+    mesh = jax.make_mesh((2,), ("rows",))
+    assert mesh.axis_types == (jax.sharding.AxisType.Explicit,)
+    batch = (tokens[:2, :T], tokens[:2, 1 : T + 1])
+    arguments = params, initial_carries(model, params, 2), batch
+
+    def run(mesh, arguments):
+        loss = batched(truncated_loss(model), mesh)
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(*arguments)
+
+    whole = run(None, arguments)
+    if place == "on the mesh":
+        put = lambda tree, spec: jax.device_put(tree, jax.NamedSharding(mesh, spec))
+        arguments = tuple(map(put, arguments, (jax.P(), jax.P("rows"), jax.P("rows"))))
+    if place == "in its context":
+        with jax.set_mesh(mesh):
+            divided = run(mesh, arguments)
+    else:
+        divided = run(mesh, arguments)
+    one_place = lambda tree: jax.tree.map(np.asarray, tree)
+    chex.assert_trees_all_close(*map(one_place, (whole, divided)), rtol=1e-12)
 
 
 def test_divisions_that_cannot_be(model, params, tokens):
