@@ -302,3 +302,13 @@ def test_the_error_at_modulus_one_is_what_the_docstring_says(constant):
     assert 0.5e-5 < loop < 2e-5
     low, high = (4e-4, 12e-4) if constant else (0.5e-5, 2e-5)
     assert low < pairwise < high
+
+
+def test_a_zero_among_many_large_factors_has_a_derivative():
+    """Their product is 0 * 2^e with an e that no float has, going back too."""
+    a = np.full(400, 1e30, "f4")
+    a[0] = 0
+    of_first = lambda u: PAIRWISE(a, u, np.float32(0))[0]
+    expected = np.zeros(400)
+    expected[0] = 1
+    np.testing.assert_array_equal(jax.grad(of_first)(np.zeros(400, "f4")), expected)
