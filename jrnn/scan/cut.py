@@ -1,5 +1,6 @@
 """The cheapest set of values to store, as a minimum cut (Ford and Fulkerson, 1956)."""
 
+import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -122,7 +123,7 @@ def _leads_on(
 
 def _push(graph: _Graph, path: list[object]) -> list[object]:
     """Fill a path to the sink; returns it up to its first full edge."""
-    edges = list(zip(path, path[1:], strict=False))
+    edges = list(itertools.pairwise(path))
     room = min(graph[a][b] for a, b in edges)
     for a, b in edges:
         graph[a][b] -= room
