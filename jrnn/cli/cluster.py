@@ -10,9 +10,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -23,6 +23,7 @@ from jrnn.cli.errors import Stopped, UserError
 from jrnn.sweep.processes import ProcessError, gathered, is_first
 
 __all__ = [
+    "all_or_none",
     "any_of",
     "apart",
     "gathered",
@@ -30,8 +31,9 @@ __all__ = [
     "moved",
     "of_this_host",
     "others_told",
-    "together",
 ]
+
+T = TypeVar("T")
 
 
 def join(cluster: str | None) -> None:
@@ -87,12 +89,7 @@ def apart() -> Iterator[Path | None]:
 
 
 def moved(config: Train, folder: Path | None) -> Train:
-    """The configuration of a run in another folder, that of `apart`.
-
-    The first process holds the directory of a run to resume when it calls this, so
-    that the others copy what no process changes any more.
-    """
-    together("held")
+    """The configuration of a run in another folder, that of `apart`."""
     if folder is None:
         moved = config
     elif config.resume is None:
@@ -100,14 +97,24 @@ def moved(config: Train, folder: Path | None) -> Train:
     else:
         shutil.copytree(config.resume, folder)
         moved = dataclasses.replace(config, resume=folder)
-    together("moved")  # the first may write to what the others have copied
+    if jax.process_count() > 1:  # the first may write to what the others have copied
+        multihost_utils.sync_global_devices("moved")
     return moved
 
 
-def together(name: str) -> None:
-    """Wait until every process is here."""
-    if jax.process_count() > 1:
-        multihost_utils.sync_global_devices(name)
+def all_or_none(act: Callable[[], T]) -> T:
+    """What an act returns, when every process has done it; an error where one cannot.
+
+    Else the others would wait for one that was refused until its silence is noticed.
+    """
+    result = error = None
+    try:
+        result = act()
+    except UserError as refusal:
+        error = refusal
+    if any_of(error is not None):
+        raise error or UserError("Another process was refused: see what it says.")
+    return result
 
 
 @contextlib.contextmanager

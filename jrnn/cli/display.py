@@ -57,6 +57,8 @@ class Display:
 
     def __exit__(self, *_):
         self.ended = time.monotonic()
+        if self.done == self.steps:
+            self.progress.update(self.task, description="trained ", left="")
         self.progress.stop()
 
     def say(self, message: str) -> None:

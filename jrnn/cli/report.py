@@ -76,7 +76,9 @@ def plotted(job: Job) -> tuple[list[dict[str, Any]], str | None]:
     metrics = read_metrics(job.run.metrics)
     config = job.config
     layers = f"{config.layers} x " if config.layers > 1 else ""
-    title = f"{job.run.directory}: {layers}{config.cell} {config.hidden_size}"
+    title = (
+        f"{str(job.run.directory)[-70:]}: {layers}{config.cell} {config.hidden_size}"
+    )
     plot_losses(metrics.lines, len(job.data.vocabulary), title, job.run.plot)
     return metrics.lines, metrics.note()
 

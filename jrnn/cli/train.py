@@ -20,9 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jrnn._lock import InUseError
+from jrnn._lock import Held, InUseError
 from jrnn.cell import Params, spec
 from jrnn.cli.cluster import (
+    all_or_none,
     any_of,
     apart,
     gathered,
@@ -115,11 +116,21 @@ def train(config: Train, seen: Train | None = None) -> None:
 def _start(config: Train, folder: Path | None, stack, seen: Train | None) -> Start:
     """A new run or one that goes on, its directory held by this process alone."""
     if config.resume is None:
-        return begin(moved(config, folder), stack)
-    read_config(Run(config.resume))  # nothing is locked that is no run
-    mine = own(Run(config.resume), stack) if folder is None else None
-    config = moved(config, folder)
-    return resume(config, mine or own(Run(config.resume), stack), seen)
+        config = moved(config, folder)
+        return all_or_none(lambda: begin(config, stack))
+
+    def hold() -> Held:
+        read_config(Run(config.resume))  # nothing is locked that is no run
+        return own(Run(config.resume), stack)
+
+    if folder is None:
+        mine = all_or_none(hold)
+        config = moved(config, folder)
+    else:  # a copy of what the first process holds
+        all_or_none(lambda: None)
+        config = moved(config, folder)
+        mine = hold()
+    return all_or_none(lambda: resume(config, mine, seen))
 
 
 def _train(start: Start) -> None:
@@ -132,10 +143,8 @@ def _train(start: Start) -> None:
         _refuse_what_is_done(job, plan, step, results)
     unit = UNITS[job.config.level]
     tokens_per_step = job.config.batch_size * job.config.stride
-    with (
-        Display(plan.steps, step, tokens_per_step, unit) as display,
-        _full_disk_told(job, display),
-    ):
+    display = Display(plan.steps, step, tokens_per_step, unit)
+    with _full_disk_told(job, display):
         if start.news:
             write_config(job)
         if results is not None and results["status"] == "diverged":
@@ -144,7 +153,8 @@ def _train(start: Start) -> None:
             display.say(note)
         introduce(job, display, step)
         if not over:
-            step, progress = _loop(job, plan, display, checkpoint, progress)
+            with display:
+                step, progress = _loop(job, plan, display, checkpoint, progress)
         finish(job, display, step, progress)
 
 

@@ -1,5 +1,6 @@
 """The command: train all, keep the table, show the best."""
 
+import contextlib
 import math
 import shlex
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from jrnn._lock import held
-from jrnn.cli.cluster import apart, join, others_told
+from jrnn.cli.cluster import all_or_none, apart, join, others_told
 from jrnn.cli.config import PRESETS, Train, changed, option
 from jrnn.cli.data import Data, load_data
 from jrnn.cli.devices import provide_cores
@@ -71,14 +72,20 @@ def _sweep(options: Sweep, folder: Path) -> None:
         f"trainings of {base.steps} steps, in {folder}",
         soft_wrap=True,
     )
+    with contextlib.ExitStack() as stack, told_plainly(TableError, OSError):
+        all_or_none(lambda: _begin(stack, folder, options, data))
+        found = _run(console, options, base, space, data, folder)
+        for group in found.groups:
+            console.print(_told(group, varied(space)), soft_wrap=True)
+        _conclude(console, base, space, found.runs, folder)
+
+
+def _begin(stack: contextlib.ExitStack, folder: Path, options: Sweep, data: Data):
+    """Make the folder, or see that it is of the same sweep; keep others out of it."""
     with told_plainly(TableError, OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        with held(folder):
-            _check_same(folder / "sweep.json", options, data)
-            found = _run(console, options, base, space, data, folder)
-            for group in found.groups:
-                console.print(_told(group, varied(space)), soft_wrap=True)
-            _conclude(console, base, space, found.runs, folder)
+        stack.enter_context(held(folder))
+        _check_same(folder / "sweep.json", options, data)
 
 
 def _run(console, options: Sweep, base: Train, space: list[Config], data: Data, folder):
