@@ -18,6 +18,7 @@ class Nursery:
     """The program below, and the processes that it starts."""
 
     def __init__(self, environment: dict[str, str]):
+        self.running: set[int] = set()
         self.folder = tempfile.TemporaryDirectory(prefix="jrnn-nursery-")
         self.program = subprocess.Popen(
             [sys.executable, "-W", "ignore", __file__, self.folder.name],
@@ -31,6 +32,8 @@ class Nursery:
         return self
 
     def __exit__(self, *_):
+        for process in self.running:
+            self.kill(process)
         self.program.stdin.close()
         self.program.wait(timeout=60)
         self.program.stdout.close()
@@ -38,7 +41,9 @@ class Nursery:
 
     def start(self, *words) -> int:
         """Start a command; returns the number of its process."""
-        return self._ask([str(word) for word in words])
+        process = self._ask([str(word) for word in words])
+        self.running.add(process)
+        return process
 
     def kill(self, process: int) -> None:
         """End it as a power cut would."""
@@ -47,6 +52,7 @@ class Nursery:
     def end(self, process: int) -> tuple[int, str]:
         """Wait for a process; returns its exit code and what it said."""
         code = self._ask(process)
+        self.running.discard(process)
         said = Path(self.folder.name) / str(process)
         return code, said.read_text(errors="replace")
 

@@ -21,7 +21,7 @@ from jrnn.sweep import grid, read_table, sweep
 pytestmark = pytest.mark.xdist_group("locks")
 ROUNDS = int(os.environ.get("JRNN_TEST_ROUNDS", "3"))
 OPTIONS = (
-    "--cell gru --hidden-size 8 --dropout 0.1 --steps 400 --eval-every 40 "
+    "--cell gru --hidden-size 8 --dropout 0.1 --steps 1600 --eval-every 40 "
     "--sample-every 100 --save-every 20 --log-every 10 --batch-size 4 --window 8 "
     "--warmup 10 --average 0.9 --seed 5"
 ).split()
@@ -70,9 +70,8 @@ def steps_of(run: Path) -> list[int]:
 # why a command may be refused beside another: all of them leave the run as it is
 REFUSED = (
     r"is in use by process \d+ on \S+ since \d{4}-\d\d-\d\d|is in use by another "
-    r"process|exists\. Go on with it by --resume|has made all of its 400 steps|There "
-    r"is no run at|config\.json is missing|was changed by another process|has no "
-    r"checkpoint yet|vocab\.json is missing|holds another model|is missing"
+    r"process|exists\. Go on with it by --resume|has made all of its 1600 steps|There "
+    r"is no run at|config\.json is missing|was changed by another process"
 )
 
 
@@ -81,7 +80,7 @@ def disturbed(nursery, commands, chance, seconds) -> tuple[int, int]:
     kills = refusals = 0
     started = []
     for words in sorted(commands, key=lambda _: chance.random()):
-        time.sleep(chance.uniform(0, 0.4 * seconds))
+        time.sleep(chance.uniform(0, 0.2 * seconds))
         started.append((words, nursery.start(*words)))
         if chance.random() < 0.5:
             time.sleep(chance.uniform(0, 0.8 * seconds))
@@ -93,7 +92,8 @@ def disturbed(nursery, commands, chance, seconds) -> tuple[int, int]:
         kills += code == -9
         if code == 2:
             refusals += 1
-            assert re.search(REFUSED, said), (words, said)
+            reads = words[0] != "train"  # such a one may meet a run that begins anew
+            assert reads or re.search(REFUSED, said), (words, said)
     return kills, refusals
 
 
@@ -108,15 +108,9 @@ def test_commands_at_random_moments_lose_and_repeat_no_step(
     read = ("sample", run, "--length", "5"), ("info", run)
     ends = kills = refusals = 0
     for _ in range(ROUNDS):
-        weights = {
-            begin: 4,
-            go_on: 4,
-            (*begin, "--overwrite"): 1,
-            read[0]: 1,
-            read[1]: 1,
-        }
+        anew = (*begin, "--overwrite")
         commands = chance.choices(
-            list(weights), weights.values(), k=chance.choice((2, 3))
+            [begin, begin, *6 * [go_on], anew, *read], k=chance.choice((2, 3))
         )
         more = disturbed(nursery, commands, chance, seconds)
         kills, refusals = kills + more[0], refusals + more[1]
@@ -242,9 +236,10 @@ with held(sys.argv[1]):
 
 def test_a_lock_ends_with_its_process(tmp_path):
     own = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    with subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-c", HOLD, tmp_path], stdout=subprocess.PIPE, env=own
-    ) as process:
+    )
+    try:
         assert process.stdout.readline() == b"held\n"
         told = rf"is in use by process {process.pid} on \S+ since \d{{4}}-\d\d-\d\d "
         with pytest.raises(InUseError, match=told), held(tmp_path):
@@ -252,13 +247,17 @@ def test_a_lock_ends_with_its_process(tmp_path):
         (tmp_path / ".lock.json").write_text('{"process": ')
         with pytest.raises(InUseError, match="by another process"), held(tmp_path):
             pass
+    finally:
         process.kill()
+        process.stdout.close()
+    # not waited for: the kernel may still be at it
     with held(tmp_path) as mine:
         mine.check()
         assert (
             json.loads((tmp_path / ".lock.json").read_text())["process"] == os.getpid()
         )
     assert [p.name for p in tmp_path.iterdir()] == [".lock"]
+    process.wait()
 
 
 def test_a_lock_on_a_file_that_was_replaced_protects_nothing(tmp_path):
