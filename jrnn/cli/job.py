@@ -24,6 +24,7 @@ from jrnn.cli.run import (
     FORMAT,
     Origin,
     Run,
+    Trained,
     build_model,
     check_owner,
     options_as_json,
@@ -126,15 +127,21 @@ def begin(config: Train, stack: contextlib.ExitStack) -> Start:
         origin,
     )
     with told_plainly(OSError):
-        for path in run.content:
-            path.unlink(missing_ok=True)
-        write_json(run.vocabulary, to_json(data.vocabulary))
-        if before is not None:
-            weights = grown(before.params, fresh_weights(job))
-            save(run.start, weights, {"run": job.identity, "step": 0})
-        checkpoint = fresh_checkpoint(job)
-        write_config(job)  # last: with it the directory is a run
-    return Start(job, checkpoint, Progress())
+        return Start(job, _first_files(job, before), Progress())
+
+
+def _first_files(job: Job, before: Trained | None) -> Checkpoint:
+    """Make the directory a new run's; `before` is the run whose weights it takes."""
+    run = job.run
+    for path in run.content:
+        path.unlink(missing_ok=True)
+    write_json(run.vocabulary, to_json(job.data.vocabulary))
+    if before is not None:
+        weights = grown(before.params, fresh_weights(job))
+        save(run.start, weights, {"run": job.identity, "step": 0})
+    checkpoint = fresh_checkpoint(job)
+    write_config(job)  # last: with it the directory is a run
+    return checkpoint
 
 
 def resume(config: Train, mine: Held, seen: Train | None) -> Start:
