@@ -36,11 +36,14 @@ class Data(NamedTuple):
     sha256: str
 
 
-def load_data(config: Train, vocabulary: Vocabulary | None = None) -> Data:
+def load_data(
+    config: Train,
+    vocabulary: Vocabulary | Callable[[str | bytes], Vocabulary] | None = None,
+) -> Data:
     """Read, encode and split the text of a run.
 
     The vocabulary is built from the whole text, so that no held-out character is
-    unknown, unless one is given.
+    unknown, unless one is given, or a function that builds it.
     """
     with told_plainly():
         if config.files:
@@ -50,6 +53,8 @@ def load_data(config: Train, vocabulary: Vocabulary | None = None) -> Data:
             text, source = python_reference()
         if vocabulary is None:
             vocabulary = build_vocabulary(text, config.level, config.min_count)
+        elif callable(vocabulary):
+            vocabulary = vocabulary(text)
         tokens = encode(vocabulary, text)
         train, valid, test = split(tokens, config.split)
     # k2 - k1 steps of history come before the steps that are trained on

@@ -2,12 +2,11 @@
 
 import math
 
-from rich.console import Console
 from rich.table import Table
 
 from jrnn.cli.config import Eval
 from jrnn.cli.data import load_data
-from jrnn.cli.display import BITS, UNITS
+from jrnn.cli.display import BITS, UNITS, Console
 from jrnn.cli.errors import UserError, told_plainly
 from jrnn.cli.run import load_trained
 from jrnn.text import encode, read_files

@@ -1,13 +1,12 @@
 """The command: train all, keep the table, show the best."""
 
-import json
+import contextlib
 import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,12 +16,14 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from jrnn.cli.cluster import apart, join, others_told
+from jrnn._lock import held
+from jrnn.cli.cluster import all_or_none, apart, join, others_told
 from jrnn.cli.config import PRESETS, Train, changed, option
 from jrnn.cli.data import Data, load_data
 from jrnn.cli.devices import provide_cores
-from jrnn.cli.display import UNITS, duration
+from jrnn.cli.display import UNITS, Console, duration
 from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.stored import read_json, write_json
 from jrnn.cli.sweep import figures
 from jrnn.cli.sweep.options import (
     SIZES,
@@ -71,10 +72,20 @@ def _sweep(options: Sweep, folder: Path) -> None:
         f"trainings of {base.steps} steps, in {folder}",
         soft_wrap=True,
     )
-    found = _run(console, options, base, space, data, folder)
-    for group in found.groups:
-        console.print(_told(group, varied(space)), soft_wrap=True)
-    _conclude(console, base, space, found.runs, folder)
+    with contextlib.ExitStack() as stack, told_plainly(TableError, OSError):
+        all_or_none(lambda: _begin(stack, folder, options, data))
+        found = _run(console, options, base, space, data, folder)
+        for group in found.groups:
+            console.print(_told(group, varied(space)), soft_wrap=True)
+        _conclude(console, base, space, found.runs, folder)
+
+
+def _begin(stack: contextlib.ExitStack, folder: Path, options: Sweep, data: Data):
+    """Make the folder, or see that it is of the same sweep; keep others out of it."""
+    with told_plainly(TableError, OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(held(folder))
+        _check_same(folder / "sweep.json", options, data)
 
 
 def _run(console, options: Sweep, base: Train, space: list[Config], data: Data, folder):
@@ -98,25 +109,39 @@ def _run(console, options: Sweep, base: Train, space: list[Config], data: Data, 
             made += len(runs)
             bar.update(task, advance=len(runs))
 
-        with told_plainly(TableError, OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            _check_same(folder / "sweep.json", options, data)
-            found = run_sweep(
-                training(base, data),
-                space,
-                seeds=options.seeds,
-                structural=fixed,
-                method=options.method,
-                batch_size=options.together,
-                devices=options.devices,
-                table=folder / "table.csv",
-                valid=valid,
-                progress=progress,
-            )
+        found = run_sweep(
+            training(base, data),
+            space,
+            seeds=options.seeds,
+            structural=fixed,
+            method=options.method,
+            batch_size=options.together,
+            devices=options.devices,
+            table=folder / "table.csv",
+            valid=valid,
+            progress=progress,
+        )
         bar.update(task, completed=len(found.runs))
+    _check_courses(found.runs, options.evals, folder / "table.csv")
     if made < len(found.runs):
         console.print(f"{len(found.runs) - made} trainings were in the table already.")
     return found
+
+
+def _check_courses(runs: list[Run], evals: int, path: Path) -> None:
+    """Raise `TableError` where a run that the table held is not one of this sweep."""
+    for run in runs:
+        course = run.metrics.get(METRIC)
+        if run.status == "done" and not (
+            isinstance(course, list)
+            and len(course) == evals
+            and not any(isinstance(nats, list) for nats in course)
+            and math.isfinite(course[-1])
+        ):
+            raise TableError(
+                f"{path} is damaged: run {run.number} has not {evals} validation "
+                "losses. Delete its line, and it is made again."
+            )
 
 
 def _conclude(
@@ -220,9 +245,11 @@ def _check_same(path: Path, options: Sweep, data: Data) -> None:
         },
     }
     if not path.exists():
-        path.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
+        write_json(path, now)
         return
-    before = json.loads(path.read_text("utf-8"))
+    before = read_json(path)
+    if not isinstance(before, dict):
+        raise TableError(f"{path} is damaged: it does not say what the sweep is of.")
     for name, value in now.items():
         if before.get(name) != value:
             what = "The text" if name == "text" else option(name)
