@@ -324,7 +324,7 @@ def test_read_files(tmp_path):
         (
             b"\xef\xbb\xbfab\nc\xff",
             r"a.txt is not UTF-8 text: byte 0xff at offset 7 \(line 2\).\n"
-            "Convert it to UTF-8, or use --level byte",
+            'Convert it to UTF-8, or use level="byte"',
         ),
         ("hé".encode("utf-16"), r"\(it looks like UTF-16\): byte 0xff at offset 0"),
         (b"cut \xe2\x82", "byte 0xe2 at offset 4"),
@@ -339,7 +339,7 @@ def test_read_files_refuses_content(tmp_path, data, match):
 def test_read_files_refuses_paths(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nowhere\.txt: no such file\.$"):
         jt.read_files(tmp_path / "nowhere.txt")
-    with pytest.raises(IsADirectoryError, match="is a directory, not a file"):
+    with pytest.raises(ValueError, match="has no text file in it"):
         jt.read_files([tmp_path])
     with pytest.raises(ValueError, match="no files given"):
         jt.read_files([])
@@ -402,6 +402,7 @@ def test_text_imports_numpy_and_nothing_more():
         - set(sys.stdlib_module_names)
         - {
             *("numpy", "collections.abc", "pydoc_data.topics"),
+            *("compression", "backports"),  # of zstd, from Python 3.14 on and before
         }
         == set()
     )
