@@ -283,6 +283,22 @@ def test_evaluate_is_the_mean_negative_log_likelihood(model, params, tokens, row
     np.testing.assert_allclose(nats, exact, rtol=1e-12 if rows == 1 else 1e-4)
 
 
+@pytest.mark.parametrize("rows", [1, 4])
+def test_evaluate_counts_what_it_is_told_to(model, params, tokens, rows):
+    text = tokens.reshape(-1)
+    counted = np.random.default_rng(0).random(len(text)) < 0.3
+    _, logits = jrnn.unroll(model, params, text[:-1])
+    log_p = np.asarray(jax.nn.log_softmax(logits))
+    exact = -np.mean([log_p[t - 1, text[t]] for t in range(1, len(text)) if counted[t]])
+    nats, count = evaluate(model, params, text, rows=rows, context=30, counted=counted)
+    assert count == counted[1:].sum()
+    np.testing.assert_allclose(nats, exact, rtol=1e-12 if rows == 1 else 1e-4)
+    with pytest.raises(ValueError, match=r"counted must have the shape of tokens, \("):
+        evaluate(model, params, text, counted=counted[1:])
+    with pytest.raises(ValueError, match="counted leaves no token but the first"):
+        evaluate(model, params, text, counted=np.arange(len(text)) == 0)
+
+
 def test_evaluate_needs_two_tokens(model, params):
     with pytest.raises(ValueError, match="at least two tokens"):
         evaluate(model, params, jnp.array([1]))
