@@ -1,11 +1,15 @@
 """The `jrnn` command: train, sample, eval, info, sweep, experiments."""
 
+import contextlib
+import importlib.metadata
 import sys
 from collections.abc import Sequence
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
+
+    Without a command it shows its help on stderr, as a mistake.
 
     Args:
         arguments: the words after `jrnn`; those of the process if None.
@@ -38,9 +42,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> None:
-    from jrnn.cli.config import Eval, Experiments, Info, Sample, parse, train_default
+    from jrnn.cli.config import (
+        Eval,
+        Experiments,
+        Info,
+        Sample,
+        Train,
+        parse,
+        train_default,
+    )
     from jrnn.cli.sweep.options import Sweep
 
+    if words == ["--version"]:
+        print("jrnn", _version())
+        return
+    if not words:  # a script that lost its arguments has not succeeded
+        with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+            parse(["--help"], Train())
+        sys.exit(2)
     command = parse(words, train_default(words))
     if isinstance(command, Sample):
         from jrnn.cli.sample import sample as act
@@ -55,3 +74,10 @@ def _run(words: list[str]) -> None:
     else:
         from jrnn.cli.train import train as act
     act(command)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("jrnn")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed: run from its source tree)"

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jrnn import optimizers
 from jrnn.cell import Carry, Params
 from jrnn.cli.config import Train, changed, option
-from jrnn.cli.data import Data, load_data
+from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.errors import UserError, told_plainly
 from jrnn.cli.run import (
     FORMAT,
@@ -26,6 +26,7 @@ from jrnn.cli.run import (
 from jrnn.models import LanguageModel
 from jrnn.text import to_json
 from jrnn.train import TrainState, init_state, initial_carries, load
+from jrnn.train.checkpoint import write_atomically
 
 # What may be given anew when a run is resumed; nothing else may differ.
 RESUMABLE = ("steps", "patience", "learning_rate", "clip")
@@ -59,13 +60,13 @@ class Job(NamedTuple):
 
 def begin(config: Train) -> tuple[Job, Checkpoint, Progress]:
     """Start a new run: read the text, draw the weights, then make the directory."""
-    name = config.files[0].stem if config.files else "python-reference"
-    run = Run(config.out if config.out is not None else Path("runs") / name)
+    run = Run(config.out or Path("runs") / run_name(config.files))
     _check_free(run, config.overwrite)
     data = load_data(config)
     config = dataclasses.replace(
         config,
-        files=tuple(file.resolve() for file in config.files),
+        files=data.files,
+        warmup=config.rise,
         out=run.directory,
         overwrite=False,
     )
@@ -75,6 +76,8 @@ def begin(config: Train) -> tuple[Job, Checkpoint, Progress]:
         run.directory.mkdir(parents=True, exist_ok=True)
         for path in run.files:
             path.unlink(missing_ok=True)
+        if data.kept is not None:
+            write_atomically(run.text, data.kept)
         write_json(run.vocabulary, to_json(data.vocabulary))
         write_json(run.config, _describe(job))
     return job, checkpoint, Progress()
@@ -86,7 +89,7 @@ def resume(config: Train) -> tuple[Job, Checkpoint, Progress]:
     before, described = read_config(run)
     _check_changes(config, before)
     config = dataclasses.replace(config, resume=None)
-    data = load_data(config, read_vocabulary(run))
+    data = load_data(config, read_vocabulary(run), run.text)
     if data.sha256 != described["text"]["sha256"]:
         raise UserError(
             f"The text is not the one that {run.directory} was trained on "

@@ -56,6 +56,7 @@ from jrnn.cli.job import (
     with_devices,
 )
 from jrnn.cli.memory import keep_memory
+from jrnn.cli.notices import of_training, warn
 from jrnn.cli.report import finish, introduce
 from jrnn.train import (
     Hyper,
@@ -97,6 +98,7 @@ def train(config: Train) -> None:
 def _train(config: Train) -> None:
     start = begin if config.resume is None else resume
     job, checkpoint, progress = start(config)
+    warn(of_training(config))
     step = int(checkpoint.state.step)
     plan = make_plan(job.config, step)
     if step >= plan.steps:
@@ -141,7 +143,7 @@ def steps_per_call(config: Train) -> int:
 
 def learning_rates(config: Train, steps: int) -> np.ndarray:
     """The learning rate of every step, (steps,)."""
-    peak, warmup = config.learning_rate, min(config.warmup, steps // 4)
+    peak, warmup = config.learning_rate, config.rise
     rest = max(1, steps - warmup)
     falling = {
         "cosine": optax.cosine_decay_schedule(peak, rest),
