@@ -80,6 +80,8 @@ def test_a_run_leaves_what_the_design_says(trained):
         "best.safetensors",
         "samples.txt",
         "loss.png",
+        "results.json",
+        ".lock",
     }
     config = json.loads((trained / "config.json").read_text())
     assert config["options"]["hidden_size"] == 12
@@ -367,7 +369,7 @@ def test_a_loss_that_explodes_stops_the_run(capsys, text, tmp_path):
     words = "--cell irnn --learning-rate 1e20 --clip 1e30 --optimizer sgd --steps 500"
     code = main(["train", str(text), "--out", str(run), *SMALL, *words.split()])
     err = capsys.readouterr().err
-    assert code == 1 and "infinite or not a number" in err
+    assert code == 3 and "infinite or not a number" in err
     assert "--learning-rate" in err and "--clip" in err
     if (run / "checkpoint.safetensors").exists():
         arrays, _ = read(run / "checkpoint.safetensors")

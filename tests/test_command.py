@@ -60,8 +60,9 @@ def untrained(text, out, **options):
     small = Train(cell="gru", hidden_size=12, batch_size=4, window=10, warmup=3)
     with ordinary():
         config = dataclasses.replace(small, files=(text,), out=out, **options)
-        job, checkpoint, _ = begin(config)
-        save(job.run.last, checkpoint, {"step": 0})
+        with contextlib.ExitStack() as stack:
+            job, checkpoint, *_ = begin(config, stack)
+        save(job.run.last, checkpoint, {"step": 0, "run": job.identity})
     return out
 
 
@@ -172,7 +173,8 @@ def test_runs_are_named_after_their_text(tmp_path, monkeypatch, words, name):
     piped(monkeypatch, TEXT.encode())
     small = Train(hidden_size=4, batch_size=4, window=10)
     files = parse(["train", *words], PRESETS["standard"]).files
-    job, _, _ = begin(dataclasses.replace(small, files=files))
+    with contextlib.ExitStack() as stack:
+        job, *_ = begin(dataclasses.replace(small, files=files), stack)
     assert job.run.directory.as_posix() == f"runs/{name}"
 
 

@@ -45,6 +45,7 @@ FLOORS = {
     "combine": 2,  # with bidirectional, which uses masked
     "text": 2,
     "wrappers": 2,
+    "_lock": 3,
     "dynamics": 3,
     "generate": 3,
     "gradients": 3,

@@ -69,6 +69,7 @@ def digests(directory: Path) -> dict[str, str]:
         "metrics.jsonl",
         "samples.txt",
         "vocab.json",
+        "results.json",
     )
     return {n: hashlib.sha256((directory / n).read_bytes()).hexdigest() for n in names}
 
@@ -127,7 +128,7 @@ def test_interrupted_and_resumed(text, left_alone, tmp_path):
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=120)
-    assert process.returncode == 1, errors
+    assert process.returncode == 130, errors
     assert "everything is saved" in errors and "jrnn train --resume" in errors
     run("train", "--resume", directory)
     assert digests(directory) == left_alone[0]

@@ -30,6 +30,7 @@ __all__ = [
     "moved",
     "of_this_host",
     "others_told",
+    "together",
 ]
 
 
@@ -86,7 +87,12 @@ def apart() -> Iterator[Path | None]:
 
 
 def moved(config: Train, folder: Path | None) -> Train:
-    """The configuration of a run in another folder, that of `apart`."""
+    """The configuration of a run in another folder, that of `apart`.
+
+    The first process holds the directory of a run to resume when it calls this, so
+    that the others copy what no process changes any more.
+    """
+    together("held")
     if folder is None:
         moved = config
     elif config.resume is None:
@@ -94,9 +100,14 @@ def moved(config: Train, folder: Path | None) -> Train:
     else:
         shutil.copytree(config.resume, folder)
         moved = dataclasses.replace(config, resume=folder)
-    if jax.process_count() > 1:  # the first may write to what the others have copied
-        multihost_utils.sync_global_devices("moved")
+    together("moved")  # the first may write to what the others have copied
     return moved
+
+
+def together(name: str) -> None:
+    """Wait until every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
 
 
 @contextlib.contextmanager

@@ -42,6 +42,13 @@ class Train:
     resume: Path | None = None
     """Go on with the run in this directory, with its own options. (default: begin a new
     run)"""
+    text: tuple[Path, ...] = ()
+    """With --resume: where the text of the run is now, if its files were moved.
+    (default: where it was)"""
+    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Start from the weights of the run in this directory (the best, or else the last)
+    with a fresh optimiser; its model stays, and its vocabulary grows by the symbols
+    that are new in FILE. (default: from random weights)"""
     overwrite: bool = False
     """Delete the run directory if there is one, and start anew."""
 
@@ -126,6 +133,8 @@ class Train:
             value = getattr(self, name)
             if not value > 0:
                 raise UserError(f"{option(name)} must be > 0, got {value}.")
+            if isinstance(value, int) and value >= 2**31:
+                raise UserError(f"{option(name)} must be below 2^31, got {value}.")
         for name in "embed_size warmup weight_decay patience sample_every".split():
             value = getattr(self, name)
             if value is not None and not value >= 0:
@@ -136,6 +145,8 @@ class Train:
                     f"{option(name)} must be at least 0 and below 1, "
                     f"got {getattr(self, name)}."
                 )
+        if self.layers > 1000:
+            raise UserError(f"--layers must be at most 1000, got {self.layers}.")
         if self.recurrent_dropout and self.cell == "gru":
             raise UserError(
                 "--recurrent-dropout does not go with --cell gru, whose state passes "
@@ -250,7 +261,7 @@ PRESETS: dict[str, Train] = {
 
 def option(name: str) -> str:
     """A field's name as it is typed, such as `--hidden-size`."""
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def parse(arguments: list[str], train_default: Train) -> Any:
@@ -296,7 +307,8 @@ def changed(config: Train, default: Train) -> list[str]:
 def train_default(words: list[str]) -> Train:
     """Defaults of `jrnn train`: of the run to resume, or of the preset asked for.
 
-    These two options are read before all others, whose defaults depend on them.
+    The model of a run that --from names stands above that of the preset. These options
+    are read before all others, whose defaults depend on them.
     """
     resumed = _value_of("--resume", words)
     if resumed is not None:
@@ -304,7 +316,13 @@ def train_default(words: list[str]) -> Train:
 
         return resume_default(Path(resumed))
     # an unknown preset is left to the parser, which lists the known ones
-    return PRESETS.get(_value_of("--preset", words), PRESETS["standard"])
+    default = PRESETS.get(_value_of("--preset", words), PRESETS["standard"])
+    origin = _value_of("--from", words)
+    if origin is not None:
+        from jrnn.cli.start import default_from
+
+        return default_from(Path(origin), default)
+    return default
 
 
 def _value_of(name: str, words: list[str]) -> str | None:

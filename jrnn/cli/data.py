@@ -41,7 +41,9 @@ class Data(NamedTuple):
 
 
 def load_data(
-    config: Train, vocabulary: Vocabulary | None = None, kept: Path | None = None
+    config: Train,
+    vocabulary: Vocabulary | Callable[[str | bytes], Vocabulary] | None = None,
+    kept: Path | None = None,
 ) -> Data:
     """Read, encode and split the text of a run.
 
@@ -50,7 +52,8 @@ def load_data(
 
     Args:
         config: the run; its files are read.
-        vocabulary: that of the run, if there is one already.
+        vocabulary: that of the run, if there is one already, or a function of the text
+            that builds it.
         kept: where a run keeps a text that came from a pipe. If there is such a file,
             it is the text, as it is.
     """
@@ -58,6 +61,8 @@ def load_data(
         text, source, files = _text_of(config, kept)
         if vocabulary is None:
             vocabulary = build_vocabulary(text, config.level, config.min_count)
+        elif callable(vocabulary):
+            vocabulary = vocabulary(text)
         tokens = encode(vocabulary, text)
         train, valid, test = split(tokens, config.split)
     # k2 - k1 steps of history come before the steps that are trained on
@@ -73,8 +78,8 @@ def load_data(
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(data).hexdigest()
     parts = train, valid, test
-    again = not any(map(read_once, files))
-    kept = None if again else data
+    lost = any(map(read_once, files)) and not _is_kept(kept)
+    kept = data if lost else None
     return Data(vocabulary, *parts, rows, windows, source, digest, files, kept)
 
 
@@ -95,9 +100,9 @@ def run_name(files: Sequence[Path]) -> str:
 
 
 def _text_of(config: Train, kept: Path | None) -> tuple[str | bytes, str, tuple]:
-    if kept is not None and kept.exists():
+    if _is_kept(kept):
         data = kept.read_bytes()
-        text = data if config.level == "byte" else data.decode("utf-8", "surrogatepass")
+        text = data if config.level == "byte" else data.decode("utf-8", "replace")
         return text, _source(config.files), config.files
     if not config.files:
         return *python_reference(), ()
@@ -106,6 +111,10 @@ def _text_of(config: Train, kept: Path | None) -> tuple[str | bytes, str, tuple]
     # what is given by name is found from another directory, too
     files = tuple(file if read_once(file) else file.resolve() for file in files)
     return text, _source(files), files
+
+
+def _is_kept(kept: Path | None) -> bool:
+    return kept is not None and kept.exists()
 
 
 def _source(files: Sequence[Path]) -> str:

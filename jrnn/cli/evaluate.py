@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from jrnn.cli.config import Eval
 from jrnn.cli.data import load_data
-from jrnn.cli.display import BITS, UNITS
+from jrnn.cli.display import BITS, UNITS, Console
 from jrnn.cli.errors import UserError, told_plainly
 from jrnn.cli.notices import named, of_evaluation, warn
 from jrnn.cli.run import Run, Trained, load_trained, read_config

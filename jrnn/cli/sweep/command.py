@@ -1,14 +1,12 @@
 """The command: train all, keep the table, show the best."""
 
 import dataclasses
-import json
 import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -18,13 +16,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from jrnn._lock import held
 from jrnn.cli.cluster import apart, join, others_told
 from jrnn.cli.config import PRESETS, Train, changed, option
 from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.devices import provide_cores
-from jrnn.cli.display import UNITS, duration
+from jrnn.cli.display import UNITS, Console, duration
 from jrnn.cli.errors import UserError, told_plainly
 from jrnn.cli.notices import warn
+from jrnn.cli.stored import read_json, write_json
 from jrnn.cli.sweep import figures
 from jrnn.cli.sweep.notices import of_sweep
 from jrnn.cli.sweep.options import (
@@ -77,10 +77,14 @@ def _sweep(options: Sweep, folder: Path) -> None:
         f"trainings of {base.steps} steps, in {folder}",
         soft_wrap=True,
     )
-    found = _run(console, options, base, space, data, folder)
-    for group in found.groups:
-        console.print(_told(group, varied(space)), soft_wrap=True)
-    _conclude(console, base, space, found.runs, folder)
+    with told_plainly(TableError, OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        with held(folder):
+            _check_same(folder / "sweep.json", options, data)
+            found = _run(console, options, base, space, data, folder)
+            for group in found.groups:
+                console.print(_told(group, varied(space)), soft_wrap=True)
+            _conclude(console, base, space, found.runs, folder)
 
 
 def _run(console, options: Sweep, base: Train, space: list[Config], data: Data, folder):
@@ -104,25 +108,39 @@ def _run(console, options: Sweep, base: Train, space: list[Config], data: Data, 
             made += len(runs)
             bar.update(task, advance=len(runs))
 
-        with told_plainly(TableError, OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            _check_same(folder / "sweep.json", options, data)
-            found = run_sweep(
-                training(base, data),
-                space,
-                seeds=options.seeds,
-                structural=fixed,
-                method=options.method,
-                batch_size=options.together,
-                devices=options.devices,
-                table=folder / "table.csv",
-                valid=valid,
-                progress=progress,
-            )
+        found = run_sweep(
+            training(base, data),
+            space,
+            seeds=options.seeds,
+            structural=fixed,
+            method=options.method,
+            batch_size=options.together,
+            devices=options.devices,
+            table=folder / "table.csv",
+            valid=valid,
+            progress=progress,
+        )
         bar.update(task, completed=len(found.runs))
+    _check_courses(found.runs, options.evals, folder / "table.csv")
     if made < len(found.runs):
         console.print(f"{len(found.runs) - made} trainings were in the table already.")
     return found
+
+
+def _check_courses(runs: list[Run], evals: int, path: Path) -> None:
+    """Raise `TableError` where a run that the table held is not one of this sweep."""
+    for run in runs:
+        course = run.metrics.get(METRIC)
+        if run.status == "done" and not (
+            isinstance(course, list)
+            and len(course) == evals
+            and not any(isinstance(nats, list) for nats in course)
+            and math.isfinite(course[-1])
+        ):
+            raise TableError(
+                f"{path} is damaged: run {run.number} has not {evals} validation "
+                "losses. Delete its line, and it is made again."
+            )
 
 
 def _conclude(
@@ -227,9 +245,11 @@ def _check_same(path: Path, options: Sweep, data: Data) -> None:
         },
     }
     if not path.exists():
-        path.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
+        write_json(path, now)
         return
-    before = json.loads(path.read_text("utf-8"))
+    before = read_json(path)
+    if not isinstance(before, dict):
+        raise TableError(f"{path} is damaged: it does not say what the sweep is of.")
     for name, value in now.items():
         if before.get(name) != value:
             what = "The text" if name == "text" else option(name)
