@@ -185,7 +185,10 @@ def test_a_sweep_reads_a_pipe_and_goes_on(monkeypatch, tmp_path, capsys):
     for expected in ("2 trainings of 4 steps", "2 trainings were in the table already"):
         piped(monkeypatch, gzip.compress(TEXT.encode()))
         assert main(words) == 0
-        assert expected in " ".join(capsys.readouterr().out.split())
+        out = " ".join(capsys.readouterr().out.split())
+        assert expected in out
+    # what is computed from the steps need not be given again
+    assert "jrnn train - --hidden-size 5" in out and "--warmup" not in out
     piped(monkeypatch, TEXT[1:].encode())
     assert "The text differs" in refused(capsys, *words)
 

@@ -118,10 +118,16 @@ def _is_kept(kept: Path | None) -> bool:
 
 
 def _source(files: Sequence[Path]) -> str:
-    names = [name_of(file) if read_once(file) else file.name for file in files]
+    names = list(map(_called, files))
     if len(names) <= 3:
         return ", ".join(names)
     return f"{names[0]}, {names[1]} and {len(names) - 2} more files"
+
+
+def _called(file: Path) -> str:
+    if file == STANDARD_INPUT:
+        return name_of(file)
+    return file.name if file.is_file() else "a pipe"
 
 
 def batch_reader(config: Train, windows: int) -> Callable[[Streams, jax.Array], tuple]:

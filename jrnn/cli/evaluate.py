@@ -209,7 +209,8 @@ def _remarks(measured, trained: Trained, options: Eval) -> list[str]:
         ("skip", True): "read as the unknown token and not counted",
         ("skip", False): "left out of the text",
     }[options.unknown, token]
-    remarks = [f"{unknown:,} unknown symbols are {how}."]
+    which = f"{unknown:,} unknown symbols are" if unknown > 1 else "1 unknown symbol is"
+    remarks = [f"{which} {how}."]
     if trained.config.level == "word":
         remarks.append("The space in front of one is a token of its own.")
     if token:

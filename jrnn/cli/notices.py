@@ -111,7 +111,7 @@ def named(symbols: Counter[str]) -> str:
     """The first three of some symbols, and how many more there are."""
     shown = ", ".join(map(repr, list(symbols)[:3]))
     more = len(symbols) - 3
-    return f"{shown} and {more} more" if more > 0 else shown
+    return f"{shown} and {more:,} more" if more > 0 else shown
 
 
 def of_counts(config: Train) -> list[tuple[bool, str]]:

@@ -1,6 +1,5 @@
 """The command: train all, keep the table, show the best."""
 
-import dataclasses
 import math
 import shlex
 from collections.abc import Sequence
@@ -62,7 +61,6 @@ def _sweep(options: Sweep, folder: Path) -> None:
             f"--devices is {options.devices}, but this machine has "
             f"{jax.device_count()}."
         )
-    options = dataclasses.replace(options, warmup=base_of(options).rise)
     base, space = base_of(options), space_of(options)
     data = load_data(_widest(base, space))
     if len(data.valid) < 2:
@@ -241,8 +239,9 @@ def _check_same(path: Path, options: Sweep, data: Data) -> None:
         "text": data.sha256,
         **{
             name: getattr(options, name)
-            for name in ("steps", "evals", "schedule", "warmup", "level", "min_count")
+            for name in ("steps", "evals", "schedule", "level", "min_count")
         },
+        "warmup": base_of(options).rise,
     }
     if not path.exists():
         write_json(path, now)
