@@ -97,6 +97,7 @@ def arrays_of(run):
     return read(run / "checkpoint.safetensors")[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["char", "byte"])
 def test_a_run_from_a_pipe_keeps_its_text(monkeypatch, tmp_path, capsys, level):
     # a second mark is text; so are, at level byte, the line ends and a packed file
@@ -130,6 +131,7 @@ def test_a_run_from_a_pipe_keeps_its_text(monkeypatch, tmp_path, capsys, level):
         assert "is not the one that" in refused(capsys, *command, parts)
 
 
+@pytest.mark.slow
 def test_overwriting_takes_the_kept_text_away(monkeypatch, tmp_path, folder, capsys):
     piped(monkeypatch, TEXT.encode())
     words = [*SMALL, "--steps", "5", "--out", str(tmp_path / "run")]
@@ -139,6 +141,7 @@ def test_overwriting_takes_the_kept_text_away(monkeypatch, tmp_path, folder, cap
     assert not (tmp_path / "run" / "text.txt").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_a_folder_stays_that_of_its_files(tmp_path, capsys, monkeypatch):
     folder = tmp_path / "books"
     folder.mkdir()
@@ -152,6 +155,7 @@ def test_a_run_of_a_folder_stays_that_of_its_files(tmp_path, capsys, monkeypatch
     assert main(["train", "--resume", "../runs/books", "--steps", "10"]) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "name"),
     [
@@ -178,6 +182,7 @@ def test_runs_are_named_after_their_text(tmp_path, monkeypatch, words, name):
     assert job.run.directory.as_posix() == f"runs/{name}"
 
 
+@pytest.mark.slow
 def test_a_sweep_reads_a_pipe_and_goes_on(monkeypatch, tmp_path, capsys):
     words = ["sweep", "-", "--out", str(tmp_path / "out"), "--steps", "4"]
     words += "--evals 2 --seeds 1 --hidden-size 5 --batch-size 2 --window 6".split()

@@ -58,6 +58,7 @@ def tokens():
     return jax.random.randint(jax.random.key(7), (B, 4 * T + 1), 0, V)
 
 
+@pytest.mark.slow
 def test_whole_window_is_backpropagation_through_time(model, params, tokens):
     xs, targets = tokens[0, :T], tokens[0, 1 : T + 1]
 
@@ -76,6 +77,7 @@ def test_whole_window_is_backpropagation_through_time(model, params, tokens):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k1", "k2"), [(5, 5), (3, 5), (1, 4), (4, 7)])
 def test_truncation_equals_a_loop_written_out(model, params, tokens, k1, k2):
     """Every k1 steps, the newest k1 losses go back k2 steps, to a constant carry."""
@@ -158,6 +160,7 @@ def two_devices(shape=(2,), names=("rows",)):
     return jax.sharding.Mesh(np.array(jax.devices()[:2]).reshape(shape), names)
 
 
+@pytest.mark.slow
 def test_a_batch_divided_among_devices_is_the_same_batch():
     model = jrnn.stack(
         jrnn.one_hot(V),
