@@ -17,6 +17,8 @@ from jrnn.cli import main
 from jrnn.sweep import read_table
 from jrnn.train.checkpoint import read
 
+pytestmark = pytest.mark.slow
+
 CHILD = """
 import os, signal, sys
 import jax, jax.numpy as jnp

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 # all are compared with one run, which is made once if they share a worker
-pytestmark = pytest.mark.xdist_group("resume")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("resume")]
 CACHE = tempfile.mkdtemp(prefix="jrnn-commands-")
 atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
 KILLS = int(os.environ.get("JRNN_TEST_KILLS", "2"))

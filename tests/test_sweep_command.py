@@ -36,6 +36,7 @@ def text(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_sweep_tells_the_best_and_goes_on_where_it_was(text, tmp_path, capsys):
     words = ["sweep", text, *SMALL, "--out", tmp_path / "out"]
     words += ["--learning-rate", "0.01,0.1", "--cell", "gru,elman", "--clip", "1,5"]

@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
@@ -9,6 +10,8 @@ from collections.abc import Sequence
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
+
+    Without a command it shows its help on stderr, as a mistake.
 
     Args:
         arguments: the words after `jrnn`; those of the process if None.
@@ -53,9 +56,24 @@ def _forget_output() -> None:
 
 
 def _run(words: list[str]) -> None:
-    from jrnn.cli.config import Eval, Experiments, Info, Sample, parse, train_default
+    from jrnn.cli.config import (
+        Eval,
+        Experiments,
+        Info,
+        Sample,
+        Train,
+        parse,
+        train_default,
+    )
     from jrnn.cli.sweep.options import Sweep
 
+    if words == ["--version"]:
+        print("jrnn", _version())
+        return
+    if not words:  # a script that lost its arguments has not succeeded
+        with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+            parse(["--help"], Train())
+        sys.exit(2)
     default = train_default(words)
     command = parse(words, default)
     if isinstance(command, Sample):
@@ -73,3 +91,10 @@ def _run(words: list[str]) -> None:
 
         act = functools.partial(train, seen=default)
     act(command)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("jrnn")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed: run from its source tree)"

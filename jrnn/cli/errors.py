@@ -39,4 +39,9 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}."
-    return str(error)
+    if isinstance(error, FileNotFoundError):  # a path can look like anything
+        return str(error)
+    # late, since the options raise these errors themselves
+    from jrnn.cli.words import in_command_words
+
+    return in_command_words(str(error))

@@ -17,7 +17,7 @@ from jrnn import _lock, optimizers
 from jrnn._lock import Held, held
 from jrnn.cell import Carry, Params
 from jrnn.cli.config import Train, changed, option
-from jrnn.cli.data import Data, load_data
+from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.errors import UserError, told_plainly
 from jrnn.cli.results import read_results
 from jrnn.cli.run import (
@@ -46,7 +46,7 @@ from jrnn.train import (
     load,
     save,
 )
-from jrnn.train.checkpoint import unfinished
+from jrnn.train.checkpoint import unfinished, write_atomically
 
 # What may be given anew when a run is resumed; nothing else may differ.
 RESUMABLE = ("steps", "patience", "learning_rate", "clip")
@@ -97,7 +97,7 @@ def begin(config: Train, stack: contextlib.ExitStack) -> Start:
 
     The directory is this process's own until `stack` is left.
     """
-    run = Run(config.out if config.out is not None else Path("runs") / _name(config))
+    run = Run(config.out or Path("runs") / run_name(config.files))
     mine = own(run, stack) if run.lock.exists() else None
     _check_free(run, config.overwrite)
     before = None if config.from_ is None else load_origin(config)
@@ -112,7 +112,8 @@ def begin(config: Train, stack: contextlib.ExitStack) -> Start:
         _check_free(run, config.overwrite)  # another may have been faster
     config = dataclasses.replace(
         config,
-        files=tuple(map(_absolute, config.files)),
+        files=data.files,
+        warmup=config.rise,
         out=run.directory,
         overwrite=False,
     )
@@ -135,6 +136,7 @@ def _first_files(job: Job, before: Trained | None) -> Checkpoint:
     run = job.run
     for path in run.content:
         path.unlink(missing_ok=True)
+    _keep_text(run, job.data)
     write_json(run.vocabulary, to_json(job.data.vocabulary))
     if before is not None:
         weights = grown(before.params, fresh_weights(job))
@@ -166,8 +168,9 @@ def resume(config: Train, mine: Held, seen: Train | None) -> Start:
         config,
         resume=None,
         text=(),
-        files=tuple(map(_absolute, config.text)) or config.files,
+        files=data.files if config.text else config.files,
     )
+    _keep_text(run, data)
     job = Job(
         config,
         run,
@@ -203,7 +206,7 @@ def _same_text(config: Train, run: Run, described: dict[str, Any]) -> Data:
         f"  jrnn train --resume {run.directory} --text FILES"
     )
     try:
-        data = load_data(now, vocabulary)
+        data = load_data(now, vocabulary, None if config.text else run.text)
     except UserError as error:
         if config.text:
             raise
@@ -347,14 +350,11 @@ def with_devices(job: Job, devices: int) -> Job:
     return job
 
 
-def _name(config: Train) -> str:
-    if not config.files:
-        return "python-reference"
-    return "standard-input" if str(config.files[0]) == "-" else config.files[0].stem
-
-
-def _absolute(file: Path) -> Path:
-    return file if str(file) == "-" else file.resolve()
+def _keep_text(run: Run, data: Data) -> None:
+    """Keep in the run's directory what no resumption could read again."""
+    if data.kept is not None:
+        with told_plainly(OSError):
+            write_atomically(run.text, data.kept)
 
 
 def _check_free(run: Run, overwrite: bool) -> None:
@@ -370,7 +370,7 @@ def _check_free(run: Run, overwrite: bool) -> None:
             "so it is not deleted.\nChoose another directory with --out."
         )
     # a process that was killed before its directory was a run leaves nothing of worth
-    early = {run.vocabulary, run.start, *map(unfinished, run.content)}
+    early = {run.vocabulary, run.text, run.start, *map(unfinished, run.content)}
     worthless = {path.name for path in (*_lock.files_at(run.lock), *early)}
     if names - worthless and not overwrite:
         raise UserError(

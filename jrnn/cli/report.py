@@ -32,7 +32,8 @@ def introduce(job: Job, display: Display, step: int) -> None:
     display.say(
         f"{verb}: {layers}{config.cell} {config.hidden_size}, {config.steps} steps of "
         f"{config.batch_size} x {config.stride} {unit}, {config.optimizer} at "
-        f"{config.learning_rate:g}, in {job.run.directory}"
+        f"{config.learning_rate:g} after a warm-up of {config.rise}, in "
+        f"{job.run.directory}"
     )
 
 

@@ -40,6 +40,11 @@ class Run(NamedTuple):
         return self.directory / "vocab.json"
 
     @property
+    def text(self) -> Path:
+        """The text, if it came from a pipe and cannot be read again."""
+        return self.directory / "text.txt"
+
+    @property
     def metrics(self) -> Path:
         """One line of JSON for each log step."""
         return self.directory / "metrics.jsonl"
@@ -85,6 +90,7 @@ class Run(NamedTuple):
         whole = (
             self.config,
             self.vocabulary,
+            self.text,
             self.metrics,
             self.samples,
             self.plot,

@@ -62,6 +62,7 @@ from jrnn.cli.job import (
     write_config,
 )
 from jrnn.cli.memory import keep_memory
+from jrnn.cli.notices import of_training, warn
 from jrnn.cli.report import advice, finish, introduce, plotted
 from jrnn.cli.results import read_results, write_results
 from jrnn.cli.run import Run, read_config
@@ -141,6 +142,7 @@ def _train(start: Start) -> None:
     results = read_results(job.run)
     if over:
         _refuse_what_is_done(job, plan, step, results)
+    warn(of_training(job.config))
     unit = UNITS[job.config.level]
     tokens_per_step = job.config.batch_size * job.config.stride
     display = Display(plan.steps, step, tokens_per_step, unit)
@@ -204,7 +206,7 @@ def steps_per_call(config: Train) -> int:
 
 def learning_rates(config: Train, steps: int) -> np.ndarray:
     """The learning rate of every step, (steps,)."""
-    peak, warmup = config.learning_rate, min(config.warmup, steps // 4)
+    peak, warmup = config.learning_rate, config.rise
     rest = max(1, steps - warmup)
     falling = {
         "cosine": optax.cosine_decay_schedule(peak, rest),

@@ -19,12 +19,14 @@ from rich.table import Table
 from jrnn._lock import held
 from jrnn.cli.cluster import all_or_none, apart, join, others_told
 from jrnn.cli.config import PRESETS, Train, changed, option
-from jrnn.cli.data import Data, load_data
+from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.devices import provide_cores
 from jrnn.cli.display import UNITS, Console, duration
 from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.notices import warn
 from jrnn.cli.stored import read_json, write_json
 from jrnn.cli.sweep import figures
+from jrnn.cli.sweep.notices import of_sweep
 from jrnn.cli.sweep.options import (
     SIZES,
     Sweep,
@@ -34,6 +36,7 @@ from jrnn.cli.sweep.options import (
     varied,
 )
 from jrnn.cli.sweep.training import training
+from jrnn.cli.words import in_command_words
 from jrnn.sweep import Group, Ranked, Run, TableError, ranking
 from jrnn.sweep import sweep as run_sweep
 from jrnn.sweep.space import Config
@@ -63,6 +66,7 @@ def _sweep(options: Sweep, folder: Path) -> None:
     data = load_data(_widest(base, space))
     if len(data.valid) < 2:
         raise UserError("The validation part is empty: use a longer text.")
+    warn(of_sweep(base, space, options))
     console = Console(highlight=False)
     runs = len(space) * options.seeds
     console.print(
@@ -151,7 +155,9 @@ def _conclude(
     for status in ("diverged", "refused", "out of memory"):
         those = [run for run in runs if run.status == status]
         if those:
-            note = f": {those[0].note}" if those[0].note else ""
+            # the sweep's batch is what goes side by side, not the trainings' own
+            note = in_command_words(those[0].note, batch_size="together")
+            note = f": {note}" if note else ""
             console.print(
                 f"{len(those)} {status}{note}", style="yellow", soft_wrap=True
             )
@@ -220,8 +226,7 @@ def _names(names: list[str]) -> str:
 
 
 def _folder(options: Sweep) -> Path:
-    name = options.files[0].stem if options.files else "python-reference"
-    return options.out if options.out is not None else Path("sweeps") / name
+    return options.out or Path("sweeps") / run_name(options.files)
 
 
 def _widest(base: Train, space: list[Config]) -> Train:
@@ -241,8 +246,9 @@ def _check_same(path: Path, options: Sweep, data: Data) -> None:
         "text": data.sha256,
         **{
             name: getattr(options, name)
-            for name in ("steps", "evals", "schedule", "warmup", "level", "min_count")
+            for name in ("steps", "evals", "schedule", "level", "min_count")
         },
+        "warmup": base_of(options).rise,
     }
     if not path.exists():
         write_json(path, now)
