@@ -1243,21 +1243,24 @@ def test_a_step_that_keeps_an_array_small_keeps_it_small(case, derive, recompute
 @pytest.mark.parametrize("name", ["tanh", "gru", "lstm"])
 @pytest.mark.parametrize("size", [(50, 50, 128), (16, 1000, 64)], ids=str)
 def test_recomputing_a_step_costs_no_memory(name, size):
+    """Not more than without it, nor than `jax.lax.scan` does with a checkpoint."""
     batch, length, hidden = size
 
-    def memory(run, **options):
-        step, start, w = textbook(name, hidden, hidden)
+    def memory(run, wrap=lambda step: step, **options):
+        step, start, w = textbook(name, 65, hidden)
 
-        def loss(w, xs):
+        def loss(w, ks):
+            own = lambda c, k: step(w)(c, jax.nn.one_hot(k, 65, dtype=jnp.float32))
             h = start(jnp.zeros((batch, hidden), jnp.float32))
-            return jnp.sum(run(step(w), h, xs, **options)[1] ** 2)
+            return jnp.sum(run(wrap(own), h, ks, **options)[1] ** 2)
 
-        program = jax.jit(jax.grad(loss)).lower(w, f32(length, batch, hidden)).compile()
+        ks = jax.ShapeDtypeStruct((length, batch), jnp.int32)
+        program = jax.jit(jax.grad(loss)).lower(w, ks).compile()
         return program.memory_analysis().temp_size_in_bytes
 
-    with_it = memory(scan, remat="step")
-    assert with_it <= memory(scan)
-    assert with_it <= 1.05 * memory(lax.scan)
+    recomputing = memory(scan, remat="step")
+    assert recomputing <= 1.01 * memory(scan)
+    assert recomputing <= 1.01 * memory(lax.scan, jax.checkpoint)
 
 
 @pytest.mark.parametrize("name", ["tanh", "gru", "lstm"])
@@ -1473,7 +1476,8 @@ def count_lines(f):
         return line
 
     old = sys.gettrace()
-    sys.settrace(lambda frame, *_: frame.f_code.co_filename.startswith(home) and line)
+    ours = lambda frame: frame.f_code.co_filename.startswith(home)
+    sys.settrace(lambda frame, *_: line if ours(frame) else None)
     try:
         f()
     finally:
