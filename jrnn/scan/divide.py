@@ -28,7 +28,7 @@ from jrnn.scan.program import (
     read,
     rewritten,
 )
-from jrnn.scan.simplify import late_sums, terms, total
+from jrnn.scan.simplify import late_sums, total, whole_sums
 
 
 class _Division(NamedTuple):
@@ -88,18 +88,18 @@ def _divisions(
     uses = count_uses(eqns, outputs)
     once = lambda a: is_variable(a) and uses[a] == 1
     is_late = lambda a: is_variable(a) and a in late
-    sums = late_sums(eqns, is_late)
+    sums = whole_sums(late_sums(eqns, is_late), uses)
 
     beside: dict[Atom, set[Atom]] = {}  # of terms read once: what they are added to
-    for result in sums:
-        found = {a for a in terms(result, sums, uses) if once(a)}
+    for whole in sums.values():
+        found = {a for a in whole.terms if once(a)}
         beside |= {a: found for a in found}
 
     splits = [eqn for eqn in eqns if eqn.primitive is lax.split_p]
     for split in splits:
         result = split.invars[0]
         alone = once(result) and result in sums
-        found = terms(result, sums, uses) if alone else []
+        found = sums[result].terms if alone else []
         early = [a for a in found if not is_late(a)]
         for other in splits:
             if early and _alike(split, other) and not is_late(other.invars[0]):

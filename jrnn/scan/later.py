@@ -51,7 +51,7 @@ def unwritten_beside(xs: Sequence[Any], like: Sequence[Any], length: int) -> lis
         return unwritten(like, length)
     mark = sum(some)
     return [
-        jnp.full((length, *a.shape), mark.astype(a.dtype) + n)
+        jnp.full((length, *a.shape), (mark + n).astype(a.dtype))
         for n, a in enumerate(like, 1)
     ]
 

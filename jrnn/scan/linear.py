@@ -4,7 +4,8 @@ push    tangents in, tangents out
 pull    its transpose: cotangents in, cotangents out
 
 Operations of their own, so that what they are compiled to may differ from the plain
-programs by which they are derived, batched and transposed.
+programs by which they are derived, batched and transposed. Both carry their program: to
+trace it later would be too late for custom rules that read tracers around them.
 """
 
 import functools
@@ -25,31 +26,27 @@ from jrnn._operation import (
     replaced,
     transposed,
 )
-from jrnn.scan.fission import Step, run
+from jrnn.scan.emit import run
 from jrnn.scan.overwrite import call_overwriting
-from jrnn.scan.program import trace
-from jrnn.scan.tangent import derivative
-
-Flags = tuple[bool, ...]
+from jrnn.scan.program import cached, call, lifted, opened, trace
+from jrnn.scan.tangent import Derivative
 
 
-def push(values: Sequence[Any], step: Step, active: Flags) -> list[Any]:
-    """Run the linear step of `derivative(step, active)`.
+def push(values: Sequence[Any], rule: Derivative) -> list[Any]:
+    """Run the linear step of a derivative.
 
     Args:
         values: its weights, the first tangents of the carry, and its x.
-        step: the step.
-        active: inputs of the step that have a tangent.
+        rule: the derivative.
 
     Returns:
         The last tangents of the carry, and those of y.
     """
-    return _push_p.bind(*values, step=step, active=active)
+    return _push_p.bind(*values, rule=rule)
 
 
-@functools.lru_cache(maxsize=1024)
-def _push(step: Step, active: Flags) -> Function:
-    rule = derivative(step, active)
+@cached
+def _push(rule: Derivative) -> Function:
     # Without it, what the loop computes again would be computed ahead and stored.
     again = functools.partial(jax.checkpoint, prevent_cse=False)
     wrap = again if rule.recomputes else lambda body: body
@@ -61,69 +58,82 @@ def _push(step: Step, active: Flags) -> Function:
     return jax.jit(program)
 
 
-def _push_types(step: Step, active: Flags) -> list[Any]:
-    carry, ys = derivative(step, active).linear.outputs()
-    return [a.aval for a in carry] + [_over_time(step, a) for a in ys]
+def _push_types(*_: Any, rule: Derivative) -> list[Any]:
+    carry, ys = rule.linear.outputs()
+    return [a.aval for a in carry] + [_over_time(rule, a) for a in ys]
 
 
-@functools.lru_cache(maxsize=1024)
-def _pull(step: Step, active: Flags, moving: Flags, used: Flags) -> Function:
+def _pull_instead(cts: Sequence[Any], *inputs: Any, rule: Derivative) -> list[Any]:
+    """Cotangents of the inputs of a push that are undefined."""
+    moving = [ad.is_undefined_primal(v) for v in inputs]
+    used = [not isinstance(ct, ad.Zero) for ct in cts]
+    known = list(compress(inputs, negated(moving)))
+    program, captured = _pull_program(rule, tuple(moving), tuple(used))
+    first_x = len(inputs) - len(rule.linear.inputs()[2])
+    given = list(compress(range(len(inputs)), negated(moving)))
+    places = lambda some: tuple(
+        p for p, i in enumerate(given, len(captured)) if i - first_x in some
+    )
+    found = _pull_p.bind(
+        *captured,
+        *known,
+        *compress(cts, used),
+        program=program,
+        spare=places(rule.private),
+        shifted=places(rule.shifted),
+    )
+    return replaced([None] * len(inputs), moving, found)
+
+
+@cached
+def _pull_program(
+    rule: Derivative, moving: tuple[bool, ...], used: tuple[bool, ...]
+) -> tuple[core.ClosedJaxpr, list[Any]]:
     """The transpose of the push in its `moving` inputs and `used` outputs.
 
-    Its inputs are the other inputs of the push, then the cotangents of those outputs.
+    Its inputs are the tracers that custom rules read, which it returns too, the other
+    inputs of the push, and the cotangents of those outputs.
     """
-    types = _input_types(step, active)
+    types, outs = _input_types(rule), _push_types(rule=rule)
 
     def program(*values: Any) -> list[Any]:
         others = moving.count(False)
         undefined = [ad.UndefinedPrimal(t) for t in types]
         inputs = replaced(undefined, negated(moving), values[:others])
         cts = replaced([None] * len(used), used, values[others:])
-        return list(compress(transposed(_push(step, active), inputs, cts), moving))
+        return list(compress(transposed(_push(rule), inputs, cts), moving))
 
-    return jax.jit(program)
+    like = [*compress(types, negated(moving)), *compress(outs, used)]
+    return lifted(trace(program, map(example, like)))
 
 
-@functools.lru_cache(maxsize=1024)
-def _overwriting(step: Step, active: Flags, moving: Flags, used: Flags) -> Function:
+@cached
+def _pull(program: core.ClosedJaxpr) -> Function:
+    return jax.jit(lambda *values: call(program, values))
+
+
+def _pull_types(*_: Any, program: core.ClosedJaxpr, **__: Any) -> list[Any]:
+    return [a.aval for a in opened(program)[0].outvars]
+
+
+def _input_types(rule: Derivative) -> list[Any]:
+    weights, carry, xs = rule.linear.inputs()
+    return [v.aval for v in weights + carry] + [_over_time(rule, v) for v in xs]
+
+
+def _over_time(rule: Derivative, atom: Any) -> Any:
+    return core.unmapped_aval(rule.linear.length, 0, atom.aval)
+
+
+def _overwriting(
+    program: core.ClosedJaxpr, spare: tuple[int, ...], shifted: tuple[int, ...]
+) -> Function:
     """The same program, needing less memory at a time."""
-    rule = derivative(step, active)
-    inputs, outs = _input_types(step, active), _push_types(step, active)
-    like = [*compress(inputs, negated(moving)), *compress(outs, used)]
-    program = trace(_pull(step, active, moving, used), map(example, like))
-    first_x = len(inputs) - len(rule.linear.inputs()[2])
-    given = list(compress(range(len(inputs)), negated(moving)))
-    places = lambda known: [p for p, i in enumerate(given) if i - first_x in known]
-    spare, shifted = places(rule.private), places(rule.shifted)
     return lambda *values: call_overwriting(program, values, spare, shifted)
 
 
-def _pull_types(step: Step, active: Flags, moving: Flags, used: Flags) -> list[Any]:
-    del used
-    return list(compress(_input_types(step, active), moving))
-
-
-def _input_types(step: Step, active: Flags) -> list[Any]:
-    weights, carry, xs = derivative(step, active).linear.inputs()
-    return [v.aval for v in weights + carry] + [_over_time(step, v) for v in xs]
-
-
-def _over_time(step: Step, atom: Any) -> Any:
-    return core.unmapped_aval(step.length, 0, atom.aval)
-
-
-_push_p = operation("jrnn_push", lambda *_, **given: _push_types(**given), _push)
-_pull_p = operation("jrnn_pull", lambda *_, **given: _pull_types(**given), _pull)
+_push_p = operation("jrnn_push", _push_types, _push)
+_pull_p = operation("jrnn_pull", _pull_types, lambda program, **_: _pull(program))
 # Elsewhere compilers differ in when they copy an array that a loop writes over.
 lower(_pull_p, _overwriting, platform="cpu")
-
-
-def _pull_instead(cts: Sequence[Any], *inputs: Any, **params: Any) -> list[Any]:
-    moving = tuple(ad.is_undefined_primal(v) for v in inputs)
-    used = tuple(not isinstance(ct, ad.Zero) for ct in cts)
-    known, given = compress(inputs, negated(moving)), compress(cts, used)
-    found = _pull_p.bind(*known, *given, moving=moving, used=used, **params)
-    return replaced([None] * len(inputs), moving, found)
-
-
 ad.primitive_transposes[_push_p] = _pull_instead

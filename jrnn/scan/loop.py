@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jrnn.scan.chunks import in_chunks
 from jrnn.scan.recurrence import recurrence
 from jrnn.scan.steps import evaluate_around, prepare, traced, understood, with_keys
 
@@ -20,22 +21,33 @@ def scan(
     init: PyTree,
     xs: PyTree = None,
     length: int | None = None,
-    *,
     reverse: bool = False,
-    unroll: int = 1,
+    unroll: int | bool = 1,
+    _split_transpose: bool = False,
+    *,
     remat: Literal["step", "chunk"] | int | None = None,
+    budget: int | None = None,
 ) -> tuple[PyTree, PyTree]:
     """Run `f` along the leading axis of `xs`, carrying state from step to step.
 
         carry, y_0 = f(init, x_0);  carry, y_1 = f(carry, x_1);  ...
 
     The meaning is that of `jax.lax.scan`, for values and for derivatives of any order;
-    `remat` is the only addition. What differs is when things are computed. Work that
-    does not wait for the previous step, such as `x_t @ w_x`, is done for all steps at
-    once before the loop; work that no later step waits for, such as `h_t @ w_out`, for
-    all steps at once behind it. The derivative is split in the same way, so that the
-    gradient of every weight is one product over all steps instead of one per step.
-    A step with side effects runs in `jax.lax.scan` as it is.
+    `remat` and `budget` are additions. What differs is when things are computed. Work
+    that does not wait for the previous step, such as `x_t @ w_x`, is done for all steps
+    at once before the loop; work that no later step waits for, such as `h_t @ w_out`,
+    for all steps at once behind it. The derivative is split in the same way, so that
+    the gradient of every weight is one product over all steps instead of one per step.
+    A step with side effects, or with a `jax.ad_checkpoint.checkpoint_name` for a policy
+    to see, runs in `jax.lax.scan` as it is.
+
+    Three differences can be seen. Products of all steps at once, and gradients, round
+    in another order. A sum of floats that has a product of matrices among its n terms
+    is added up in the order in which its terms become known: as the order written, it
+    is off by at most (n - 1) eps times the sum of their magnitudes, but for overflow.
+    On CPUs, a one-hot vector times a matrix is a lookup: NaN and infinity in the rows
+    that it does not choose are not seen. `budget=0` ends the first two; all other sums,
+    and all integers, are computed as written.
 
     Args:
         f: one step, `(carry, x) -> (carry, y)`; pytrees all.
@@ -44,10 +56,16 @@ def scan(
             `length` steps without input.
         length: number of steps; needed only where `xs` is `None`.
         reverse: run from the last step to the first; `ys` keep their places.
-        unroll: steps per iteration of the compiled loop. 1 is fastest on CPU.
+        unroll: steps per iteration of the compiled loop; True or 0 for all of them. 1
+            is fastest on CPU.
+        _split_transpose: ignored; `jax.lax.scan` has it.
         remat: what the backward pass keeps. `None`: all it needs, for every step.
             `"step"`: the carries, recomputing inside each step. `"chunk"`: the carry
             once every about sqrt(T) steps. An int: once every so many steps.
+        budget: bytes of memory that work moved out of the loop may take. None: as many
+            as xs and the outputs of all steps, saved values included, or 4 MiB if that
+            is more. What does not fit is moved for fewer steps at a time, or stays in
+            the loop. 0 moves nothing.
 
     Returns:
         `(carry, ys)`: the carry after the last step and the outputs, `(T, ...)`.
@@ -68,55 +86,37 @@ def scan(
         Appleyard, Kocisky, Blunsom (2016), Optimizing Performance of Recurrent Neural
         Networks on GPUs, arXiv:1604.01946, section 3 (products outside the loop).
     """
+    del _split_transpose
     length = _length(xs, length)
     options = {"reverse": reverse, "unroll": unroll}
-    if remat is None:
-        return _split_scan(f, init, xs, length, **options)
-    if remat == "step":
-        return lax.scan(_checkpoint(f), init, xs, length, **options)
-    return _chunked_scan(f, init, xs, length, _chunk_size(remat, length), **options)
+    if remat in (None, "step"):
+        recompute = remat == "step"
+        return _split_scan(f, init, xs, length, recompute, budget, **options)
+    size = _chunk_size(remat, length)
+    some_steps = lambda c, x, n: _split_scan(f, c, x, n, False, budget, **options)
+    return in_chunks(some_steps, init, xs, length, size, reverse, _checkpoint)
 
 
 def _split_scan(
-    f: Step, init: PyTree, xs: PyTree, length: int, **options: Any
+    f: Step,
+    init: PyTree,
+    xs: PyTree,
+    length: int,
+    recompute: bool,
+    budget: int | None,
+    **options: Any,
 ) -> PyTree:
     if jax.config.jax_disable_jit:
         return lax.scan(f, init, xs, length, **options)
     call = traced(f, init, xs, length, **options)
+    if not understood(call.loop):
+        return lax.scan(_checkpoint(f) if recompute else f, init, xs, length, **options)
 
     def run_loop(values: list[Any]) -> list[Any]:
-        if not understood(call.loop):
-            return call.loop.primitive.bind(*values, **call.loop.params)
-        ready, values = prepare(call, values)
+        ready, values = prepare(call, values, recompute=recompute, budget=budget)
         return with_keys(recurrence(ready.step, values), ready.kinds)
 
     return evaluate_around(call, run_loop)
-
-
-def _chunked_scan(
-    f: Step, init: PyTree, xs: PyTree, length: int, size: int, **options: Any
-) -> PyTree:
-    """Two loops, one in the other; only the carry between chunks is kept."""
-    whole = length - length % size
-    # In reverse the incomplete chunk runs first, so that it is last in time either way.
-    parts = [(0, whole), (whole, length)]
-    if options["reverse"]:
-        parts = parts[::-1]
-    outs = []
-    carry = init
-    for start, stop in parts:
-        n, chunk = ((stop - start) // size, size) if start == 0 else (1, stop - start)
-        if start == stop and (outs or stop < length):
-            continue
-        split = lambda x: x[start:stop].reshape(n, chunk, *x.shape[1:])  # noqa: B023
-        inner = lambda c, x: _split_scan(f, c, x, chunk, **options)  # noqa: B023
-        xs_part = jax.tree.map(split, xs)
-        carry, ys = lax.scan(
-            _checkpoint(inner), carry, xs_part, n, reverse=options["reverse"]
-        )
-        outs.append(jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), ys))
-    outs = outs[::-1] if options["reverse"] else outs
-    return carry, jax.tree.map(lambda *y: jnp.concatenate(y), *outs)
 
 
 def _checkpoint(g: Callable) -> Callable:

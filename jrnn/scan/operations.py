@@ -9,7 +9,7 @@ from jax import lax
 from jax.extend import core
 from jax.extend.core import primitives
 
-from jrnn.scan.program import Equation, opened, variables
+from jrnn.scan.program import Atom, Equation, differentiable, inner_programs, variables
 
 # Vectorising a conditional runs all its branches; a generator's bits, and where a value
 # lives, are not promised to be the same for many steps at once.
@@ -28,8 +28,15 @@ _KNOWN = (
     }
     | {"random_wrap", "random_unwrap", "random_seed"}
     | {"jrnn_scan", "jrnn_push", "jrnn_pull", "jrnn_likelihood", "jrnn_largest"}
+    | {"jrnn_shared", "jrnn_rows", "jrnn_row_sums"}
 )
 _VECTORISED = _KNOWN - _KEPT_IN_LOOP
+
+# Derivatives of the user's own need not be linear (gradients are clipped in them):
+# applied to a sum over steps, they give another number than the sum of what they give.
+_OWN_RULES = {
+    "custom_vjp_call", "custom_lin", "custom_transpose_call", "linear_call",
+}  # fmt: skip
 
 # Cheaper to compute again than to write to memory and read back.
 _CHEAP = {
@@ -40,7 +47,7 @@ _CHEAP = {
     "stop_gradient",
 }  # fmt: skip
 # Reading some rows of a weight is as cheap as reading the same rows of a copy.
-_CHEAP_IN_WEIGHTS = {"gather", "dynamic_slice"}
+_CHEAP_IN_WEIGHTS = {"gather", "dynamic_slice", "jrnn_rows"}
 
 # Cheaper to compute again than to store, where what they need is stored in any case.
 _MODERATE = {"tanh", "logistic"}
@@ -63,12 +70,20 @@ def over_time(eqn: Equation) -> bool:
     )
 
 
+def own_rule(eqn: Equation) -> bool:
+    """Whether the derivative of `eqn` is written by the user, and not by JAX."""
+    moving = any(differentiable(a) for a in [*eqn.invars, *eqn.outvars])
+    return moving and any(
+        inner.primitive.name in _OWN_RULES for inner in _with_inner(eqn)
+    )
+
+
 def cost_again(eqn: Equation, of_weights: bool = False) -> float | None:
     """The price of computing `eqn` a second time, where that of storing it is 1.
 
     Args:
         eqn: the equation.
-        of_weights: its first operand is the same at every step.
+        of_weights: what it looks into is the same at every step.
 
     Returns:
         0 where it is always better computed again, None where never.
@@ -79,10 +94,15 @@ def cost_again(eqn: Equation, of_weights: bool = False) -> float | None:
     return 0.5 if name in _MODERATE else None
 
 
+def looked_into(eqn: Equation) -> list[Atom]:
+    """The operand that an equation reads some rows of, if that is what it does."""
+    return list(eqn.invars[1:] if eqn.primitive.name == "jrnn_rows" else eqn.invars[:1])
+
+
 def _with_inner(eqn: Equation) -> Iterator[Equation]:
     yield eqn
-    for inner in core.jaxprs_in_params(eqn.params):
-        for inner_eqn in opened(inner)[0].eqns:
+    for inner in inner_programs(eqn):
+        for inner_eqn in inner.eqns:
             yield from _with_inner(inner_eqn)
 
 

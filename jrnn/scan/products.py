@@ -11,7 +11,14 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from jrnn.scan.program import Atom, Environment, Equation, apply, is_variable
+from jrnn.scan.program import (
+    Atom,
+    Environment,
+    Equation,
+    apply,
+    count,
+    is_variable,
+)
 
 # From so many rows on it matters which way a weight lies.
 _FEW = 4
@@ -39,7 +46,7 @@ def all_rows_at_once(eqn: Equation, x: Any, w: Any) -> list[Any]:
     ((axis,), right), batch = eqn.params["dimension_numbers"]
     rows = [n for i, n in enumerate(x.shape) if i != axis + 1]
     x = x if axis + 2 == x.ndim else lax.transpose(x, _last(axis + 1, x.ndim))
-    flat = x.reshape(-1, x.shape[-1])
+    flat = lax.collapse(x, 0, x.ndim - 1)
     numbers = (((1,), right), batch)
     (out,) = apply(_with_numbers(eqn, numbers), [flat, w])
     return [out.reshape(*rows, *out.shape[1:])]
@@ -63,7 +70,7 @@ def apply_weight_on_the_right(
 
 
 def prepared_products(
-    eqns: Iterable[Equation], weights: Environment, linear: bool
+    eqns: Iterable[Equation], weights: Environment, linear: bool, cpu: bool
 ) -> dict[int, Callable[[Any], list[Any]]]:
     """Products of the loop whose weight is better rearranged once, ahead of the loop.
 
@@ -71,18 +78,19 @@ def prepared_products(
         eqns: the equations of the loop.
         weights: values that are the same at every step.
         linear: whether the loop is to be transposed, and with it its products.
+        cpu: whether the program is for CPUs; if not, only a linear loop's change.
 
     Returns:
         For equations by `id`: the product to evaluate instead, a function of x.
     """
     found = {}
-    for eqn in eqns:
+    for eqn in eqns if linear or cpu else []:
         if not with_weight(eqn, weights) or eqn.invars[1].aval.ndim != 2:
             continue
         x, w = eqn.invars
         (left, (axis,)), batch = eqn.params["dimension_numbers"]
-        rows = x.aval.size // x.aval.shape[left[0]]
-        columns = w.aval.shape[1 - axis]
+        rows = count(n for i, n in enumerate(x.aval.shape) if i != left[0])
+        columns = count([w.aval.shape[1 - axis]])
         if rows >= _FEW and axis != (1 if linear else 0):
             swapped = _with_numbers(eqn, ((left, (1 - axis,)), batch))
             found[id(eqn)] = functools.partial(_times, swapped, w=weights[w].T)

@@ -5,13 +5,16 @@ This module traces, evaluates and slices programs; it knows nothing of time or o
 derivatives.
 """
 
+import contextlib
+import functools
+import math
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend import core
+from jax.extend import core, source_info_util
 
 from jrnn._operation import Function, example
 
@@ -23,6 +26,24 @@ Names = Collection[str]
 
 CALLS = {"jit", "pjit", "closed_call", "core_call"}
 _CHECKPOINTS = {"checkpoint", "remat", "remat2"}
+# What a symbolic size counts as where sizes are compared; any number is right.
+_SYMBOLIC = 64
+
+
+def cached(function: Callable) -> Callable:
+    """Remember the results of a function of programs.
+
+    Not while JAX looks for leaked tracers: a program may hold them, in the closure of a
+    custom derivative rule. JAX's own caches pause then too.
+    """
+    remembering = functools.lru_cache(maxsize=1024)(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **params: Any) -> Any:
+        remember = not jax.config.jax_check_tracer_leaks
+        return (remembering if remember else function)(*args, **params)
+
+    return call
 
 
 def is_variable(atom: Atom) -> bool:
@@ -73,6 +94,27 @@ def call(
     env = constants(closed) | dict(zip(jaxpr.invars, args, strict=True))
     evaluate(jaxpr.eqns, env, inline=inline)
     return [read(env, atom) for atom in jaxpr.outvars]
+
+
+def lifted(closed: core.ClosedJaxpr) -> tuple[core.ClosedJaxpr, list[Any]]:
+    """A program whose captured tracers are its first inputs, and these tracers.
+
+    A custom derivative rule may read tracers of a function around it. As constants of a
+    program they would outlive their trace.
+    """
+    jaxpr, values = opened(closed)
+    found = zip(jaxpr.constvars, values, strict=True)
+    captured = {v: x for v, x in found if isinstance(x, jax.core.Tracer)}
+    if not captured:
+        return closed, []
+    inputs = [*captured, *jaxpr.invars]
+
+    def function(*args: Any) -> list[Any]:
+        env = constants(closed) | dict(zip(inputs, args, strict=True))
+        evaluate(jaxpr.eqns, env)
+        return [read(env, atom) for atom in jaxpr.outvars]
+
+    return trace(function, examples(inputs)), list(captured.values())
 
 
 def without_checkpoints(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
@@ -131,9 +173,30 @@ def apply(eqn: Equation, values: Sequence[Any], *, inline: Names = ()) -> list[A
         return call(inner, values, inline=inline)
     # Parameters as `bind` wants them: custom derivative rules become functions again.
     params = eqn.primitive.get_bind_params(eqn.params)
-    with eqn.ctx.manager:
+    with in_place_of(eqn):
         results = eqn.primitive.bind(*values, **params)
     return list(results) if eqn.primitive.multiple_results else [results]
+
+
+@contextlib.contextmanager
+def in_place_of(eqn: Equation) -> Iterator[None]:
+    """Where operations take the line, the named scopes and the settings of `eqn`."""
+    source = eqn.source_info
+    names = source_info_util.current_name_stack() + source.name_stack
+    with (
+        source_info_util.user_context(source.traceback, name_stack=names),
+        eqn.ctx.manager,
+    ):
+        yield
+
+
+def inner_programs(eqn: Equation) -> Iterator[core.Jaxpr]:
+    """The programs that an equation holds, those of the engine's loops included."""
+    for inner in core.jaxprs_in_params(eqn.params):
+        yield opened(inner)[0]
+    for value in eqn.params.values():
+        if isinstance(closed := getattr(value, "program", None), core.ClosedJaxpr):
+            yield opened(closed)[0]
 
 
 def needed(
@@ -176,7 +239,12 @@ def dependents(eqns: Iterable[Equation], sources: Iterable[Variable]) -> set[Var
     return reached
 
 
-def size(variable: Variable) -> int:
+def size(atom: Atom) -> int:
     """Bytes of one value; a random key counts as its two words."""
-    itemsize = getattr(variable.aval.dtype, "itemsize", 8)
-    return itemsize * variable.aval.size
+    itemsize = getattr(atom.aval.dtype, "itemsize", 8)
+    return itemsize * count(atom.aval.shape)
+
+
+def count(shape: Iterable[Any]) -> int:
+    """The number of elements of an array, to compare costs by."""
+    return math.prod(n if isinstance(n, int) else _SYMBOLIC for n in shape)

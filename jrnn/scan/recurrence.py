@@ -15,9 +15,11 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 from jrnn._operation import example
-from jrnn.scan.fission import Step, plan, run
+from jrnn.scan.emit import run
+from jrnn.scan.fission import Step, plan
 from jrnn.scan.linear import push
 from jrnn.scan.program import (
+    cached,
     call,
     dependents,
     is_variable,
@@ -35,14 +37,14 @@ def recurrence(step: Step, values: Sequence[Any]) -> list[Any]:
     return scan_p.bind(*values, step=step)
 
 
-def _evaluate(*values: Any, step: Step) -> list[Any]:
-    carry, ys = run(step, plan(step), values)
+def _evaluate(*values: Any, step: Step, cpu: bool = False) -> list[Any]:
+    carry, ys = run(step, plan(step, final=True), values, cpu=cpu)
     return [*carry, *ys]
 
 
-@functools.lru_cache(maxsize=1024)
+@cached
 def _compiled(step: Step) -> Callable[..., list[Any]]:
-    return jax.jit(functools.partial(_evaluate, step=step))
+    return jax.jit(functools.partial(scan_p.bind, step=step))
 
 
 @scan_p.def_impl
@@ -59,6 +61,10 @@ def _shapes(*values: Any, step: Step) -> list[Any]:
 
 
 mlir.register_lowering(scan_p, mlir.lower_fun(_evaluate, multiple_results=True))
+_evaluate_on_cpu = functools.partial(_evaluate, cpu=True)
+mlir.register_lowering(
+    scan_p, mlir.lower_fun(_evaluate_on_cpu, multiple_results=True), platform="cpu"
+)
 
 
 def _differentiate(
@@ -67,7 +73,7 @@ def _differentiate(
     given = tuple(not isinstance(t, ad.Zero) for t in tangents)
     active = active_inputs(step, given)
     rule = derivative(step, active)
-    outs = scan_p.bind(*primals, step=rule.extended)
+    outs = scan_p.bind(*rule.captured, *primals, step=rule.extended)
     weights, _, xs = step.parts(primals)
     dweights, dcarry, dxs = (
         [ad.instantiate_zeros(t) for t, on in zip(part, flags, strict=True) if on]
@@ -75,7 +81,8 @@ def _differentiate(
     )
     available = [*xs, *outs[step.carry :]]
     known = [available[i] for i in rule.known]
-    pushed = push([*weights, *dweights, *dcarry, *known, *dxs], step, active)
+    given = [*rule.captured, *weights, *dweights, *dcarry, *known, *dxs]
+    pushed = push(given, rule)
     last, dys = pushed[: len(rule.dcarry)], pushed[len(rule.dcarry) :]
     outs = outs[: len(opened(step.program)[0].outvars)]
     douts = [ad.Zero(jax.typeof(out).to_tangent_aval()) for out in outs]
@@ -130,7 +137,7 @@ def _mapped_inputs(step: Step, mapped: tuple[bool, ...]) -> tuple[bool, ...]:
         mapped = tuple(grown)
 
 
-@functools.lru_cache(maxsize=1024)
+@cached
 def _batched_step(
     step: Step, mapped: tuple[bool, ...], size: int
 ) -> tuple[Step, list[bool]]:

@@ -1,11 +1,10 @@
 """What of a step runs before, in and after the loop, for people to read."""
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import jax
 
-from jrnn.scan import one_hot
 from jrnn.scan.fission import Plan, Step, plan
 from jrnn.scan.program import Atom, Equation, differentiable, examples, opened
 from jrnn.scan.steps import prepare, traced, understood
@@ -97,18 +96,18 @@ def _step(call: Any) -> Step:
 
 
 def _places(where: Plan) -> dict[str, list[str]]:
-    rows = one_hot.looked_up(where.once + where.before + where.loop)
     return {
-        "once": _names(where.once, rows),
-        "before": _names(where.before, rows),
-        "loop": _names(where.loop, rows),
-        "after": _names(where.after, rows),
+        "once": _names(where.once),
+        "before": _names(where.before),
+        "loop": _names(where.loop),
+        "after": _names(where.after),
     }
 
 
-def _names(eqns: Iterable[Equation], rows: Container[int]) -> list[str]:
+def _names(eqns: Iterable[Equation]) -> list[str]:
     """Operation and result of each; products with one-hot vectors look rows up."""
-    name = lambda eqn: "gather" if id(eqn) in rows else eqn.primitive.name
+    own = {"jrnn_rows": "gather", "jrnn_row_sums": "scatter-add"}
+    name = lambda eqn: own.get(eqn.primitive.name, eqn.primitive.name)
     return [f"{name(eqn)} {_array(eqn.outvars[0])}" for eqn in eqns]
 
 

@@ -15,10 +15,12 @@ from jax.extend import core
 
 from jrnn._sharding import divided
 from jrnn.scan.fission import LOOP, ONCE, Step, depths, light
+from jrnn.scan.one_hot import with_lookups
 from jrnn.scan.products import apply_weight_on_the_right
 from jrnn.scan.program import (
     CALLS,
     Equation,
+    cached,
     call,
     constants,
     dependents,
@@ -52,8 +54,10 @@ def traced(
         lambda init, xs: lax.scan(f, init, xs, length, **options), return_shape=True
     )(init, xs)
     loops = [e for e in opened(program)[0].eqns if e.primitive.name == "scan"]
-    leaves, out_tree = jax.tree.leaves((init, xs)), jax.tree.structure(shapes)
-    return Traced(program, loops[-1], leaves, out_tree)
+    # arrays of JAX, as of every other function: numbers of Python have no shape, and
+    # what is passed through must not be the caller's own array
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves((init, xs))]
+    return Traced(program, loops[-1], leaves, jax.tree.structure(shapes))
 
 
 def understood(loop: Equation) -> bool:
@@ -90,7 +94,23 @@ class Prepared(NamedTuple):
     kinds: tuple[str | None, ...]  # of the random keys among the outputs
 
 
-def prepare(call_: Traced, values: Sequence[Any]) -> tuple[Prepared, list[Any]]:
+class Options(NamedTuple):
+    """How to take a step often; the fields are those of `Step`."""
+
+    length: Any
+    reverse: bool
+    unroll: int
+    recompute: bool = False
+    budget: int | None = None
+
+
+def prepare(
+    call_: Traced,
+    values: Sequence[Any],
+    *,
+    recompute: bool = False,
+    budget: int | None = None,
+) -> tuple[Prepared, list[Any]]:
     """The flat step of a traced scan, and the values that enter it.
 
     Random keys travel as their raw words, which any operation may carry.
@@ -98,7 +118,8 @@ def prepare(call_: Traced, values: Sequence[Any]) -> tuple[Prepared, list[Any]]:
     kinds = tuple(_kind(v) for v in values)
     params = call_.loop.params
     weights, carry = loop_parts(call_.loop)
-    often = (params["length"], params["reverse"], params["unroll"])
+    often = params["length"], params["reverse"], params["unroll"]
+    often = Options(*often, recompute, budget)
     ready = _prepare(params["jaxpr"], kinds, weights, carry, often)
     raw = [
         jax.random.key_data(v) if k else v for v, k in zip(values, kinds, strict=True)
@@ -133,23 +154,24 @@ def _kind(value: Any) -> str | None:
     return jax.random.key_impl(value) if is_key else None
 
 
-@functools.lru_cache(maxsize=1024)
+@cached
 def _prepare(
     loop: core.ClosedJaxpr,
     kinds: tuple[str | None, ...],
     weights: int,
     carry: int,
-    often: tuple[int, bool, int],
+    often: Options,
 ) -> Prepared:
     flat, out_kinds = _flatten(loop, kinds)
     inner, _ = opened(flat)
     flat = split_slices(flat, dependents(inner.eqns, inner.invars[weights:]))
-    step = Step(flat, weights, carry, *often)
+    flat = with_lookups(flat)
+    step = Step(flat, weights, carry, **often._asdict())
     jaxpr, _ = opened(flat)
     weight_vars, carry_vars, x_vars = step.inputs()
     eqns = needed(jaxpr.eqns, jaxpr.outvars)
     known = [*constants(flat), *weight_vars]
-    depth, at = depths(eqns, known, x_vars, carry_vars)
+    depth, at = depths(eqns, known, x_vars, carry_vars, fixed=often.budget == 0)
     rest = [eqn for eqn in eqns if depth[eqn.outvars[0]] != ONCE]
     rest = needed(light(at[ONCE]), free(rest, jaxpr.outvars)) + rest
     own = {*constants(flat), *carry_vars, *x_vars}

@@ -6,7 +6,8 @@
 What is given out is the cheapest set of values from which the rest can be computed.
 """
 
-import functools
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
@@ -14,7 +15,7 @@ from jax.extend import core
 
 from jrnn.scan.cut import cheapest_cut
 from jrnn.scan.divide import divide_sums
-from jrnn.scan.fission import LOOP, ONCE, Plan, Step, cost_again, depths, plan
+from jrnn.scan.fission import LOOP, ONCE, Plan, Step, cost_again, depths, plan, split
 from jrnn.scan.operations import PARTS
 from jrnn.scan.pack import (
     groups,
@@ -27,6 +28,7 @@ from jrnn.scan.program import (
     Atom,
     Equation,
     Variable,
+    cached,
     call,
     constants,
     dependents,
@@ -35,6 +37,7 @@ from jrnn.scan.program import (
     examples,
     free,
     is_variable,
+    lifted,
     needed,
     opened,
     read,
@@ -44,11 +47,16 @@ from jrnn.scan.program import (
 from jrnn.scan.simplify import evaluate_sums_early
 
 
-class Derivative(NamedTuple):
-    """The two steps, and how their inputs and outputs belong together."""
+@dataclass(frozen=True, eq=False)
+class Derivative:
+    """The two steps, and how their inputs and outputs belong together.
+
+    An object of its own, equal to no other: operations carry it as a parameter.
+    """
 
     extended: Step  # (weights, carry, x) -> (carry, y + saved)
     linear: Step  # (weights + dweights, dcarry, known + dx) -> (dcarry, dy)
+    captured: list[Any]  # tracers read by custom rules: the first weights of both
     plan: Plan  # of the linear step
     recomputes: bool  # whether its loop computes anything but tangents
     known: list[int]  # which of x and the extended y the linear step reads
@@ -57,11 +65,17 @@ class Derivative(NamedTuple):
     dys: list[int]  # which y have a tangent
     shifted: list[int]  # which of the known are the carry before each step
 
+    @property
+    def program(self) -> core.ClosedJaxpr:
+        """The linear step's, which whoever looks for operations in it needs to see."""
+        return self.linear.program
+
 
 class _Joint(NamedTuple):
     """A step and its derivative in one program, taken apart."""
 
     program: core.ClosedJaxpr
+    captured: list[Any]  # values of the first inputs, which the step does not have
     inputs: list[Variable]
     outputs: list[Atom]
     eqns: list[Equation]  # of the step itself
@@ -94,17 +108,18 @@ def active_inputs(step: Step, given: tuple[bool, ...]) -> tuple[bool, ...]:
         active = grown
 
 
-@functools.lru_cache(maxsize=1024)
+@cached
 def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
     """Derive `step` for tangents of its `active` inputs."""
     joint = _linearise(step, active)
+    step = step._replace(weights=step.weights + len(joint.captured))
     weights, carry, xs = step.parts(joint.inputs)
     depth, _ = depths(joint.eqns, [*constants(joint.program), *weights], xs, carry)
     wanted = free(joint.tangent_eqns, joint.results(step.carry))
     known = cheapest_cut(
         joint.eqns,
         [v for v in wanted if v in depth],
-        again=lambda eqn: cost_again(eqn, depth),
+        again=lambda eqn: 0 if step.recompute else cost_again(eqn, depth),
         cost=lambda v: 0 if v in xs else size(v),
         ignored=lambda v: depth[v] == ONCE,
     )
@@ -118,14 +133,16 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
     packed = groups(linear.plan, linear.tangents, linear.stored, saved)
     if packed != saved:
         linear = _linear(step, joint, shared, packed, depth)
+    linear = linear.within_budget()
     known = [available.index(v) for v in shared]
     known += range(len(available), len(available) + len(packed))
     private = read_in_the_loop_only(linear.plan, linear.stored)
     return Derivative(
         _extended(step, joint, packed),
         linear.step,
+        joint.captured,
         linear.plan,
-        recomputes=linear.recomputes,
+        recomputes=linear.recomputes(),
         known=known,
         private=[i for i, v in enumerate(linear.stored, len(shared)) if v in private],
         dcarry=joint.dcarry,
@@ -156,7 +173,9 @@ def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
     carry = range(step.weights, step.weights + step.carry)
     moving = zip(places, opened(program)[0].invars[count:], strict=True)
     program = divide_sums(program, [v for i, v in moving if i in carry])
+    program, captured = lifted(program)
     joint, _ = opened(program)
+    count += len(captured)
     tangent_inputs = dict(zip(places, joint.invars[count:], strict=True))
     tangent_outputs = dict(
         zip(smooth, joint.outvars[len(jaxpr.outvars) :], strict=True)
@@ -170,6 +189,7 @@ def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
     linear = [eqn for eqn in joint.eqns if not tangents.isdisjoint(eqn.outvars)]
     return _Joint(
         program,
+        captured,
         joint.invars[:count],
         joint.outvars[: len(jaxpr.outvars)],
         [eqn for eqn in joint.eqns if tangents.isdisjoint(eqn.outvars)],
@@ -188,7 +208,18 @@ class _Linear(NamedTuple):
     plan: Plan
     stored: list[Variable]  # inputs for what the extended step saves, an array each
     tangents: set[Variable]
-    recomputes: bool  # whether its loop computes anything but tangents
+    again: Callable[[Equation, dict[Variable, int]], float | None]
+
+    def recomputes(self) -> bool:
+        """Whether the loop computes anything but tangents."""
+        moves = lambda eqn: not self.tangents.isdisjoint(eqn.outvars)
+        return not all(moves(eqn) for eqn in self.plan.loop)
+
+    def within_budget(self) -> "_Linear":
+        """The same, planned for no more memory than its step may take."""
+        spare = read_in_the_loop_only(self.plan, self.stored)
+        where = plan(self.step, self.again, lambda v: v in self.tangents, spare=spare)
+        return self._replace(plan=where)
 
 
 def _extended(step: Step, joint: _Joint, saved: list[list[Variable]]) -> Step:
@@ -211,15 +242,15 @@ def _linear(
     depth: dict[Variable, int],
 ) -> _Linear:
     weights, _, _ = step.parts(joint.inputs)
-    by_place = lambda first, last: [
-        v for i, v in joint.tangent_inputs.items() if first <= i < last
-    ]
-    dweights = by_place(0, step.weights)
-    dcarry = by_place(step.weights, step.weights + step.carry)
-    dxs = by_place(step.weights + step.carry, len(joint.inputs))
+    first_carry = step.weights - len(joint.captured)
+    first_x = first_carry + step.carry
+    tangents = joint.tangent_inputs.items()
+    dweights = [v for i, v in tangents if i < first_carry]
+    dcarry = [v for i, v in tangents if first_carry <= i < first_x]
+    dxs = [v for i, v in tangents if first_x <= i]
     results = joint.results(step.carry)
     known = [*shared, *(v for group in saved for v in group)]
-    again = needed(joint.eqns, free(joint.tangent_eqns, results), given=known)
+    recomputed = needed(joint.eqns, free(joint.tangent_eqns, results), given=known)
     # For the linear step, whatever the step itself computed is known beforehand.
     before = [v for v, d in depth.items() if d != ONCE]
     once = [v for v, d in depth.items() if d == ONCE]
@@ -234,7 +265,7 @@ def _linear(
         env |= zip(dxs, args[first_dx:], strict=True)
         for group, array in zip(saved, args[len(inputs) : first_dx], strict=True):
             env |= zip(group, unpack(array, len(group)), strict=True)
-        evaluate(again, env)
+        evaluate(recomputed, env)
         evaluate_sums_early(joint.tangent_eqns, env, results, late, linear=True)
         return [read(env, a) for a in results]
 
@@ -249,11 +280,12 @@ def _linear(
     moving = invars[len(weights) : first_known] + invars[first_dx:]
     tangents = dependents(opened(linear.program)[0].eqns, moving)
     is_tangent = lambda eqn: not tangents.isdisjoint(eqn.outvars)
-    where = plan(
-        linear,
-        may_repeat=lambda eqn: not is_tangent(eqn) or eqn.primitive.name in PARTS,
-        spread=lambda v: v in tangents,
-    )
-    recomputes = not all(is_tangent(eqn) for eqn in where.loop)
+
+    def again(eqn: Equation, depth: dict[Variable, int]) -> float | None:
+        if is_tangent(eqn):
+            return cost_again(eqn, depth) if eqn.primitive.name in PARTS else None
+        return 0 if step.recompute else cost_again(eqn, depth)
+
+    where = split(linear, again, spread=lambda v: v in tangents)
     stored = invars[len(inputs) : first_dx]
-    return _Linear(linear, where, stored, tangents, recomputes)
+    return _Linear(linear, where, stored, tangents, again)

@@ -1,0 +1,69 @@
+"""How much memory moving work out of a loop may take.
+
+What runs ahead of the loop or behind it for all steps at once makes arrays of all
+steps, which `jax.lax.scan` never has; and many a loop is there to keep an array small,
+one part of it at a time. So what is moved has a budget in bytes. Where it would need
+more, only as many steps as fit are done at once, one chunk of them after another.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable
+from typing import TYPE_CHECKING
+
+from jrnn.scan.operations import cost_again
+from jrnn.scan.program import Atom, Equation, Variable, is_variable, size
+
+if TYPE_CHECKING:
+    from jrnn.scan.fission import Plan, Step
+
+# Bytes that nobody minds, however little the loop itself holds.
+LEAST = 4 * 2**20
+# Bytes a step from which on more steps at once gain little, and the most for those.
+_LARGE, _MOST = 2**20, 16 * 2**20
+# Fewer steps at once than these are not worth a loop of their own.
+_FEW = 4
+
+
+def steps_at_once(
+    step: "Step", where: "Plan", spare: Collection[Variable] = ()
+) -> int | None:
+    """For how many steps at once to do what is moved; None for all of them."""
+    moved, length = moved_bytes(step, where, spare), step.length
+    if not isinstance(length, int) or not moved:
+        return None
+    budget = step.budget
+    if budget is None:
+        held = length * sum(map(size, [*step.inputs()[2], *step.outputs()[1]]))
+        budget = max(LEAST, min(2 * held, _MOST) if moved >= _LARGE else 2 * held)
+    most = budget // moved
+    if most >= length:
+        return None
+    return _even(length, most) if most >= _FEW else 1
+
+
+def moved_bytes(step: "Step", where: "Plan", spare: Collection[Variable] = ()) -> int:
+    """Bytes a step of the arrays that are there only because work was moved.
+
+    Args:
+        step: the step.
+        where: its plan.
+        spare: inputs whose memory small results of the loop of the same size may take.
+    """
+    own = {*step.inputs()[2], *(a for a in step.outputs()[1] if is_variable(a))}
+    new = lambda atoms: Counter(size(v) for v in atoms if v not in own)
+    passing = [new(_stored(eqn)) for eqn in [*where.before, *where.after]]
+    made = new([*where.crossing, *where.kept, *where.spread])
+    made -= Counter(size(v) for v in spare if size(v) < _LARGE)
+    total = lambda sizes: sum(n * count for n, count in sizes.items())
+    return total(made) + max(map(total, passing), default=0)
+
+
+def _stored(eqn: Equation) -> Iterable[Atom]:
+    """Results that are written to memory; cheap ones are fused into what reads them."""
+    return [] if cost_again(eqn) == 0 else eqn.outvars
+
+
+def _even(length: int, most: int) -> int:
+    """The size of chunks of at most so many steps, where possible all equal."""
+    divisors = [n for n in range(most, most // 2, -1) if length % n == 0]
+    return divisors[0] if divisors else -(-length // -(-length // most))
