@@ -5,9 +5,9 @@
 
 A program is a step of random operations on vectors of floats, integers and booleans, of
 types of every width, and a transformation. `difference(program(seed))` runs it on
-`jrnn.scan` and on `jax.lax.scan` and says what differs. Whole numbers, booleans and sums
-without products are compared bit for bit; other floats by what rounding alone does to
-the results of `jax.lax.scan`.
+`jrnn.scan` and on `jax.lax.scan` and says what differs. Whole numbers, booleans and
+sums without products are compared bit for bit; other floats by what rounding alone does
+to the results of `jax.lax.scan`.
 """
 
 import collections

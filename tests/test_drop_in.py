@@ -6,6 +6,7 @@ sizes, names, memory, types, arguments, depth, platforms.
 """
 
 import contextlib
+import dataclasses
 import re
 import sys
 from pathlib import Path
@@ -1516,3 +1517,479 @@ def test_a_step_is_not_traced_many_times_over(make, derive):
         lowered(run, make, n, derive).as_text().count(" = ") for run in (scan, lax.scan)
     ]
     assert emitted[0] <= 1.1 * emitted[1]
+
+
+# The tools of JAX, one by one -------------------------------------------------------
+
+B4 = jnp.sin(jnp.arange(36.0)).reshape(4, 3, 3)  # steps, batch, features
+TOOLS = {}
+
+
+def tool(f):
+    TOOLS[f.__name__] = f
+    return f
+
+
+def model(run, w=W, xs=B4[:, 0], **options):
+    return recurrent(run, w, w[0], xs, **options)
+
+
+def number(run, *args, **options):
+    return sum(
+        jnp.sum(jnp.sin(y)) for y in jax.tree.leaves(model(run, *args, **options))
+    )
+
+
+@tool
+def jit(run):
+    return jax.jit(lambda w, xs: model(run, w, xs))(W, B4[:, 0])
+
+
+@tool
+def disable_jit(run):
+    with jax.disable_jit():
+        return model(run), jax.grad(lambda w: number(run, w))(W)
+
+
+@tool
+def grad(run):
+    return jax.grad(lambda w, xs: number(run, w, xs), (0, 1))(W, B4[:, 0])
+
+
+@tool
+def value_and_grad_with_aux(run):
+    f = lambda w: (number(run, w), model(run, w))
+    return jax.value_and_grad(f, has_aux=True)(W)
+
+
+@tool
+def vjp(run):
+    out, pull = jax.vjp(lambda w: model(run, w), W)
+    return pull(jax.tree.map(jnp.cos, out))
+
+
+@tool
+def jvp(run):
+    return jax.jvp(lambda w: model(run, w), (W,), (W.T,))
+
+
+@tool
+def linearize(run):
+    out, push = jax.linearize(lambda w: model(run, w), W)
+    return out, push(W.T), jax.vmap(push)(jnp.stack([W, W.T]))
+
+
+@tool
+def jacfwd_and_jacrev(run):
+    f = lambda h: recurrent(run, W, h, B4[:, 0])
+    return jax.jacfwd(f)(W[0]), jax.jacrev(f)(W[0])
+
+
+@tool
+def hessian(run):
+    return jax.hessian(lambda h: jnp.sum(recurrent(run, W, h, B4[:, 0])[1] ** 2))(W[0])
+
+
+@tool
+def third_derivative(run):
+    f = lambda s: number(run, s * W)
+    return jax.grad(jax.grad(jax.grad(f)))(0.7), jax.jacfwd(jax.jacfwd(jax.grad(f)))(
+        0.7
+    )
+
+
+@tool
+def vmap(run):
+    each = lambda w, xs: model(run, w, xs)
+    w = jnp.stack([W, W.T, W @ W])
+    return [
+        jax.vmap(each, axes)(*args)
+        for axes, args in [
+            ((None, 1), (W, B4)),
+            ((0, None), (w, B4[:, 0])),
+            ((2, 1), (w, B4)),
+        ]
+    ]
+
+
+@tool
+def vmap_of_vmap(run):
+    inner = jax.vmap(lambda w, xs: model(run, w, xs), (None, 1))
+    return jax.vmap(inner, (0, None))(jnp.stack([W, W.T]), B4)
+
+
+@tool
+def vmap_of_grad(run):
+    return jax.vmap(jax.grad(lambda w, xs: number(run, w, xs)), (None, 1))(W, B4)
+
+
+@tool
+def map_in_batches(run):
+    f = lambda xs: model(run, W, xs)
+    return lax.map(f, B4.swapaxes(0, 1), batch_size=2)
+
+
+@tool
+def named_axes(run):
+    def step(h, x):
+        mine = lax.axis_index("batch").astype(h.dtype)
+        h = jnp.tanh(h @ W + x - lax.pmean(x, "batch")) + mine
+        return h, lax.psum(h, "batch")
+
+    f = lambda xs: run(step, W[0], xs)
+    return jax.vmap(f, in_axes=1, axis_name="batch")(B4)
+
+
+@tool
+def shard_map(run):
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("batch",))
+
+    def each(w, xs):
+        h = jnp.zeros_like(xs[0])
+        loss = jnp.sum(recurrent(run, w, h, xs)[1] ** 2)
+        return lax.psum(loss, "batch")
+
+    f = jax.shard_map(
+        each, mesh=mesh, in_specs=(jax.P(), jax.P(None, "batch")), out_specs=jax.P()
+    )
+    xs = jnp.concatenate([B4, B4[:, :1]], 1)
+    return jax.jit(jax.value_and_grad(f, (0, 1)))(W, xs)
+
+
+@tool
+def pmap(run):
+    xs = B4.swapaxes(0, 1)[: jax.device_count()]
+    return jax.pmap(lambda xs: model(run, W, xs))(xs)
+
+
+@tool
+def sharded_arguments(run):
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("batch",))
+    place = jax.sharding.NamedSharding(mesh, jax.P(None, "batch"))
+    xs = jax.device_put(jnp.concatenate([B4, B4[:, :1]], 1), place)
+    h = jnp.zeros(xs.shape[1:])
+    f = lambda w, xs: jnp.sum(recurrent(run, w, h, xs)[1] ** 2)
+    return jax.jit(jax.grad(f, (0, 1)))(W, xs)
+
+
+@tool
+def checkpoint(run):
+    return jax.grad(jax.checkpoint(lambda w: number(run, w)))(W)
+
+
+@tool
+def checkpoint_inside(run):
+    def step(h, x):
+        h = jax.checkpoint(lambda h: jnp.tanh(jnp.sin(h @ W) + x))(h)
+        return h, h
+
+    f = lambda h: jnp.sum(run(step, h, B4[:, 0])[1])
+    return jax.grad(f)(W[0])
+
+
+@tool
+def eval_shape(run):
+    out = jax.eval_shape(lambda w, xs: model(run, w, xs), W, B4[:, 0])
+    return jax.tree.map(lambda s: np.zeros(s.shape, s.dtype), out)
+
+
+@tool
+def make_jaxpr(run):
+    closed = jax.make_jaxpr(lambda w: model(run, w))(W)
+    return jax.core.eval_jaxpr(closed.jaxpr, closed.consts, W)
+
+
+@tool
+def closure_convert(run):
+    def loss(w):
+        f, captured = jax.closure_convert(
+            lambda h: recurrent(run, w, h, B4[:, 0])[1], W[0]
+        )
+        return jnp.sum(f(W[0], *captured) ** 2)
+
+    return jax.grad(loss)(W)
+
+
+@tool
+def compiled_ahead(run):
+    f = jax.jit(jax.grad(lambda w, xs: number(run, w, xs)))
+    return f.lower(W, B4[:, 0]).compile()(W, B4[:, 0])
+
+
+@tool
+def donated_arguments(run):
+    f = jax.jit(lambda h, xs: recurrent(run, W, h, xs), donate_argnums=(0,))
+    return f(jnp.array(W[0]), B4[:, 0])
+
+
+@tool
+def custom_vjp_around(run):
+    f = jax.custom_vjp(lambda w: number(run, w))
+    f.defvjp(
+        lambda w: (number(run, w), w),
+        lambda w, g: (g * jax.grad(lambda w: number(run, w))(w) / 2,),
+    )
+    return jax.value_and_grad(f)(W)
+
+
+@tool
+def custom_jvp_around(run):
+    f = jax.custom_jvp(lambda w: number(run, w))
+    f.defjvp(lambda p, t: (f(*p), jax.jvp(lambda w: number(run, w), p, t)[1] * 2))
+    return jax.value_and_grad(f)(W), jax.jvp(f, (W,), (W,))
+
+
+@tool
+def custom_root(run):
+    """Where h = 0.1 * (last carry from h), with its implicit derivative."""
+
+    def solve(w):
+        f = lambda h: h - 0.1 * recurrent(run, w, h, B4[:, 0])[0] - 1.0
+
+        def newton(f, h):
+            for _ in range(8):
+                h = h - jnp.linalg.solve(jax.jacfwd(f)(h), f(h))
+            return h
+
+        tangent = lambda g, y: jnp.linalg.solve(jax.jacobian(g)(y), y)
+        return lax.custom_root(f, W[0], newton, tangent)
+
+    return solve(W), jax.jacrev(solve)(W)
+
+
+@tool
+def inside_scan_cond_while_and_switch(run):
+    xs = B4[:, 0]
+    body = lambda h, x: (run(lambda h, w: (jnp.tanh(h * w + x), None), h, W)[0], h)
+    chosen = lambda h: lax.cond(h[0] > 0, lambda h: model(run, W, xs)[0], jnp.sin, h)
+    three = lambda i, h: recurrent(run, W, h, xs)[0]
+    switch = lambda i, h: lax.switch(i, [jnp.sin, lambda h: three(0, h)], h)
+    return (
+        lax.scan(body, W[0], xs),
+        jax.grad(lambda h: jnp.sum(lax.scan(body, h, xs)[0]))(W[0]),
+        jax.grad(lambda h: jnp.sum(chosen(h)))(jnp.abs(W[0])),
+        lax.fori_loop(0, 3, three, W[0]),
+        switch(1, W[0]),
+    )
+
+
+@tool
+def associative_scan_and_loops_inside(run):
+    def step(h, x):
+        h = lax.associative_scan(jnp.add, h) + lax.fori_loop(
+            0, 3, lambda i, h: h / 2, x
+        )
+        return jnp.tanh(h), lax.cummax(h)
+
+    return run(step, W[0], B4[:, 0]), jax.grad(
+        lambda h: jnp.sum(run(step, h, B4[:, 0])[0])
+    )(W[0])
+
+
+@tool
+def debug_callback(run):
+    seen = []
+
+    def step(c, x):
+        jax.debug.callback(lambda x: seen.append(float(x)), x, ordered=True)
+        return c + x, c
+
+    out = jax.jit(lambda: run(step, jnp.float64(0), FOUR))()
+    jax.effects_barrier()
+    return out, jnp.asarray(seen)
+
+
+@tool
+def io_callback(run):
+    seen = []
+
+    def step(c, x):
+        like = jax.ShapeDtypeStruct((), jnp.float64)
+        log = lambda x: seen.append(float(x)) or np.float64(2 * x)
+        return c + jax.experimental.io_callback(log, like, x, ordered=True), c
+
+    return jax.jit(lambda: run(step, jnp.float64(0), FOUR))(), jnp.asarray(seen)
+
+
+@tool
+def pure_callback(run):
+    def step(c, x):
+        like = jax.ShapeDtypeStruct((), jnp.float64)
+        y = jax.pure_callback(np.sin, like, x, vmap_method="sequential")
+        return c + y, c * y
+
+    each = lambda s: run(step, jnp.float64(0), FOUR * s)
+    return jax.jit(lambda: each(1.0))(), jax.vmap(each)(jnp.arange(3.0))
+
+
+@tool
+def random_bits(run):
+    def step(key, x):
+        key, use = jax.random.split(key)
+        return key, jax.random.normal(use) + jax.random.uniform(x)
+
+    key, ys = run(step, jax.random.key(0), jax.random.split(jax.random.key(1), 4))
+    return jax.random.key_data(key), ys
+
+
+@tool
+def raw_keys(run):
+    def step(key, x):
+        key, use = jax.random.split(key)
+        return key, jax.random.normal(use) * x
+
+    return run(step, jax.random.PRNGKey(0), FOUR)
+
+
+@tool
+def matmul_precision(run):
+    with jax.default_matmul_precision("highest"):
+        return jax.grad(lambda w: number(run, w))(W)
+
+
+@tool
+def default_device(run):
+    with jax.default_device(jax.devices()[-1]):
+        return model(run)
+
+
+@tool
+def enable_checks(run):
+    with jax.enable_checks(True):
+        return jax.jit(jax.grad(lambda w: number(run, w)))(W)
+
+
+@tool
+def tracer_leak_checks(run):
+    with jax.checking_leaks():
+        many = jax.vmap(lambda xs: jax.grad(lambda w: number(run, w, xs))(W), 1)
+        return jax.jit(many)(B4)
+
+
+@tool
+def log_compiles(run):
+    with jax.log_compiles(False):
+        return model(run)
+
+
+@tool
+def named_call(run):
+    return jax.named_call(lambda: model(run), name="model")()
+
+
+@tool
+def optimisation_barrier(run):
+    def step(h, x):
+        h = lax.optimization_barrier(jnp.tanh(h @ W + x))
+        return h, h
+
+    return jax.value_and_grad(lambda h: jnp.sum(run(step, h, B4[:, 0])[1]))(W[0])
+
+
+@tool
+def stop_gradient(run):
+    def step(h, x):
+        h = jnp.tanh(lax.stop_gradient(h) @ W + x)
+        return h, h
+
+    return jax.grad(lambda xs: jnp.sum(run(step, W[0], xs)[1]))(B4[:, 0])
+
+
+@tool
+def custom_vmap_inside(run):
+    f = jax.custom_batching.custom_vmap(jnp.sin)
+    f.def_vmap(lambda size, on, x: (jnp.sin(x) + 1.0, True))  # to be told apart
+    step = lambda h, x: (f(h) + x, h)
+    return run(step, W[0], B4[:, 0]), jax.vmap(lambda xs: run(step, W[0], xs), 1)(B4)
+
+
+@tool
+def mutable_arrays(run):
+    def f():
+        total = jax.new_ref(jnp.float64(0))
+
+        def step(c, x):
+            total[...] += x
+            return c + 1, total[...]
+
+        return run(step, 0, FOUR), total[...]
+
+    return jax.jit(f)()
+
+
+@tool
+def complex_numbers(run):
+    step = lambda z, x: (z * jnp.exp(1j * x.astype(complex)), jnp.abs(z + 1.0))
+    f = lambda x: jnp.sum(run(step, jnp.asarray(1 + 1j), x)[1])
+    return run(step, jnp.asarray(1 + 1j), FOUR), jax.grad(f)(FOUR)
+
+
+@tool
+def none_and_empty_trees(run):
+    step = lambda c, x: ((c[0] + 1, None, ()), {"a": None, "b": x["x"]})
+    return run(step, (0, None, ()), {"x": FOUR, "y": None})
+
+
+@tool
+def dataclass_trees(run):
+    @jax.tree_util.register_dataclass
+    @dataclasses.dataclass
+    class Carry:
+        h: jax.Array
+        n: int
+
+    step = lambda c, x: (Carry(jnp.tanh(c.h + x), c.n + 1), c)
+    last, ys = run(step, Carry(W[0], 0), B4[:, 0])
+    return last.h, last.n, ys.h, ys.n
+
+
+@pytest.mark.filterwarnings("ignore:.*pmap.*:DeprecationWarning")
+@pytest.mark.parametrize("name", TOOLS)
+def test_a_tool_gives_what_it_gives_for_lax_scan(name):
+    with jax.debug_key_reuse(False):
+        got, expected = TOOLS[name](scan), TOOLS[name](lax.scan)
+    assert jax.tree.structure(got) == jax.tree.structure(expected)
+    assert_close(got, expected)
+
+
+def test_a_reused_key_is_found():
+    """With `jax_debug_key_reuse`: the same key drawn from at every step."""
+    key = jax.random.key(0)
+    bad = lambda run: run(lambda c, x: (c + jax.random.normal(key), c), 0.0, FOUR)
+    for run in lax.scan, scan:
+        with pytest.raises(jax.errors.KeyReuseError), jax.debug_key_reuse(True):
+            jax.jit(lambda: bad(run))()  # noqa: B023
+
+
+def test_a_tracer_that_leaks_is_found():
+    for run in lax.scan, scan:
+        leaked = []
+
+        def step(c, x):
+            leaked.append(c)  # noqa: B023
+            return c + x, c
+
+        with pytest.raises(Exception, match=r"[Ll]eaked"), jax.checking_leaks():
+            jax.jit(lambda: run(step, 0.0, FOUR))()  # noqa: B023
+
+
+def test_strict_promotion_refuses_what_it_refuses_of_lax_scan():
+    for run in lax.scan, scan:
+        with pytest.raises((TypeError, ValueError), match="promotion"):
+            run(lambda c, x: (c + jnp.float32(1) * x, c), 0.0, FOUR)
+
+
+# The table of the documentation -----------------------------------------------------
+
+
+def test_every_row_of_the_table_names_a_test_and_every_test_has_a_row():
+    page = Path(__file__).parents[1] / "docs" / "drop-in.md"
+    rows = [x for x in page.read_text().splitlines() if x.startswith("| ")][1:]
+    named = {row: re.findall(r"`(test_\w+)(?:\[([^\]]*)\])?`", row) for row in rows}
+    assert all(named.values()), [row for row, tests in named.items() if not tests]
+    found = {test for tests in named.values() for test in tests}
+    tests = {n for n in globals() if n.startswith("test_")} - {
+        "test_every_row_of_the_table_names_a_test_and_every_test_has_a_row"
+    }
+    assert {name for name, _ in found} == tests
+    assert {p for name, p in found if "a_tool_gives" in name} == set(TOOLS)

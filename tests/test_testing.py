@@ -154,7 +154,8 @@ STEPS = {
         H.astype("float32"),
         XS.astype("float32"),
     ),
-    "complex": (lambda c, x: (c * x * 1j, jnp.abs(c)), H.astype(complex), XS.astype(complex)),
+    "complex": (
+        lambda c, x: (c * x * 1j, jnp.abs(c)), H.astype(complex), XS.astype(complex)),
     "branches": (
         lambda c, x: (lax.cond(x[0] > 0, jnp.sin, lambda c: c @ W, c), c),
         H,
