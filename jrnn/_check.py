@@ -1,16 +1,48 @@
 """Checks that run while tracing and name the function, the argument and the fix."""
 
+import inspect
 import numbers
 
 import jax
 import jax.numpy as jnp
+import numpy as np
+
+
+def kind(x) -> str:
+    """What a wrong argument is, in words; a tracer is an array."""
+    if isinstance(x, jax.Array | np.ndarray | jax.ShapeDtypeStruct):
+        return f"an array of shape {x.shape}"
+    return type(x).__name__
+
+
+def cell(name: str, x) -> None:
+    """Raise unless `x` is a cell, with the fix for what else is passed."""
+    if all(hasattr(x, field) for field in ("init", "initial_carry", "step")):
+        return
+    fix = "Cells are made by functions such as lstm(64)."
+    if isinstance(x, list | tuple):
+        fix = f"Pass cells one by one: {name}(*cells)."
+    elif callable(x):
+        fix = f"Call it: {getattr(x, '__name__', 'lstm')}(size)."
+    raise TypeError(f"{name}: expected a cell, got {kind(x)}. {fix}")
 
 
 def params_type(name: str, params, expected: type) -> None:
     """Raise where the parameters are those of another cell."""
     if not isinstance(params, expected):
         raise TypeError(
-            f"{name}: expected {expected.__name__}, got {type(params).__name__}."
+            f"{name}: expected {expected.__name__}, got {kind(params)}. It comes from "
+            "init(key, x)."
+        )
+
+
+def carry_type(name: str, carry, expected: type) -> None:
+    """Raise where the carry is that of another cell."""
+    if not isinstance(carry, expected):
+        form = f"{expected.__name__}({', '.join(expected._fields)})"
+        raise TypeError(
+            f"{name}: the carry must be {form}, got {kind(carry)}. It comes from "
+            "initial_carry(params) or an earlier step."
         )
 
 
@@ -41,13 +73,52 @@ def carry_shape(name: str, carry, shape: tuple[int, ...]) -> None:
         raise ValueError(f"{name}: carry has shape {got}, expected {shape}.")
 
 
-def example_vector(name: str, x) -> tuple[int, jnp.dtype]:
-    """Size and dtype of an example input for `init`, which must be a float vector."""
+def step_dtype(name: str, x, weight, carry) -> None:
+    """Raise where the step would return a carry of another dtype than it got."""
+    dtypes = [jnp.result_type(a) for a in (x, weight, carry)]
+    if len(set(dtypes)) == 1:
+        return
+    with jax.numpy_dtype_promotion("standard"):
+        widened = jnp.result_type(x, weight, carry)
+    if widened != dtypes[2]:
+        raise TypeError(
+            f"{name}: x is {dtypes[0]}, the parameters are {dtypes[1]} and the carry "
+            f"{dtypes[2]}, which the step would turn into {widened}. Cast the input, "
+            f"x.astype(jnp.{dtypes[2]}), or the parameters, "
+            f"jax.tree.map(lambda p: p.astype(jnp.{widened}), params)."
+        )
+
+
+def random_key(name: str, key) -> None:
+    """Raise where `init` gets something else for its key."""
+    dtype = getattr(key, "dtype", None)
+    typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    if not (typed or dtype == jnp.uint32):  # as jax.random.PRNGKey makes them
+        raise TypeError(
+            f"{name}: init(key, x) needs a random key first, got {kind(key)}. Make one "
+            "with jax.random.key(0)."
+        )
+    if typed and key.shape != ():
+        raise ValueError(
+            f"{name}: init(key, x) needs one random key, got {key.size}. Use jax.vmap "
+            "for more."
+        )
+
+
+def example_vector(name: str, key, x) -> tuple[int, jnp.dtype]:
+    """Size and dtype of the example of `init(key, x)`, which must be a float vector."""
+    random_key(name, key)
+    if not hasattr(x, "dtype"):
+        raise TypeError(
+            f"{name}: init needs an array for its example, got {kind(x)}. Pass "
+            "jnp.zeros(features), or one step of the data."
+        )
     shape = jnp.shape(x)
     if len(shape) != 1:
         raise ValueError(
             f"{name}: init needs an example of one step's input, of shape (features,), "
-            f"got {shape}."
+            f"got {shape}. Pass one step of one sequence, xs[0] or batch[0, 0]: "
+            "unroll runs along time, jax.vmap over a batch."
         )
     if not jnp.issubdtype(x.dtype, jnp.inexact):
         raise TypeError(
@@ -60,8 +131,46 @@ def example_vector(name: str, x) -> tuple[int, jnp.dtype]:
 def pair(name: str, x, flag: str) -> None:
     """Raise unless the input of a wrapped cell is `(x, flag)`."""
     if not isinstance(x, tuple) or len(x) != 2:
-        got = f"{len(x)} entries" if isinstance(x, tuple) else type(x).__name__
+        got = f"{len(x)} entries" if isinstance(x, tuple) else kind(x)
         raise TypeError(f"{name}: the input must be a pair (x, {flag}), got {got}.")
+
+
+def flags(name: str, argument: str, value) -> None:
+    """Raise unless flags are booleans."""
+    if not jnp.issubdtype(jnp.result_type(value), jnp.bool_):
+        raise TypeError(
+            f"{name}: {argument} must be boolean, got {jnp.result_type(value)}. Pass "
+            f"{argument} != 0, or a comparison."
+        )
+
+
+def flag(name: str, argument: str, value) -> None:
+    """Raise unless a flag is one boolean."""
+    flags(name, argument, value)
+    if jnp.shape(value) != ():
+        raise ValueError(
+            f"{name}: {argument} must be one flag, a scalar, got shape "
+            f"{jnp.shape(value)}. Cells step one example; use jax.vmap for a batch."
+        )
+
+
+def order(cell, params, xs) -> None:
+    """Raise where the arguments of `unroll(cell, params, xs)` stand in another order.
+
+    Parameters are recognised by the name of their class.
+    """
+    form = "The order is unroll(cell, params, xs, carry)."
+    of_params = lambda tree: (
+        type(tree).__name__.endswith("Params")
+        or (isinstance(tree, tuple) and any(map(of_params, tree)))
+    )
+    if not all(hasattr(cell, field) for field in ("init", "initial_carry", "step")):
+        raise TypeError(f"unroll: expected a cell first, got {kind(cell)}. {form}")
+    if of_params(xs):
+        raise TypeError(
+            f"unroll: xs must be inputs, got parameters, {kind(xs)}, and for the "
+            f"parameters {kind(params)}. {form}"
+        )
 
 
 def num_steps(name: str, xs) -> int:
@@ -88,12 +197,46 @@ def positive(name: str, argument: str, value) -> None:
         )
 
 
+def not_negative(name: str, argument: str, value) -> None:
+    """Raise where a concrete number is negative or NaN; tracers pass."""
+    if isinstance(value, jax.core.Tracer):
+        return
+    if not (np.asarray(value) >= 0).all():
+        raise ValueError(f"{name}: {argument} must be at least 0, got {value}.")
+
+
 def rate(name: str, value) -> None:
     """Raise where a concrete probability is outside [0, 1); tracers pass."""
     if isinstance(value, jax.core.Tracer):
         return
     if not 0.0 <= float(value) < 1.0:
         raise ValueError(f"{name}: rate must be in [0, 1), got {value}.")
+
+
+def takes(name: str, argument: str, function, form: str) -> None:
+    """Raise where a user's function cannot be called with arguments of this form.
+
+    `form` is what stands between the parentheses of its definition.
+    """
+    if not callable(function):
+        raise TypeError(
+            f"{name}: {argument} must be a function {argument}({form}), got "
+            f"{kind(function)}."
+        )
+    try:
+        signature = inspect.signature(function)
+    except ValueError:  # some that are not written in Python have none
+        return
+    positional, _, keywords = form.partition(", *, ")
+    words = {word.split("=")[0]: None for word in keywords.split(", ") if word}
+    try:
+        signature.bind(*positional.split(", "), **words)
+    except TypeError:
+        raise TypeError(
+            f"{name}: {argument} must be a function {argument}({form}), but its "
+            f"arguments are {signature}."
+            + (" Add `*, key=None` to them." if "key" in words else "")
+        ) from None
 
 
 def key_given(name: str, key, call: str) -> None:

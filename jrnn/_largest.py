@@ -24,7 +24,7 @@ _WIDE, _MANY = 32, 100
 def index_of_largest(x: jax.Array) -> jax.Array:
     """Index of the largest along the last axis: (..., V) to int32 (...).
 
-    The first of equals. Where numbers are NaN, one of the indices.
+    The first of equals; -1 in rows that hold NaN.
     """
     if divided(jax.typeof(x)):
         return _argmax(x)[0]
@@ -33,7 +33,9 @@ def index_of_largest(x: jax.Array) -> jax.Array:
 
 
 def _argmax(x: jax.Array) -> list[jax.Array]:
-    return [lax.argmax(x, x.ndim - 1, jnp.int32)]
+    index = lax.argmax(x, x.ndim - 1, jnp.int32)  # of the NaN, if there is one
+    largest = jnp.take_along_axis(x, index[..., None], axis=-1, mode="clip")[..., 0]
+    return [jnp.where(jnp.isnan(largest), jnp.int32(-1), index)]
 
 
 def _in_two_passes(x: jax.Array) -> list[jax.Array]:
@@ -41,8 +43,10 @@ def _in_two_passes(x: jax.Array) -> list[jax.Array]:
         return _argmax(x)
     m = x.max(axis=-1, keepdims=True)
     v = lax.broadcasted_iota(jnp.int32, x.shape, x.ndim - 1)
-    # not x == m, which is nowhere if m is NaN
-    return [jnp.where(x < m, x.shape[-1], v).min(axis=-1)]
+    # Where x or m is NaN, x is neither less nor equal; of many rows, XLA's maximum
+    # overlooks NaN
+    place = jnp.where(x == m, v, jnp.int32(-1))
+    return [jnp.where(x < m, x.shape[-1], place).min(axis=-1)]
 
 
 def _index_type(x: Any) -> list[Any]:

@@ -12,6 +12,11 @@ import jax
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
+try:  # JAX has no public way to say what its checks find inside an operation
+    from jax._src.checkify import checkify_jaxpr, error_checks
+except ImportError:
+    checkify_jaxpr, error_checks = None, {}
+
 Function = Callable[..., list[Any]]
 
 
@@ -48,7 +53,18 @@ def operation(
     batching.primitive_batchers[made] = batch
     ad.primitive_transposes[made] = transpose
     lower(made, plain)
+    check_inside(made, plain)
     return made
+
+
+def check_inside(made: core.Primitive, plain: Callable[..., Function]) -> None:
+    """Let `jax.experimental.checkify` check the plain function of an operation."""
+
+    def rule(error: Any, enabled: Any, *values: Any, **params: Any) -> Any:
+        checked = jax.make_jaxpr(plain(**params))(*values)
+        return checkify_jaxpr(checked, enabled, error, *values)
+
+    error_checks[made] = rule
 
 
 def batch_as_itself(made: core.Primitive) -> None:

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
+from jrnn import _check
+
 # Pytrees of arrays; each cell defines its own NamedTuples for them.
 Params = Any
 Carry = Any
@@ -54,8 +56,24 @@ class StepFn(Protocol):
     ) -> tuple[Carry, Output]: ...
 
 
-class Cell(NamedTuple):
+class _Functions(NamedTuple):
+    init: InitFn
+    initial_carry: InitialCarryFn
+    step: StepFn
+
+
+class Cell(_Functions):
     """A recurrent cell as three pure functions.
+
+    All three must take these arguments, a cell without randomness too: every cell can
+    stand in every wrapper, and a wrapper passes the key on.
+
+        init(key, x)                         -> params
+        initial_carry(params, *, key=None)   -> carry
+        step(params, carry, x, *, key=None)  -> (carry, y)
+
+    Raises:
+        TypeError: a function that cannot be called in this way.
 
     Example:
         >>> import jax, jax.numpy as jnp, jrnn
@@ -73,9 +91,15 @@ class Cell(NamedTuple):
         [1.0, 3.0, 6.0]
     """
 
-    init: InitFn
-    initial_carry: InitialCarryFn
-    step: StepFn
+    __slots__ = ()
+
+    def __new__(  # noqa: D102
+        cls, init: InitFn, initial_carry: InitialCarryFn, step: StepFn
+    ) -> "Cell":
+        _check.takes("Cell", "init", init, "key, x")
+        _check.takes("Cell", "initial_carry", initial_carry, "params, *, key=None")
+        _check.takes("Cell", "step", step, "params, carry, x, *, key=None")
+        return super().__new__(cls, init, initial_carry, step)
 
 
 def stateless(
@@ -90,12 +114,17 @@ def stateless(
     Returns:
         A cell whose carry is `()`.
 
+    Raises:
+        TypeError: a function that cannot be called in this way.
+
     Example:
         >>> import jax, jax.numpy as jnp, jrnn
         >>> double = jrnn.stateless(lambda key, x: (), lambda params, x, key: 2 * x)
         >>> double.step((), (), jnp.array(3.0))[1].item()
         6.0
     """
+    _check.takes("stateless", "init", init, "key, x")
+    _check.takes("stateless", "apply", apply, "params, x, key")
 
     def initial_carry(params, *, key=None):
         del params, key
@@ -147,6 +176,9 @@ def diagonal(
     Returns:
         A cell with the carry h.
 
+    Raises:
+        TypeError: a function that cannot be called in this way.
+
     Example:
         >>> import jax, jax.numpy as jnp, jrnn
         >>> smooth = diagonal(
@@ -161,6 +193,9 @@ def diagonal(
         Martin, Cundy (2018), Parallelizing linear recurrent neural nets over sequence
         length, arXiv:1709.04057, section 2.
     """
+    form = "params, x, *, key=None"
+    _check.takes("diagonal", "coefficients", coefficients, form)
+    _check.takes("diagonal", "output", output, "params, h, x")
     return Cell(init, initial_carry, DiagonalStep(coefficients, output))
 
 

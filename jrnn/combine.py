@@ -5,6 +5,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
+from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params, output_spec
 from jrnn.unroll import unroll
 from jrnn.wrappers import length_mask, masked
@@ -24,6 +25,7 @@ def stack(*cells: Cell) -> Cell:
 
     Raises:
         ValueError: no cell is given, or params or carry have another number of entries.
+        TypeError: something else than a cell is given.
 
     Example:
         >>> import jrnn
@@ -36,6 +38,7 @@ def stack(*cells: Cell) -> Cell:
     _at_least_one("stack", cells)
 
     def init(key, x):
+        _check.random_key("stack", key)
         params = []
         for cell, cell_key in zip(
             cells, jax.random.split(key, len(cells)), strict=True
@@ -75,6 +78,7 @@ def parallel(*cells: Cell) -> Cell:
 
     Raises:
         ValueError: no cell is given, or params or carry have another number of entries.
+        TypeError: something else than a cell is given.
 
     Example:
         >>> import jrnn
@@ -87,6 +91,7 @@ def parallel(*cells: Cell) -> Cell:
     _at_least_one("parallel", cells)
 
     def init(key, x):
+        _check.random_key("parallel", key)
         keys = jax.random.split(key, len(cells))
         return tuple(c.init(k, x) for c, k in zip(cells, keys, strict=True))
 
@@ -147,12 +152,19 @@ def bidirectional(
         >>> ys.shape, bool((ys[4:] == 0).all())
         ((6, 8), True)
 
+    Raises:
+        ValueError: the leaves of `xs` disagree about T.
+        TypeError: something else than a cell is given.
+
     References:
         Schuster, Paliwal (1997), Bidirectional recurrent neural networks,
         doi:10.1109/78.650093.
     """
+    for cell in (forward, backward):
+        _check.cell("bidirectional", cell)
+    num_steps = _check.num_steps("bidirectional", xs)
     if length is not None:
-        xs = (xs, length_mask(length, jax.tree.leaves(xs)[0].shape[0]))
+        xs = (xs, length_mask(length, num_steps))
         forward, backward = masked(forward), masked(backward)
     f_key, b_key = _split(key, 2)
     f_carry, f_ys = unroll(forward, params[0], xs, key=f_key, remat=remat)
@@ -177,14 +189,14 @@ def _split(key: Key | None, n: int):
 def _at_least_one(name: str, cells) -> None:
     if not cells:
         raise ValueError(f"{name}: needs at least one cell.")
+    for cell in cells:
+        _check.cell(name, cell)
 
 
 def _entries(name: str, argument: str, value, cells) -> None:
     if not isinstance(value, tuple) or len(value) != len(cells):
         got = (
-            f"{len(value)} entries"
-            if isinstance(value, tuple)
-            else type(value).__name__
+            f"{len(value)} entries" if isinstance(value, tuple) else _check.kind(value)
         )
         raise ValueError(
             f"{name}: {argument} must be a tuple with {len(cells)} entries, got {got}."

@@ -57,7 +57,8 @@ def feedback(
         input is a pair (x, y) or (x, None); `init` needs an example of y.
 
     Raises:
-        TypeError: the input is not a pair, or `init` gets no example of y.
+        TypeError: the input is not a pair, or `init` gets no example of y; `choose`
+            cannot be called in this way.
         ValueError: y is not of the shape that `init` was given.
 
     Example:
@@ -77,6 +78,9 @@ def feedback(
         10.10 (the matrix R).
         Williams, Zipser (1989), doi:10.1162/neco.1989.1.2.270 (teacher forcing).
     """
+    _check.cell("feedback", cell)
+    if choose is not None:
+        _check.takes("feedback", "choose", choose, "o, key")
 
     def init(key, x):
         _check.pair("feedback", x, "y")
@@ -93,7 +97,7 @@ def feedback(
 
     def step(params, carry, x, *, key=None):
         _check.params_type("feedback", params, FeedbackParams)
-        _check.params_type("feedback", carry, FeedbackCarry)
+        _check.carry_type("feedback", carry, FeedbackCarry)
         _check.pair("feedback", x, "y")
         x, y = x
         y = carry.y if y is None else y

@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn._largest import index_of_largest
+from jrnn._likelihood import negative_log_likelihood
 from jrnn._threefry import unrolled
 from jrnn._token_table import with_token_table
 from jrnn.cell import Carry, Cell, Key, Params
@@ -121,11 +122,11 @@ def sample(
     Args:
         cell: a model from integer tokens to logits (V,), without dropout.
         params: its parameters.
-        key: random key; may be None if `greedy`.
+        key: random key; may be None if `greedy`, or at temperature 0.
         state: from `prime` or from the call before.
         length: number of new tokens N; the prime does not count.
-        temperature: above 0. Below 1 sharpens, above 1 flattens. May be traced, so that
-            changing it compiles nothing anew.
+        temperature: at least 0. Below 1 sharpens, above 1 flattens, 0 is `greedy`. May
+            be traced, so that changing it compiles nothing anew.
         top_k: sample among the k most likely tokens only; at least 1, static. From V
             on it changes nothing.
         top_p: sample among the smallest set of most likely tokens whose probability
@@ -137,6 +138,8 @@ def sample(
 
     Returns:
         `(state, tokens)`: the state to go on from and the new tokens, int32 `(N,)`.
+        Where logits hold NaN, or a traced setting is outside its range, the token is
+        -1, which is none.
 
     Raises:
         ValueError: a setting outside its range; no key, unless greedy; a cell that
@@ -164,16 +167,17 @@ def sample(
     _check.positive("sample", "length", length)
     logits = _logits("sample", cell, params, state)
     dtype = _float_dtype(logits)
-    if greedy:
+    if not greedy:
+        _check_settings("sample", temperature, top_k, top_p)
+    if greedy or _is_zero(temperature):
         choose, noise = lambda logits, _: index_of_largest(logits), None
     else:
-        _check_settings("sample", temperature, top_k, top_p)
         if key is None:
             raise ValueError("sample: needs a key, unless greedy=True.")
         choose = partial(_choose, temperature=temperature, top_k=top_k, top_p=top_p)
         noise = gumbel_noise(key, state.position, length, logits.shape[0], dtype)
         # not logits / temperature: this is done ahead of the loop, and cannot overflow
-        noise = noise * jnp.asarray(temperature, dtype)
+        noise = noise * _in_range(temperature, top_p, dtype)
 
     read, first = _reader(cell, params, state, logits.shape[0])
 
@@ -233,19 +237,22 @@ def filtered_log_probs(
 ) -> jax.Array:
     """Log-probabilities that `sample` draws from: what its settings make of logits.
 
-    In this order: logits are divided by the temperature; the `top_k` largest are kept,
+    In this order: logits are divided by the temperature, at 0 nothing is left but the
+    largest, of equal ones that with the lowest id; the `top_k` largest are kept,
     exactly k of them, of equal ones those with the lower ids; of the probabilities of
     those left, normalised, the largest are kept until their sum reaches `top_p`, again
     lower ids first, at least one; what is kept is normalised.
 
     Args:
         logits: (V,).
-        temperature: above 0; may be traced.
+        temperature: at least 0; may be traced. What is below the smallest normal float
+            counts as 0.
         top_k: at least 1; static.
         top_p: in (0, 1]; may be traced. 1 keeps everything.
 
     Returns:
-        Log-probabilities in nats (V,), minus infinity for tokens left out.
+        Log-probabilities in nats (V,), minus infinity for tokens left out. All are NaN
+        where a logit is NaN, or a traced setting is outside its range.
 
     Raises:
         ValueError: a setting outside its range; logits of another rank.
@@ -264,8 +271,10 @@ def filtered_log_probs(
         )
     logits = logits.astype(_float_dtype(logits))
     values, ids = _candidates(logits, temperature, top_k, top_p)
-    kept = jnp.full_like(logits, -jnp.inf).at[ids].set(values)
-    return jax.nn.log_softmax(_scale(kept, temperature))
+    scaled = _scale(values, _in_range(temperature, top_p, logits.dtype))
+    log_probs = jax.nn.log_softmax(scaled)
+    left_out = jnp.where(jnp.isnan(log_probs[0]), jnp.nan, -jnp.inf)
+    return jnp.full_like(logits, left_out).at[ids].set(log_probs)
 
 
 def log_likelihood(
@@ -287,7 +296,8 @@ def log_likelihood(
 
     Returns:
         `(carry, log_probs)`: the carry after all tokens but the last, and nats
-        `(N - 1,)`. Minus their mean is the cross-entropy, over log(2) that is bits.
+        `(N - 1,)`, NaN for a token that is not among 0..V-1. Minus their mean is the
+        cross-entropy, over log(2) that is bits.
 
     Raises:
         ValueError: fewer than two tokens, or another rank; a cell that does not return
@@ -312,7 +322,8 @@ def log_likelihood(
     def step(carry, token_and_next):
         token, following = token_and_next
         carry, logits = cell.step(params, carry, token)
-        return carry, _log_softmax(logits)[following]
+        logits = logits.astype(_float_dtype(logits))
+        return carry, -negative_log_likelihood(logits, following)
 
     return scan(step, carry, (tokens[:-1], tokens[1:]))
 
@@ -352,7 +363,8 @@ def beam_search(
     Returns:
         `(tokens, log_probs)`: the K texts found, int32 `(K, N)`, the highest score
         first, and the log-probability (not the score) of each in nats `(K,)`. Where
-        fewer than K different texts exist, the rest have minus infinity.
+        fewer than K different texts exist, the rest have minus infinity. Where logits
+        hold NaN, so do the log-probabilities, which come first, and the token is -1.
 
     Raises:
         ValueError: sizes below 1; a cell that does not return logits.
@@ -393,10 +405,12 @@ def beam_search(
         _, best = lax.top_k(scores.reshape(-1), beam_size)
         parents, tokens = jnp.divmod(best.astype(jnp.int32), totals.shape[1])
         new = jax.tree.map(lambda a: a[parents], new)
+        totals = totals[parents, tokens]
+        tokens = jnp.where(jnp.isnan(totals), jnp.int32(-1), tokens)
         new = new._replace(token=tokens)
         if stop_token is not None:
             new = new._replace(stopped=new.stopped | (tokens == stop_token))
-        return (new, totals[parents, tokens], lengths[parents]), (parents, tokens)
+        return (new, totals, lengths[parents]), (parents, tokens)
 
     def trace_back(beam, step):
         parents, tokens = step
@@ -446,26 +460,49 @@ def _choose(logits, noise, *, temperature, top_k, top_p):
     if top_k is None and top_p is None:
         return index_of_largest(logits + noise)
     values, ids = _candidates(logits, temperature, top_k, top_p)
-    return ids[index_of_largest(values + noise[ids])]
+    place = index_of_largest(values + noise[ids])
+    return jnp.where(place < 0, place, ids[place])
 
 
 def _candidates(logits, temperature, top_k, top_p) -> tuple[jax.Array, jax.Array]:
-    """Logits in falling order, minus infinity for those left out, and their ids."""
+    """Logits in falling order, minus infinity for those left out, and their ids.
+
+    NaN all of them where one is.
+    """
     size = len(logits)
     values, ids = lax.top_k(logits, size if top_k is None else min(top_k, size))
-    if top_p is None:
-        return values, ids
-    top_p = jnp.asarray(top_p, logits.dtype)
-    probs = jax.nn.softmax(_scale(values, temperature))
-    before = jnp.cumsum(probs) - probs
-    # Rounding can bring the sum to 1 before the last token
-    keep = (before < top_p) | (top_p >= 1)
-    return jnp.where(keep, values, -jnp.inf), ids
+    if top_p is not None:
+        top_p = jnp.asarray(top_p, logits.dtype)
+        probs = jax.nn.softmax(_scale(values, temperature))
+        before = jnp.cumsum(probs) - probs
+        # Rounding can bring the sum to 1 before the last token
+        keep = (before < top_p) | (top_p >= 1)
+        values = jnp.where(keep, values, -jnp.inf)
+    return jnp.where(jnp.isnan(logits).any(), jnp.nan, values), ids
 
 
-def _scale(logits: jax.Array, temperature: ArrayLike) -> jax.Array:
+def _scale(values: jax.Array, temperature: ArrayLike) -> jax.Array:
+    """Logits in falling order over the temperature; at 0 the first alone is left."""
+    temperature = jnp.asarray(temperature, values.dtype)
+    zero = jnp.abs(temperature) < jnp.finfo(values.dtype).tiny
     # Shifted first, the largest is 0 however small the temperature
-    return (logits - logits.max()) / jnp.asarray(temperature, logits.dtype)
+    shifted = values - values.max()
+    first = jnp.where(jnp.arange(len(values)) == 0, shifted, -jnp.inf)
+    return jnp.where(zero, first, shifted / jnp.where(zero, 1, temperature))
+
+
+def _in_range(temperature: ArrayLike, top_p: ArrayLike | None, dtype) -> jax.Array:
+    """The temperature, or NaN where it or `top_p` is traced and outside its range."""
+    temperature = jnp.asarray(temperature, dtype)
+    valid = (temperature >= 0) & (temperature < jnp.inf)
+    if top_p is not None:
+        top_p = jnp.asarray(top_p, dtype)
+        valid &= (top_p > 0) & (top_p <= 1)
+    return jnp.where(valid, temperature, jnp.nan)
+
+
+def _is_zero(temperature: ArrayLike) -> bool:
+    return not isinstance(temperature, jax.core.Tracer) and float(temperature) == 0
 
 
 def _log_softmax(logits: jax.Array) -> jax.Array:
@@ -511,10 +548,10 @@ def _tokens(name: str, tokens: ArrayLike, at_least: int) -> jax.Array:
 def _check_settings(name: str, temperature, top_k, top_p) -> None:
     """Raise where a concrete setting is outside its range; tracers pass."""
     traced = lambda value: isinstance(value, jax.core.Tracer)
-    if not traced(temperature) and not 0 < float(temperature) < float("inf"):
+    if not traced(temperature) and not 0 <= float(temperature) < float("inf"):
         raise ValueError(
-            f"{name}: temperature must be > 0 and finite, got {temperature}. "
-            "For the most likely token at each step use greedy=True."
+            f"{name}: temperature must be >= 0 and finite, got {temperature}. "
+            "At 0 each token is the most likely one."
         )
     if top_k is not None:
         _check.positive(name, "top_k", top_k)

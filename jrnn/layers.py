@@ -1,4 +1,11 @@
-"""Feed-forward layers as cells with an empty carry."""
+"""Feed-forward layers as cells with an empty carry.
+
+Tokens outside 0..V-1 have no row: `one_hot` and `embed` give zeros for them and no
+gradient, so that embed is one_hot times its table for every integer, and padding with
+-1 is harmless. To find such a token, start the program with `JAX_DEBUG_NANS=1`: then
+they are NaN, and JAX stops where one arises. (`jax.debug_nans(True)` does the same for
+what is traced under it, not for what is compiled already.)
+"""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,6 +14,8 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._activation import named
+from jrnn._rows import no_row, rows
 from jrnn.cell import Cell, stateless
 from jrnn.initializers import Initializer
 
@@ -54,7 +63,7 @@ def linear(
     _check.positive("linear", "output_size", output_size)
 
     def init(key, x):
-        size, dtype = _check.example_vector("linear", x)
+        size, dtype = _check.example_vector("linear", key, x)
         w_key, b_key = jax.random.split(key)
         return LinearParams(
             w=w_init(w_key, (size, output_size), dtype),
@@ -82,7 +91,8 @@ def embed(
         y_t = table[x_t]
 
     Args:
-        vocab_size: number of tokens V.
+        vocab_size: number of tokens V. Tokens outside 0..V-1 give zeros, or NaN under
+            `JAX_DEBUG_NANS=1`.
         size: length D of a row.
         dtype: of the table; JAX's default float if None. (Tokens are integers, so it
             cannot be read from the input as everywhere else.)
@@ -105,6 +115,7 @@ def embed(
     _check.positive("embed", "size", size)
 
     def init(key, x):
+        _check.random_key("embed", key)
         _token("embed", x)
         float_dtype = jnp.result_type(float) if dtype is None else dtype
         return EmbedParams(table_init(key, (vocab_size, size), float_dtype))
@@ -113,7 +124,7 @@ def embed(
         del key
         _check.params_type("embed", params, EmbedParams)
         _token("embed", x)
-        return params.table[x]
+        return rows(params.table, x)
 
     return stateless(init, apply)
 
@@ -124,7 +135,8 @@ def one_hot(vocab_size: int, *, dtype: jnp.dtype | None = None) -> Cell:
         y_t[k] = 1 if k = x_t else 0
 
     Args:
-        vocab_size: number of tokens V. Tokens outside 0..V-1 give zeros.
+        vocab_size: number of tokens V. Tokens outside 0..V-1 give zeros, or NaN under
+            `JAX_DEBUG_NANS=1`.
         dtype: of the output; JAX's default float if None.
 
     Returns:
@@ -141,7 +153,7 @@ def one_hot(vocab_size: int, *, dtype: jnp.dtype | None = None) -> Cell:
     _check.positive("one_hot", "vocab_size", vocab_size)
 
     def init(key, x):
-        del key
+        _check.random_key("one_hot", key)
         _token("one_hot", x)
         return ()
 
@@ -149,26 +161,34 @@ def one_hot(vocab_size: int, *, dtype: jnp.dtype | None = None) -> Cell:
         del params, key
         _token("one_hot", x)
         float_dtype = jnp.result_type(float) if dtype is None else dtype
-        return jax.nn.one_hot(x, vocab_size, dtype=float_dtype)
+        y = jax.nn.one_hot(x, vocab_size, dtype=float_dtype)
+        if no_row():
+            y = jnp.where((x >= 0) & (x < vocab_size), y, no_row())
+        return y
 
     return stateless(init, apply)
 
 
-def activation(f: Callable[[jax.Array], jax.Array]) -> Cell:
+def activation(f: Callable[[jax.Array], jax.Array] | str) -> Cell:
     """Any function of the step's input, as a layer without parameters.
 
         y_t = f(x_t)
 
     Args:
-        f: a pure function of one step's value.
+        f: a pure function of one step's value, or a name in `jax.nn`.
 
     Returns:
         A cell without parameters and carry `()`.
+
+    Raises:
+        ValueError: no activation of that name.
+        TypeError: f is neither a function nor a name.
 
     Example:
         >>> activation(jax.nn.relu).step((), (), jnp.array([-1.0, 2.0]))[1].tolist()
         [0.0, 2.0]
     """
+    f = named("activation", f)
     return stateless(lambda key, x: (), lambda params, x, key: f(x))
 
 

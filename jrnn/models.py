@@ -12,6 +12,7 @@ import jax
 from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
+from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
 from jrnn.cells import elman, gru, irnn, lstm
 from jrnn.combine import stack
@@ -255,9 +256,9 @@ def many_to_many(
         >>> ys.shape, bool((ys[5:] == 0).all())
         ((7, 2), True)
     """
+    num_steps = _check.num_steps("many_to_many", xs)
     if length is None:
         return unroll(cell, params, xs, key=key)[1]
-    num_steps = jax.tree.leaves(xs)[0].shape[0]
     valid = length_mask(length, num_steps)
     return unroll(masked(cell), params, (xs, valid), key=key)[1]
 

@@ -3,6 +3,11 @@
 Learning rates and clipping thresholds may be traced: build the optimiser inside the
 traced training step and changing them compiles nothing anew. A schedule, that is a
 function from the step count to a rate, can stand wherever a learning rate can.
+
+Norms are right for gradients of any magnitude whose norm is finite in float32 or wider,
+half precision is worked on and remembered in float32, and a NaN in a gradient goes
+through: see `jrnn.train.skip_nonfinite`. Complex gradients are taken as directions of
+ascent, the conjugates of what `jax.grad` returns.
 """
 
 from collections.abc import Callable
@@ -10,8 +15,12 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
+
+from jrnn import _check
+from jrnn._norm import at_least_float32, is_inexact, scaled_norm
 
 LearningRate = ArrayLike | Callable[[jax.Array], jax.Array]
 GradientTransformation = optax.GradientTransformation
@@ -20,13 +29,13 @@ GradientTransformation = optax.GradientTransformation
 class AdagradState(NamedTuple):
     """State of Adagrad."""
 
-    sum_of_squares: optax.Params  # like the parameters
+    sum_of_squares: optax.Params  # like the parameters, real
 
 
 def scale_by_adagrad(eps: float = 1e-8) -> GradientTransformation:
     """Textbook Adagrad direction: accumulator from zero, eps inside the root.
 
-        s_t = s_{t-1} + g_t^2,   s_0 = 0
+        s_t = s_{t-1} + |g_t|^2,   s_0 = 0
         u_t = g_t / sqrt(s_t + eps)
 
     `optax.adagrad` starts its accumulator at 0.1 and has eps 1e-7: for a first gradient
@@ -52,13 +61,14 @@ def scale_by_adagrad(eps: float = 1e-8) -> GradientTransformation:
     """
 
     def init(params):
-        return AdagradState(jax.tree.map(jnp.zeros_like, params))
+        return AdagradState(jax.tree.map(lambda p: jnp.zeros_like(p.real), params))
 
     def update(updates, state, params=None):
         del params
-        total = jax.tree.map(lambda s, g: s + g * g, state.sum_of_squares, updates)
-        updates = jax.tree.map(lambda g, s: g / jnp.sqrt(s + eps), updates, total)
-        return updates, AdagradState(total)
+        square = lambda g: g * g if jnp.isrealobj(g) else g.real**2 + g.imag**2
+        move = lambda g, s: g / jnp.sqrt(s + eps).astype(g.dtype)
+        total = jax.tree.map(lambda s, g: s + square(g), state.sum_of_squares, updates)
+        return jax.tree.map(move, updates, total), AdagradState(total)
 
     return optax.GradientTransformation(init, update)
 
@@ -69,16 +79,20 @@ def adagrad(
     """Textbook Adagrad behind clip-by-global-norm, the library's default.
 
         g_t <- g_t * min(1, max_norm / ||g_t||)
-        s_t = s_{t-1} + g_t^2,   s_0 = 0
+        s_t = s_{t-1} + |g_t|^2,   s_0 = 0
         theta_t = theta_{t-1} - learning_rate * g_t / sqrt(s_t + eps)
 
     Args:
         learning_rate: step size; a number, a traced scalar or a schedule.
-        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        max_norm: largest norm of the whole gradient, at least 0; `inf` turns clipping
+            off.
         eps: keeps the root away from zero.
 
     Returns:
         A gradient transformation.
+
+    Raises:
+        ValueError: `max_norm` is negative or NaN.
 
     Example:
         >>> optimizer = adagrad(0.1)
@@ -91,7 +105,7 @@ def adagrad(
         Duchi, Hazan, Singer (2011), jmlr.org/papers/v12/duchi11a.html.
         Pascanu, Mikolov, Bengio (2013), arXiv:1211.5063, algorithm 1 (clipping).
     """
-    return _clipped(max_norm, scale_by_adagrad(eps), learning_rate)
+    return _clipped("adagrad", max_norm, scale_by_adagrad(eps), learning_rate)
 
 
 def adam(
@@ -106,13 +120,17 @@ def adam(
 
     Args:
         learning_rate: step size; a number, a traced scalar or a schedule.
-        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        max_norm: largest norm of the whole gradient, at least 0; `inf` turns clipping
+            off.
         b1: decay of the mean of gradients.
         b2: decay of the mean of their squares.
         eps: added to the root.
 
     Returns:
         A gradient transformation.
+
+    Raises:
+        ValueError: `max_norm` is negative or NaN.
 
     Example:
         >>> optimizer = adam(1e-3)
@@ -124,7 +142,7 @@ def adam(
     References:
         Kingma, Ba (2015), Adam, arXiv:1412.6980, algorithm 1.
     """
-    return _clipped(max_norm, optax.scale_by_adam(b1, b2, eps), learning_rate)
+    return _clipped("adam", max_norm, optax.scale_by_adam(b1, b2, eps), learning_rate)
 
 
 def adamw(
@@ -142,7 +160,8 @@ def adamw(
 
     Args:
         learning_rate: step size; a number, a traced scalar or a schedule.
-        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        max_norm: largest norm of the whole gradient, at least 0; `inf` turns clipping
+            off.
         weight_decay: share of a weight, times the learning rate, taken off each step.
         b1: decay of the mean of gradients.
         b2: decay of the mean of their squares.
@@ -150,6 +169,9 @@ def adamw(
 
     Returns:
         A gradient transformation.
+
+    Raises:
+        ValueError: `max_norm` is negative or NaN.
 
     Example:
         >>> optimizer = adamw(1e-3, weight_decay=0.1)
@@ -164,7 +186,7 @@ def adamw(
     """
     decay = optax.add_decayed_weights(weight_decay, mask=_is_weight)
     rule = optax.chain(optax.scale_by_adam(b1, b2, eps), decay)
-    return _clipped(max_norm, rule, learning_rate)
+    return _clipped("adamw", max_norm, rule, learning_rate)
 
 
 def rmsprop(
@@ -181,12 +203,16 @@ def rmsprop(
 
     Args:
         learning_rate: step size; a number, a traced scalar or a schedule.
-        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        max_norm: largest norm of the whole gradient, at least 0; `inf` turns clipping
+            off.
         decay: memory of the squares; 0.95 as in char-rnn (Optax: 0.9).
         eps: added inside the root.
 
     Returns:
         A gradient transformation.
+
+    Raises:
+        ValueError: `max_norm` is negative or NaN.
 
     Example:
         >>> optimizer = rmsprop(1e-2, decay=0.75)
@@ -198,7 +224,7 @@ def rmsprop(
     References:
         Tieleman, Hinton (2012), Neural Networks for Machine Learning, lecture 6.5.
     """
-    return _clipped(max_norm, optax.scale_by_rms(decay, eps), learning_rate)
+    return _clipped("rmsprop", max_norm, optax.scale_by_rms(decay, eps), learning_rate)
 
 
 def sgd(
@@ -211,11 +237,15 @@ def sgd(
 
     Args:
         learning_rate: step size; a number, a traced scalar or a schedule.
-        max_norm: largest norm of the whole gradient; `inf` turns clipping off.
+        max_norm: largest norm of the whole gradient, at least 0; `inf` turns clipping
+            off.
         momentum: decay of the running sum of gradients; none if None.
 
     Returns:
         A gradient transformation.
+
+    Raises:
+        ValueError: `max_norm` is negative or NaN.
 
     Example:
         >>> optimizer = sgd(0.1, max_norm=1.0)
@@ -228,7 +258,56 @@ def sgd(
         Pascanu, Mikolov, Bengio (2013), arXiv:1211.5063, algorithm 1.
     """
     rule = optax.identity() if momentum is None else optax.trace(momentum)
-    return _clipped(max_norm, rule, learning_rate)
+    return _clipped("sgd", max_norm, rule, learning_rate)
+
+
+def clip_by_global_norm(max_norm: ArrayLike) -> GradientTransformation:
+    """Shorten the gradient where it is longer than a threshold.
+
+        g <- g * min(1, max_norm / ||g||),   ||g||^2 = sum |g_i|^2 over all leaves
+
+    `optax.clip_by_global_norm` for gradients of any magnitude: there a square that
+    overflows makes zeros of the gradient, and one that underflows hides it. Leaves that
+    are not floating-point do not count and stay as they are.
+
+    Args:
+        max_norm: largest norm, at least 0; `inf` leaves any gradient as it is. May be
+            traced.
+
+    Returns:
+        A gradient transformation, to be chained in front of an optimiser.
+
+    Raises:
+        ValueError: `max_norm` is negative or NaN.
+
+    Example:
+        >>> rule = clip_by_global_norm(1.0)
+        >>> g = jnp.array([3e20, 4e20])
+        >>> [round(float(u), 4) for u in rule.update(g, rule.init(g))[0]]
+        [0.6, 0.8]
+
+    References:
+        Pascanu, Mikolov, Bengio (2013), arXiv:1211.5063, algorithm 1.
+    """
+    _check.not_negative("clip_by_global_norm", "max_norm", max_norm)
+
+    def update(updates, params):
+        del params
+        n, s = scaled_norm(updates)
+        limit = jnp.asarray(max_norm).astype(n.dtype)
+        short = (n / s <= limit) | (limit == jnp.inf)
+        factor = limit / jnp.where(n == 0, 1, n)
+
+        def clip(g):
+            if not is_inexact(g):
+                return g
+            wide = np.promote_types(g.dtype, n.dtype)  # s may be too large for g's own
+            less = g.astype(wide) * s.astype(wide) * factor.astype(wide)
+            return jnp.where(short, g, less.astype(g.dtype))
+
+        return jax.tree.map(clip, updates)
+
+    return optax.stateless(update)
 
 
 def clip_elementwise(limit: ArrayLike) -> GradientTransformation:
@@ -246,17 +325,24 @@ def clip_elementwise(limit: ArrayLike) -> GradientTransformation:
     Returns:
         A gradient transformation, to be chained in front of an optimiser.
 
+    Raises:
+        ValueError: `limit` is negative or NaN.
+        TypeError: the gradient is complex.
+
     Example:
         >>> rule = clip_elementwise(1.0)
         >>> rule.update(jnp.array([-3.0, 0.5]), rule.init(None))[0].tolist()
         [-1.0, 0.5]
     """
-    return optax.stateless(
-        lambda updates, params: jax.tree.map(
-            lambda g: jnp.clip(g, *(jnp.asarray(s * limit, g.dtype) for s in (-1, 1))),
-            updates,
-        )
-    )
+    _check.not_negative("clip_elementwise", "limit", limit)
+
+    def update(updates, params):
+        del params
+        _real("clip_elementwise", updates)
+        bounds = lambda g: (jnp.asarray(s * limit, g.dtype) for s in (-1, 1))
+        return jax.tree.map(lambda g: jnp.clip(g, *bounds(g)), updates)
+
+    return optax.stateless(update)
 
 
 class RpropState(NamedTuple):
@@ -295,6 +381,9 @@ def rprop(
     Returns:
         A gradient transformation.
 
+    Raises:
+        TypeError: parameters or gradient are complex.
+
     Example:
         >>> optimizer = rprop(0.01)
         >>> g = jnp.array([123.0, -0.1])
@@ -312,6 +401,7 @@ def rprop(
     """
 
     def init(params):
+        _real("rprop", params)
         first = lambda p: jnp.full_like(p, learning_rate)
         return RpropState(
             jax.tree.map(first, params), jax.tree.map(jnp.zeros_like, params)
@@ -319,6 +409,7 @@ def rprop(
 
     def update(updates, state, params=None):
         del params
+        _real("rprop", updates)
         signs = jax.tree.map(jnp.sign, updates)
 
         def resize(d, sign, last):
@@ -332,31 +423,42 @@ def rprop(
         moves = jax.tree.map(lambda sign, d: -sign * d, signs, sizes)
         return moves, RpropState(sizes, signs)
 
+    return _at_least_float32(optax.GradientTransformation(init, update))
+
+
+def _clipped(name: str, max_norm, rule, learning_rate) -> GradientTransformation:
+    _check.not_negative(name, "max_norm", max_norm)
+    rate = optax.scale_by_learning_rate(learning_rate)
+    return _at_least_float32(optax.chain(clip_by_global_norm(max_norm), rule, rate))
+
+
+def _at_least_float32(rule: GradientTransformation) -> GradientTransformation:
+    """Run a rule on half-precision parameters in float32, which its memory stays in.
+
+    In float16 the squares of most gradients and every eps here are zero.
+    """
+
+    def init(params):
+        return rule.init(at_least_float32(params))
+
+    def update(updates, state, params=None):
+        moves, state = rule.update(
+            at_least_float32(updates), state, at_least_float32(params)
+        )
+        back = lambda move, g: move.astype(g.dtype) if is_inexact(g) else move
+        return jax.tree.map(back, moves, updates), state
+
     return optax.GradientTransformation(init, update)
 
 
-def _clipped(max_norm, rule, learning_rate) -> GradientTransformation:
-    return optax.chain(
-        _clip_by_global_norm(max_norm),
-        rule,
-        optax.scale_by_learning_rate(learning_rate),
-    )
-
-
-def _clip_by_global_norm(max_norm) -> GradientTransformation:
-    """Optax's rule, for a threshold that is an array of another dtype as well."""
-
-    def update(updates, params):
-        del params
-        norm = optax.tree.norm(updates)
-
-        def clip(g):
-            limit = jnp.asarray(max_norm).astype(g.dtype)
-            return jnp.where(norm < max_norm, g, g / norm.astype(g.dtype) * limit)
-
-        return jax.tree.map(clip, updates)
-
-    return optax.stateless(update)
+def _real(name: str, tree) -> None:
+    """Raise where a rule that reads signs meets complex numbers."""
+    for leaf in jax.tree.leaves(tree):
+        if jnp.iscomplexobj(leaf):
+            raise TypeError(
+                f"{name}: needs real numbers, got {leaf.dtype}. Wrap it in "
+                "optax.contrib.split_real_and_imaginary."
+            )
 
 
 def _is_weight(params):

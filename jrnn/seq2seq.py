@@ -22,6 +22,7 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn._largest import index_of_largest
+from jrnn._rows import rows
 from jrnn.attention import Score, attend
 from jrnn.cell import Carry, Cell, Key, Params
 from jrnn.cells import gru
@@ -163,7 +164,7 @@ def seq2seq(
             )
         steps = source.shape[0]
         length = steps if length is None else length
-        xs = params.source.table[source]  # (S, D)
+        xs = rows(params.source.table, source)  # (S, D)
         carries, states = bidirectional(
             recurrent, recurrent, params.encoder, xs, length
         )
@@ -185,7 +186,7 @@ def seq2seq(
             return memory.carry
 
         def step(params, carry, x, *, key=None):
-            y = params.target.table[x]
+            y = rows(params.target.table, x)
             carry, h = recurrent.step(params.decoder, carry, y, key=key)
             if attention is not None:
                 h = jnp.concatenate([h, context(params, memory, h)[0]])
@@ -196,7 +197,7 @@ def seq2seq(
     def look(params, memory, tokens):
         if attention is None:
             raise ValueError("seq2seq: look needs a model with attention.")
-        ys = params.target.table[tokens]
+        ys = rows(params.target.table, tokens)
         _, hs = unroll(recurrent, params.decoder, ys, memory.carry)
         return jax.vmap(lambda h: context(params, memory, h)[1])(hs)
 

@@ -45,6 +45,7 @@ def unroll(
 
     Raises:
         ValueError: the leaves of `xs` disagree about T.
+        TypeError: arguments in another order.
 
     Example:
         >>> import jax.numpy as jnp, jrnn
@@ -58,6 +59,7 @@ def unroll(
     References:
         Elman (1990), Finding structure in time, doi:10.1207/s15516709cog1402_1.
     """
+    _check.order(cell, params, xs)
     num_steps = _check.num_steps("unroll", xs)
     carry_key, step_keys = None, None
     if key is not None:

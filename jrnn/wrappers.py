@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn.cell import Carry, Cell, Key, Output, Params, output_spec
+from jrnn.cells import GRUParams
 
 
 class LayerNormParams(NamedTuple):
@@ -68,6 +69,7 @@ def residual(cell: Cell) -> Cell:
         He, Zhang, Ren, Sun (2016), Deep residual learning for image recognition,
         arXiv:1512.03385, equation 1.
     """
+    _check.cell("residual", cell)
 
     def step(params, carry, x, *, key=None):
         carry, y = cell.step(params, carry, x, key=key)
@@ -106,6 +108,7 @@ def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
     References:
         Ba, Kiros, Hinton (2016), Layer normalization, arXiv:1607.06450, equation 3.
     """
+    _check.cell("layer_norm", cell)
 
     def init(key, x):
         params = cell.init(key, x)
@@ -161,6 +164,7 @@ def dropout(cell: Cell, rate: ArrayLike) -> Cell:
         Zaremba, Sutskever, Vinyals (2014), Recurrent neural network regularization,
         arXiv:1409.2329 (on outputs only, not on the recurrence).
     """
+    _check.cell("dropout", cell)
     _check.rate("dropout", rate)
 
     def step(params, carry, x, *, key=None):
@@ -188,8 +192,8 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
     is left alone. It is drawn in `initial_carry` and carried, so the step itself is
     deterministic. `resample` draws a new mask in the middle of a stream.
 
-    Not for training a GRU: its state also passes by the product, z * h_{t-1}, so that
-    the factor 1 / (1 - rate) multiplies with every step and the state can grow.
+    A GRU is refused: its state also passes by the product, z * h_{t-1}, so that the
+    factor 1 / (1 - rate) multiplies with every step and the state can grow.
 
     Args:
         cell: a cell whose carry is one array, or a NamedTuple with a field `h`. Wrap
@@ -202,7 +206,7 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
 
     Raises:
         ValueError: `rate` is outside [0, 1), or no key is given.
-        TypeError: the carry is of another form.
+        TypeError: the carry is of another form; the cell is a GRU.
 
     Example:
         >>> import jrnn
@@ -217,18 +221,22 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
         Gal, Ghahramani (2016), A theoretically grounded application of dropout in
         recurrent neural networks, arXiv:1512.05287, equation 7 (the mask z_h).
     """
+    _check.cell("variational_dropout", cell)
     _check.rate("variational_dropout", rate)
 
     def initial_carry(params, *, key=None):
         _check.key_given("variational_dropout", key, "initial_carry")
         cell_key, mask_key = jax.random.split(key)
         carry = cell.initial_carry(params, key=cell_key)
-        mask = _dropout_mask(mask_key, rate, _hidden(carry))
+        h = _hidden(carry)
+        _refuse_gru(params)
+        mask = _dropout_mask(mask_key, rate, h)
         return VariationalDropoutCarry(carry, mask)
 
     def step(params, carry, x, *, key=None):
-        _check.params_type("variational_dropout", carry, VariationalDropoutCarry)
+        _check.carry_type("variational_dropout", carry, VariationalDropoutCarry)
         h = _hidden(carry.cell) * carry.mask
+        _refuse_gru(params)
         dropped = carry.cell._replace(h=h) if hasattr(carry.cell, "h") else h
         inner, y = cell.step(params, dropped, x, key=key)
         return VariationalDropoutCarry(inner, carry.mask), y
@@ -253,7 +261,7 @@ def resample(cell: Cell, params: Params, carry: Carry, key: Key) -> Carry:
 
     Example:
         >>> import jrnn
-        >>> cell = variational_dropout(jrnn.gru(40), 0.5)
+        >>> cell = variational_dropout(jrnn.elman(40), 0.5)
         >>> params = cell.init(jax.random.key(0), jnp.zeros(3))
         >>> old = cell.initial_carry(params, key=jax.random.key(1))
         >>> new = resample(cell, params, old, jax.random.key(2))
@@ -287,6 +295,7 @@ def record(cell: Cell) -> Cell:
         >>> jrnn.unroll(cell, params, jnp.ones((5, 3)))[1].carry.c.shape
         (5, 4)
     """
+    _check.cell("record", cell)
 
     def step(params, carry, x, *, key=None):
         carry, y = cell.step(params, carry, x, key=key)
@@ -313,7 +322,7 @@ def masked(cell: Cell) -> Cell:
         boolean scalar.
 
     Raises:
-        TypeError: the input is not a pair.
+        TypeError: the input is not a pair, or its flag not boolean.
 
     Example:
         >>> import jrnn
@@ -323,6 +332,7 @@ def masked(cell: Cell) -> Cell:
         >>> bool((ys[2:] == 0).all()), bool((h == ys[1]).all())
         (True, True)
     """
+    _check.cell("masked", cell)
 
     def init(key, x):
         _check.pair("masked", x, "valid")
@@ -331,6 +341,7 @@ def masked(cell: Cell) -> Cell:
     def step(params, carry, x, *, key=None):
         _check.pair("masked", x, "valid")
         x, valid = x
+        _check.flag("masked", "valid", valid)
         # Padding may hold anything, even NaN, whose gradient would pass a single
         # `where` behind the step (0 * NaN); so it does not get into the step at all.
         x = _where(valid, x, jax.tree.map(_zeros, x))
@@ -358,7 +369,7 @@ def reset(cell: Cell) -> Cell:
         boolean scalar.
 
     Raises:
-        TypeError: the input is not a pair.
+        TypeError: the input is not a pair, or its flag not boolean.
 
     Example:
         >>> import jrnn
@@ -369,6 +380,7 @@ def reset(cell: Cell) -> Cell:
         >>> bool((ys[:3] == ys[3:]).all())
         True
     """
+    _check.cell("reset", cell)
 
     def init(key, x):
         _check.pair("reset", x, "start")
@@ -377,6 +389,7 @@ def reset(cell: Cell) -> Cell:
     def step(params, carry, x, *, key=None):
         _check.pair("reset", x, "start")
         x, start = x
+        _check.flag("reset", "start", start)
         carry_key, step_key = (None, None) if key is None else jax.random.split(key)
         fresh = cell.initial_carry(params, key=carry_key)
         return cell.step(params, _where(start, fresh, carry), x, key=step_key)
@@ -405,6 +418,7 @@ def learned_carry(cell: Cell) -> Cell:
         >>> cell.initial_carry(params._replace(carry=jnp.ones(4))).tolist()
         [1.0, 1.0, 1.0, 1.0]
     """
+    _check.cell("learned_carry", cell)
 
     def init(key, x):
         params = cell.init(key, x)
@@ -449,6 +463,16 @@ def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:
     return (kept.astype(dtype) / keep).astype(like.dtype)
 
 
+def _refuse_gru(params: Params) -> None:
+    is_gru = lambda node: isinstance(node, GRUParams)
+    if any(map(is_gru, jax.tree.leaves(params, is_leaf=is_gru))):
+        raise TypeError(
+            "variational_dropout: not for a GRU, whose state also passes by the "
+            "product, z * h, so that 1 / (1 - rate) would multiply at every step. Use "
+            "dropout(gru(...), rate), on its output, or an LSTM or Elman network."
+        )
+
+
 def _hidden(carry: Carry) -> jax.Array:
     if hasattr(carry, "h"):
         return carry.h
@@ -456,7 +480,7 @@ def _hidden(carry: Carry) -> jax.Array:
         return carry
     raise TypeError(
         "variational_dropout: expected a carry that is one array or has a field h, got "
-        f"{type(carry).__name__}. Wrap the layers of a stack one by one."
+        f"{_check.kind(carry)}. Wrap the layers of a stack one by one."
     )
 
 

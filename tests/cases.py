@@ -118,10 +118,10 @@ CASES: dict[str, Case] = {
         _noisy_model, ("dropout", "stack", "embed"), "token", step_key=True
     ),
     "variational_dropout-h": Case(
-        lambda d: jrnn.variational_dropout(jrnn.gru(H), 0.4),
+        lambda d: jrnn.variational_dropout(jrnn.elman(H), 0.4),
         ("variational_dropout",),
         carry_key=True,
-        inner=lambda d: jrnn.gru(H),
+        inner=lambda d: jrnn.elman(H),
     ),
     "variational_dropout-hc": Case(
         lambda d: jrnn.variational_dropout(jrnn.lstm(H), 0.4),

@@ -315,8 +315,8 @@ MUTANTS = [
     (
         "adagrad: accumulator from 0.1",
         "optimizers.py",
-        "jax.tree.map(jnp.zeros_like, params)",
-        "jax.tree.map(lambda p: jnp.full_like(p, 0.1), params)",
+        "lambda p: jnp.zeros_like(p.real)",
+        "lambda p: jnp.full_like(p.real, 0.1)",
         OPTIMIZERS,
         "adagrad",
     ),
@@ -331,8 +331,8 @@ MUTANTS = [
     (
         "clip: behind the rule",
         "optimizers.py",
-        "        _clip_by_global_norm(max_norm),\n        rule,\n",
-        "        rule,\n        _clip_by_global_norm(max_norm),\n",
+        "clip_by_global_norm(max_norm), rule",
+        "rule, clip_by_global_norm(max_norm)",
         OPTIMIZERS,
         "numpy_loop and (adagrad or adam)",
     ),

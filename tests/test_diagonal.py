@@ -1,5 +1,7 @@
 """Linear recurrences without mixing: the loop, the pairwise form, and `unroll`."""
 
+from functools import partial
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -70,3 +72,243 @@ def test_only_a_declared_cell_may_run_in_parallel():
     changed = jrnn.residual(ex.cell)
     assert not isinstance(changed.step, jrnn.DiagonalStep)
     assert loops(changed, ex.params, ex.xs) == 0
+
+
+# Numbers of any magnitude. The oracle is a loop in NumPy's long double, whose range of
+# exponents no product here leaves. With H_t = |a_t| H_{t-1} + |u_t|, the sum of the
+# magnitudes of all that h_t is made of, joining in any order is promised to be right to
+# rounding of H_t, where that is finite.
+
+STEPS, LANES = 37, 400
+
+
+def lanes(seed, dtype):
+    """Recurrences of many kinds whose H stays below the largest number, mostly barely.
+
+    Factors are zero, one, or of any exponent; whole stretches grow from zero.
+    """
+    rng, info = np.random.default_rng(seed), np.finfo(dtype)
+    spread = rng.choice([1, 8, 40, 100, info.maxexp - 3], LANES)
+    draw = lambda shape, zeros: np.where(
+        rng.random(shape) < zeros,
+        0.0,
+        rng.choice([-1, 1], shape)
+        * np.ldexp(rng.uniform(1, 2, shape), rng.integers(-spread, spread + 1, shape)),
+    )
+    quiet = rng.choice([0.3, 0.95, 1.0], LANES)
+    a, u = draw((STEPS, LANES), 0.04), draw((STEPS, LANES), quiet)
+    h = draw(LANES, rng.choice([0.0, 1.0], LANES))
+    a, u, h = (np.asarray(x, dtype).astype(np.longdouble) for x in (a, u, h))
+    size, largest = np.abs(h), np.longdouble(info.max) / 16
+    for t in range(STEPS):
+        too_large = np.abs(a[t]) * size + np.abs(u[t]) > largest
+        a[t], u[t] = np.where(too_large, 0, a[t]), np.where(too_large, 0, u[t])
+        size = np.abs(a[t]) * size + np.abs(u[t])
+    return a, u, h
+
+
+def loop_and_bound(a, u, h, dtype):
+    """States, and how far off rounding and what is below the range may put them."""
+    eps, tiny = np.finfo(dtype).eps, np.finfo(dtype).tiny
+    state, size, error = h, np.abs(h), np.zeros_like(h)
+    states, errors = np.zeros_like(u), np.zeros_like(u)
+    for t in range(len(a)):
+        error = np.abs(a[t]) * error + tiny * (size + 16)
+        size = np.abs(a[t]) * size + np.abs(u[t])
+        states[t] = state = a[t] * state + u[t]
+        errors[t] = error + 2 * len(a) * eps * size
+    return states, errors
+
+
+PAIRWISE = jax.jit(
+    lambda *args, reverse=False: jrnn.diagonal_scan(
+        *args, parallel=True, reverse=reverse
+    ),
+    static_argnames="reverse",
+)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("seed", range(6))
+def test_pairwise_equals_the_loop_at_any_magnitude(seed, reverse, dtype):
+    a, u, h = lanes(seed, dtype)
+    expected, errors = loop_and_bound(a, u, h, dtype)
+    turn = (lambda x: x[::-1]) if reverse else (lambda x: x)
+    got = PAIRWISE(
+        *(turn(x).astype(dtype) for x in (a, u)), h.astype(dtype), reverse=reverse
+    )
+    got = turn(np.asarray(got)).astype(np.longdouble)
+    assert np.isfinite(got).all()
+    assert (np.abs(got - expected) <= errors).all()
+    product = np.abs(np.cumprod(np.where(a == 0, 1, a), axis=0)).max(axis=0)
+    assert (product > np.finfo(dtype).max).mean() > 0.05  # what used to be infinite
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pairwise_gradients_at_any_magnitude(seed):
+    """g_t = w_t + a_{t+1} g_{t+1};  du = g,  da_t = g_t h_{t-1},  dh_0 = a_1 g_1."""
+    dtype = np.float32
+    w, bounded, _ = lanes(seed, dtype)  # the recurrence back is drawn, and a made of it
+    a, _, h = np.vstack([w[:1] * 0 + 1, w[:0:-1]]), None, np.ones(LANES)
+    w = bounded[::-1].copy()
+    u = np.zeros_like(a)
+    h = h.astype(np.longdouble)
+    f = lambda a, u, h: (PAIRWISE(a, u, h) * w.astype(dtype)).sum()
+    da, du = jax.grad(f, (0, 1))(*(x.astype(dtype) for x in (a, u, h)))
+    zeros = np.zeros(LANES, np.longdouble)
+    shifted = np.vstack([zeros[None], a[:0:-1]])
+    g, errors = loop_and_bound(shifted, w[::-1], zeros, dtype)
+    g, errors = g[::-1], errors[::-1]
+    assert (np.abs(np.asarray(du).astype(np.longdouble) - g) <= errors).all()
+    states, wrong = loop_and_bound(a, u, h, dtype)
+    before, wrong = (
+        np.vstack([h[None], states[:-1]]),
+        np.vstack([zeros[None], wrong[:-1]]),
+    )
+    bound = np.abs(before) * errors + np.abs(g) * wrong + errors * wrong
+    bound += 4 * np.finfo(dtype).eps * np.abs(g * before) + np.finfo(dtype).tiny
+    right = np.abs(np.asarray(da).astype(np.longdouble) - g * before) <= bound
+    largest = np.finfo(dtype).max / 16
+    fits = np.maximum.accumulate(np.abs(before)) < largest
+    fits &= np.abs(g * before) < largest
+    assert right[fits].all() and fits.mean() > 0.5
+
+
+def test_a_product_that_overflows_where_the_states_do_not():
+    a = np.concatenate([np.full(32, 1e30), np.zeros(32)]).astype("f4")
+    zeros = np.zeros(64, "f4")
+    for reverse in (False, True):
+        got = PAIRWISE(a, zeros, np.float32(0), reverse=reverse)
+        np.testing.assert_array_equal(got, zeros)
+    # 1e-30, 1, 1e30, 0: the product of all factors and of any two is infinite or zero
+    a, u = np.array([1e30, 1e30, 0, 1e30], "f4"), np.array([0, 0, 0, 1], "f4")
+    got = PAIRWISE(a, u, np.float32(1e-30))
+    np.testing.assert_allclose(got, [1, 1e30, 0, 1], rtol=1e-6)
+    down = np.full(4, 1e-30, "f4")
+    got = PAIRWISE(down, np.zeros(4, "f4"), np.float32(1e38))
+    np.testing.assert_allclose(got, [1e8, 1e-22, 0, 0], rtol=1e-6)
+
+
+def test_complex_products_that_overflow():
+    rng = np.random.default_rng(5)
+    turn = np.exp(2j * np.pi * rng.random((STEPS, 50)))
+    size = np.full((STEPS, 50), 1e30)
+    size[1::2] = 1e-29
+    a = (turn * size).astype("c8")
+    u = np.zeros_like(a)
+    h = np.exp(2j * np.pi * rng.random(50)).astype("c8") * np.float32(1e-25)
+    loop = by_hand(a.astype("c16"), u.astype("c16"), h.astype("c16"), False)
+    got = np.asarray(PAIRWISE(a, u, h))
+    assert got.dtype == "c8" and np.log10(size).cumsum(axis=0).max() > 39
+    np.testing.assert_allclose(got, loop, rtol=STEPS * 1e-6, atol=1e-36)
+
+    def run(parallel, a, h):
+        hs = jrnn.diagonal_scan(a, jnp.zeros_like(a), h, parallel=parallel)
+        return (jnp.abs(hs[::5]) ** 2).sum()
+
+    small = lambda x: x.astype("c16")
+    got, loop = (
+        jax.jit(jax.grad(partial(run, parallel), (0, 1)))(small(a), small(h))
+        for parallel in (True, False)
+    )
+    chex.assert_trees_all_close(got, loop, rtol=1e-11)
+
+
+@pytest.mark.parametrize("where", ["a", "u"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_what_is_not_finite_does_not_reach_earlier_states(where, bad):
+    a, u, h = (np.array(x["p"]) for x in numbers())
+    expected = by_hand(a, u, h, False)[:4]
+    dict(a=a, u=u)[where][4, 1] = bad
+    got = np.asarray(PAIRWISE(a, u, h))
+    np.testing.assert_allclose(got[:4], expected, rtol=1e-12)
+    assert not np.isfinite(got[4:, 1]).any() and np.isfinite(got[:, 0]).all()
+
+
+def test_second_derivatives_of_the_pairwise_form():
+    a, u, h = (x["p"][:, 0] if x["p"].ndim > 1 else x["p"][0] for x in numbers())
+
+    def total(parallel, packed):
+        a, u, h = packed[:T], packed[T:-1], packed[-1]
+        return jnp.sin(jrnn.diagonal_scan(a, u, h, parallel=parallel)).sum()
+
+    packed = jnp.concatenate([a, u, h[None]])
+    for order in (jax.hessian, lambda f: jax.jacfwd(jax.grad(f))):
+        got, expected = (
+            jax.jit(order(partial(total, parallel)))(packed)
+            for parallel in (True, False)
+        )
+        np.testing.assert_allclose(got, expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8"])
+def test_pairwise_in_other_types(dtype):
+    rng = np.random.default_rng(2)
+    draw = lambda *shape: jnp.asarray(rng.integers(-3, 4, shape), dtype)
+    a, u, h = draw(T, H), draw(T, H), draw(H)
+    if dtype != "int8":
+        a = a / 4
+    got = PAIRWISE(a, u, h)
+    assert got.dtype == dtype
+    loop = jrnn.diagonal_scan(a, u, h, parallel=False)
+    if dtype == "int8":  # both wrap
+        np.testing.assert_array_equal(got, loop)
+    else:
+        exact = by_hand(*(np.asarray(x).astype("f8") for x in (a, u, h)), False)
+        np.testing.assert_allclose(got.astype("f8"), exact, rtol=1e-2, atol=1e-2)
+
+
+@pytest.mark.parametrize("parallel", [False, True, None])
+def test_dtypes_that_do_not_go_together(parallel):
+    a, u, h = jnp.ones((T, H), "c8"), jnp.ones((T, H), "f4"), jnp.ones(H, "f4")
+    run = partial(jrnn.diagonal_scan, parallel=parallel)
+    message = (
+        r"diagonal_scan: init must have the dtype of the states that a and u make of "
+        r"it, complex64, got complex64, float32 and float32 for a, u and init\. Use "
+        r"init\.astype\(jnp\.complex64\)"
+    )
+    with jax.numpy_dtype_promotion("standard"):
+        with pytest.raises(TypeError, match=message):
+            run(a, u, h)
+        with pytest.raises(
+            TypeError, match="float64, got float32, float64 and float32"
+        ):
+            run(u, u.astype("f8"), h)
+        got = run(a, u, h.astype("c8"))  # the remedy
+        assert got.dtype == "c8"
+        np.testing.assert_allclose(got[:, 0], np.arange(2, T + 2))
+        real = run(u, a, h.astype("c8"))  # a real factor of a complex state
+        np.testing.assert_allclose(real, got)
+
+
+@pytest.mark.parametrize("constant", [True, False], ids=["constant", "varying"])
+def test_the_error_at_modulus_one_is_what_the_docstring_says(constant):
+    """Factors of modulus 1, 100,000 steps in float32; shares of the largest state."""
+    length, lanes = 100_000, 8
+    rng = np.random.default_rng(0)
+    normal = lambda: rng.normal(size=(length, lanes))
+    turn = np.exp(1j * rng.uniform(0, np.pi, (length, lanes)))
+    a = np.broadcast_to(turn[0], turn.shape) if constant else turn
+    a, u = a.astype("c8"), (normal() + 1j * normal()).astype("c8")
+    h = np.zeros(lanes, "c8")
+    exact = by_hand(a.astype("c16"), u.astype("c16"), h, False)
+    run = jax.jit(jrnn.diagonal_scan, static_argnames="parallel")
+    loop, pairwise = (
+        np.abs(np.asarray(run(a, u, h, parallel=parallel)) - exact).max()
+        / np.abs(exact).max()
+        for parallel in (False, True)
+    )
+    assert 0.5e-5 < loop < 2e-5
+    low, high = (4e-4, 12e-4) if constant else (0.5e-5, 2e-5)
+    assert low < pairwise < high
+
+
+def test_a_zero_among_many_large_factors_has_a_derivative():
+    """Their product is 0 * 2^e with an e that no float has, going back too."""
+    a = np.full(512, 1e38, "f4")
+    a[-1] = 0
+    of_last = lambda u: PAIRWISE(a, u, np.float32(0))[-1]
+    expected = np.zeros(512)
+    expected[-1] = 1
+    np.testing.assert_array_equal(jax.grad(of_last)(np.zeros(512, "f4")), expected)

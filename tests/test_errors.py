@@ -13,14 +13,14 @@ import jax.numpy as jnp
 import pytest
 
 import jrnn
-from jrnn import initializers, losses
+from jrnn import _activation, initializers, losses, optimizers
 
 I, H, T = 2, 4, 5
 PACKAGE = Path(jrnn.__file__).parent
 CORE = [
     *(PACKAGE / f"{name}.py" for name in (
         "cell", "initializers", "losses", "optimizers", "unroll", "layers",
-        "combine", "wrappers", "_check",
+        "combine", "wrappers", "_check", "_activation",
     )),
     *sorted((PACKAGE / "cells").glob("*.py")),
 ]  # fmt: skip
@@ -49,9 +49,20 @@ def xs(*shape):
     return jnp.zeros(shape or (T, I))
 
 
+def elman_with(activation):
+    return jrnn.elman(H, activation)
+
+
+def mixed(cell, dtype, inputs):
+    """Parameters of one dtype, inputs of another; JAX's own rules of promotion."""
+    cast = lambda p: p.astype(dtype)
+    with jax.numpy_dtype_promotion("standard"):
+        return jrnn.unroll(cell, jax.tree.map(cast, params(cell)), xs().astype(inputs))
+
+
 lstm, gru, elman = jrnn.lstm(H), jrnn.gru(H), jrnn.elman(H)
 lstm_carry = lstm.initial_carry(params(lstm))
-variational = jrnn.variational_dropout(gru, 0.5)
+variational = jrnn.variational_dropout(elman, 0.5)
 both = jrnn.stack(gru, lstm)
 
 ERRORS = {
@@ -82,7 +93,8 @@ ERRORS = {
         lambda: elman.init(key(), xs(5, 2)),
         ValueError,
         "elman: init needs an example of one step's input, of shape (features,), got "
-        "(5, 2).",
+        "(5, 2). Pass one step of one sequence, xs[0] or batch[0, 0]: unroll runs "
+        "along time, jax.vmap over a batch.",
     ),
     "init-token": (
         lambda: jrnn.linear(3).init(key(), jnp.array([1])),
@@ -140,12 +152,14 @@ ERRORS = {
     "embed-params": (
         lambda: jrnn.embed(7, 3).step(xs(), (), jnp.array(1)),
         TypeError,
-        "embed: expected EmbedParams, got ArrayImpl.",
+        "embed: expected EmbedParams, got an array of shape (5, 2). It comes from "
+        "init(key, x).",
     ),
     "lstm-carry-type": (
         lambda: step(lstm, carry=jnp.zeros(H)),
         TypeError,
-        "lstm: expected LSTMCarry, got ArrayImpl.",
+        "lstm: the carry must be LSTMCarry(h, c), got an array of shape (4,). It comes "
+        "from initial_carry(params) or an earlier step.",
     ),
     "gru-carry": (
         lambda: step(gru, carry=jnp.zeros(5)),
@@ -168,9 +182,11 @@ ERRORS = {
         "lstm: carry has shape (1,), expected (4,).",
     ),
     "variational-carry": (
-        lambda: variational.step(params(gru), jnp.zeros(H), jnp.zeros(I)),
+        lambda: variational.step(params(elman), jnp.zeros(H), jnp.zeros(I)),
         TypeError,
-        "variational_dropout: expected VariationalDropoutCarry, got ArrayImpl.",
+        "variational_dropout: the carry must be VariationalDropoutCarry(cell, mask), "
+        "got an array of shape (4,). It comes from initial_carry(params) or an "
+        "earlier step.",
     ),
     "variational-stack": (
         lambda: jrnn.variational_dropout(both, 0.5).initial_carry(
@@ -179,6 +195,160 @@ ERRORS = {
         TypeError,
         "variational_dropout: expected a carry that is one array or has a field h, got "
         "tuple. Wrap the layers of a stack one by one.",
+    ),
+    "carry-traced": (
+        lambda: jax.jit(lambda c: step(lstm, carry=c))(jnp.zeros(H)),
+        TypeError,
+        "lstm: the carry must be LSTMCarry(h, c), got an array of shape (4,).",
+    ),
+    # arguments in another order, of another kind
+    "unroll-no-cell": (
+        lambda: jrnn.unroll(params(lstm), lstm, xs()),
+        TypeError,
+        "unroll: expected a cell first, got LSTMParams. The order is unroll(cell, "
+        "params, xs, carry).",
+    ),
+    "unroll-params-last": (
+        lambda: jrnn.unroll(lstm, xs(), params(lstm)),
+        TypeError,
+        "unroll: xs must be inputs, got parameters, LSTMParams, and for the parameters "
+        "an array of shape (5, 2). The order is unroll(cell, params, xs, carry).",
+    ),
+    "unroll-params-last-stack": (
+        lambda: jrnn.unroll(both, xs(), params(both)),
+        TypeError,
+        "unroll: xs must be inputs, got parameters, tuple,",
+    ),
+    "init-list": (
+        lambda: lstm.init(key(), [0.0, 0.0]),
+        TypeError,
+        "lstm: init needs an array for its example, got list. Pass "
+        "jnp.zeros(features), or one step of the data.",
+    ),
+    "init-seed": (
+        lambda: both.init(0, jnp.zeros(I)),
+        TypeError,
+        "stack: init(key, x) needs a random key first, got int. Make one with "
+        "jax.random.key(0).",
+    ),
+    "init-swapped": (
+        lambda: gru.init(jnp.zeros(I), key()),
+        TypeError,
+        "gru: init(key, x) needs a random key first, got an array of shape (2,).",
+    ),
+    "embed-seed": (
+        lambda: jrnn.embed(7, 3).init(0, jnp.array(1)),
+        TypeError,
+        "embed: init(key, x) needs a random key first, got int.",
+    ),
+    "one_hot-keys": (
+        lambda: jrnn.one_hot(7).init(jax.random.split(key(), 3), jnp.array(1)),
+        ValueError,
+        "one_hot: init(key, x) needs one random key, got 3. Use jax.vmap for more.",
+    ),
+    "stack-list": (
+        lambda: jrnn.stack([lstm, jrnn.linear(2)]),
+        TypeError,
+        "stack: expected a cell, got list. Pass cells one by one: stack(*cells).",
+    ),
+    "parallel-factory": (
+        lambda: jrnn.parallel(gru, jrnn.lstm),
+        TypeError,
+        "parallel: expected a cell, got function. Call it: lstm(size).",
+    ),
+    "masked-number": (
+        lambda: jrnn.masked(3),
+        TypeError,
+        "masked: expected a cell, got int. Cells are made by functions such as "
+        "lstm(64).",
+    ),
+    "cell-step": (
+        lambda: jrnn.Cell(gru.init, gru.initial_carry, lambda params, carry, x: (x, x)),
+        TypeError,
+        "Cell: step must be a function step(params, carry, x, *, key=None), but its "
+        "arguments are (params, carry, x). Add `*, key=None` to them.",
+    ),
+    "cell-carry": (
+        lambda: jrnn.Cell(gru.init, lambda params: 0, gru.step),
+        TypeError,
+        "Cell: initial_carry must be a function initial_carry(params, *, key=None), "
+        "but its arguments are (params). Add `*, key=None` to them.",
+    ),
+    "cell-init": (
+        lambda: jrnn.Cell(params(gru), gru.initial_carry, gru.step),
+        TypeError,
+        "Cell: init must be a function init(key, x), got GRUParams.",
+    ),
+    "stateless": (
+        lambda: jrnn.stateless(lambda key, x: (), lambda params, x: x),
+        TypeError,
+        "stateless: apply must be a function apply(params, x, key), but its arguments "
+        "are (params, x).",
+    ),
+    "diagonal": (
+        lambda: jrnn.diagonal(
+            gru.init, gru.initial_carry, lambda params, x: (x, x), lambda p, h, x: h
+        ),
+        TypeError,
+        "diagonal: coefficients must be a function coefficients(params, x, *, "
+        "key=None), but its arguments are (params, x). Add",
+    ),
+    "feedback": (
+        lambda: jrnn.feedback(gru, jnp.sin),
+        TypeError,
+        "feedback: choose must be a function choose(o, key), but its arguments are",
+    ),
+    # activations
+    "activation-name": (
+        lambda: elman_with("ReLu6 "),
+        ValueError,
+        "elman: no activation 'ReLu6 '. Did you mean 'relu6'? Names are those of "
+        "jax.nn: celu,",
+    ),
+    "activation-far": (
+        lambda: jrnn.activation("what"),
+        ValueError,
+        "activation: no activation 'what'. Names are those of jax.nn: celu,",
+    ),
+    "activation-kind": (
+        lambda: elman_with(None),
+        TypeError,
+        "elman: the activation must be a function or a name, got NoneType. Pass "
+        "jnp.tanh, say, or 'tanh'.",
+    ),
+    # dtypes
+    "mixed-lstm": (
+        lambda: mixed(lstm, jnp.bfloat16, jnp.float32),
+        TypeError,
+        "lstm: x is float32, the parameters are bfloat16 and the carry bfloat16, which "
+        "the step would turn into float32. Cast the input, x.astype(jnp.bfloat16), or "
+        "the parameters, jax.tree.map(lambda p: p.astype(jnp.float32), params).",
+    ),
+    "mixed-gru": (
+        lambda: mixed(gru, jnp.float16, jnp.float32),
+        TypeError,
+        "gru: x is float32, the parameters are float16 and the carry float16,",
+    ),
+    "mixed-elman": (
+        lambda: mixed(elman, jnp.float32, jnp.float64),
+        TypeError,
+        "elman: x is float64, the parameters are float32 and the carry float32,",
+    ),
+    "mixed-halves": (
+        lambda: mixed(jrnn.irnn(H), jnp.bfloat16, jnp.float16),
+        TypeError,
+        "irnn: x is float16, the parameters are bfloat16 and the carry bfloat16, which "
+        "the step would turn into float32.",
+    ),
+    "mixed-window": (
+        lambda: mixed(jrnn.window(3), jnp.bfloat16, jnp.float32),
+        TypeError,
+        "window: x is float32, the parameters are bfloat16",
+    ),
+    "mixed-carry": (
+        lambda: step(gru, carry=jnp.zeros(H, jnp.float32)),
+        TypeError,
+        "gru: x is float64, the parameters are float64 and the carry float32, which",
     ),
     # sizes and choices
     "gru-size": (
@@ -243,15 +413,15 @@ ERRORS = {
         "dropout: step needs a key. Pass unroll(..., key=key), or " + WITHOUT,
     ),
     "variational-key": (
-        lambda: jrnn.unroll(variational, params(gru), xs()),
+        lambda: jrnn.unroll(variational, params(elman), xs()),
         ValueError,
         "variational_dropout: initial_carry needs a key. Pass unroll(..., key=key), or "
         + WITHOUT,
     ),
     "reset-key": (
         lambda: jrnn.reset(variational).step(
-            params(gru),
-            variational.initial_carry(params(gru), key=key()),
+            params(elman),
+            variational.initial_carry(params(elman), key=key()),
             (xs(I), True),
         ),
         ValueError,
@@ -278,7 +448,7 @@ ERRORS = {
     "stack-carry": (
         lambda: step(both, carry=jnp.zeros(H)),
         ValueError,
-        "stack: carry must be a tuple with 2 entries, got ArrayImpl.",
+        "stack: carry must be a tuple with 2 entries, got an array of shape (4,).",
     ),
     "parallel-params": (
         lambda: jrnn.unroll(jrnn.parallel(gru), params(both), xs()),
@@ -312,12 +482,52 @@ ERRORS = {
     "masked-pair": (
         lambda: jrnn.masked(gru).init(key(), FLOATS),
         TypeError,
-        "masked: the input must be a pair (x, valid), got ShapeDtypeStruct.",
+        "masked: the input must be a pair (x, valid), got an array of shape (2,).",
     ),
     "masked-two-features": (
         lambda: step(jrnn.masked(gru), params(gru), x=jnp.zeros(2)),
         TypeError,
-        "masked: the input must be a pair (x, valid), got ArrayImpl.",
+        "masked: the input must be a pair (x, valid), got an array of shape (2,).",
+    ),
+    "masked-flag": (
+        lambda: step(jrnn.masked(gru), params(gru), x=(jnp.zeros(I), 0.3)),
+        TypeError,
+        "masked: valid must be boolean, got float64. Pass valid != 0, or a comparison.",
+    ),
+    "masked-unroll-flag": (
+        lambda: jrnn.unroll(jrnn.masked(gru), params(gru), (xs(), jnp.full(T, 0.3))),
+        TypeError,
+        "masked: valid must be boolean, got float64.",
+    ),
+    "reset-flag": (
+        lambda: step(jrnn.reset(gru), params(gru), x=(jnp.zeros(I), 1)),
+        TypeError,
+        "reset: start must be boolean, got int64.",
+    ),
+    "reset-flags": (
+        lambda: step(jrnn.reset(gru), params(gru), x=(jnp.zeros(I), jnp.ones(T, bool))),
+        ValueError,
+        "reset: start must be one flag, a scalar, got shape (5,). Cells step one "
+        "example; use jax.vmap for a batch.",
+    ),
+    "variational-gru": (
+        lambda: jrnn.variational_dropout(gru, 0.5).initial_carry(
+            params(gru), key=key()
+        ),
+        TypeError,
+        "variational_dropout: not for a GRU, whose state also passes by the product, "
+        "z * h, so that 1 / (1 - rate) would multiply at every step. Use "
+        "dropout(gru(...), rate), on its output, or an LSTM or Elman network.",
+    ),
+    "variational-gru-inside": (
+        lambda: jrnn.unroll(
+            jrnn.variational_dropout(jrnn.learned_carry(gru), 0.5),
+            params(jrnn.learned_carry(gru)),
+            xs(),
+            key=key(),
+        ),
+        TypeError,
+        "variational_dropout: not for a GRU",
     ),
     "reset-pair": (
         lambda: step(jrnn.reset(gru), params(gru), x=(jnp.zeros(I),)),
@@ -346,6 +556,46 @@ ERRORS = {
         "cross_entropy: labels must have the shape of logits without its last axis, "
         "(5,), got (5, 1).",
     ),
+    "cross_entropy-float": (
+        lambda: losses.cross_entropy(xs(5, 3), jnp.zeros(5, int), jnp.full(5, 0.3)),
+        TypeError,
+        "cross_entropy: valid must be boolean, got float64. Pass valid != 0, or a "
+        "comparison.",
+    ),
+    # optimisers; more of them in test_optimizers.py
+    "sgd-norm": (
+        lambda: optimizers.sgd(0.1, -1.0),
+        ValueError,
+        "sgd: max_norm must be at least 0, got -1.0.",
+    ),
+    "rprop-complex": (
+        lambda: optimizers.rprop().init(jnp.array([1j])),
+        TypeError,
+        "rprop: needs real numbers, got complex128. Wrap it in "
+        "optax.contrib.split_real_and_imaginary.",
+    ),
+    "mean_squared_error-targets": (
+        lambda: losses.mean_squared_error(xs(5, 3), xs(3, 5)),
+        ValueError,
+        "mean_squared_error: targets must have the shape of predictions, (5, 3), got "
+        "(3, 5).",
+    ),
+    "binary_cross_entropy-valid": (
+        lambda: losses.binary_cross_entropy(xs(5, 3), xs(5, 3), jnp.ones(3, bool)),
+        ValueError,
+        "binary_cross_entropy: valid must have the first axes of (5, 3), got (3,).",
+    ),
+    "binary_cross_entropy-float": (
+        lambda: losses.binary_cross_entropy(xs(5, 3), xs(5, 3), jnp.ones(5)),
+        TypeError,
+        "binary_cross_entropy: valid must be boolean, got float64.",
+    ),
+    "accuracy-labels": (
+        lambda: losses.accuracy(xs(5, 3), jnp.zeros(3, int)),
+        ValueError,
+        "accuracy: labels must have the shape of logits without its last axis, (5,), "
+        "got (3,).",
+    ),
     "cross_entropy-valid": (
         lambda: losses.cross_entropy(xs(5, 3), jnp.zeros(5, int), jnp.ones(3, bool)),
         ValueError,
@@ -360,6 +610,39 @@ def test_message(name):
     call, kind, text = ERRORS[name]
     with pytest.raises(kind, match=re.escape(text)):
         call()
+
+
+NAMES = ["relu", "tanh", "gelu", "identity", "soft_sign", "swish"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_activations_by_name(name):
+    x = jnp.linspace(-2.0, 2.0, I)
+    expected = getattr(jax.nn, name)(x)
+    assert (jrnn.activation(name).step((), (), x)[1] == expected).all()
+    cell = jrnn.elman(I, name)
+    p = params(cell)._replace(b=x)
+    assert (step(cell, p)[0] == expected).all()
+
+
+def test_every_name_of_an_activation_is_elementwise():
+    x = jnp.linspace(-3.0, 3.0, 7)
+    for name in _activation.NAMES:
+        f = getattr(jax.nn, name)
+        assert jnp.allclose(f(x), jnp.stack([f(x[n]) for n in range(7)])), name
+
+
+def test_dtypes_that_go_together_pass():
+    """Half-precision weights under a float32 carry, integers, what JAX calls weak."""
+    for cell in (lstm, gru, elman):
+        half = jax.tree.map(lambda p: p.astype(jnp.bfloat16), params(cell))
+        carry = cell.initial_carry(params(cell))
+        carry = jax.tree.map(lambda c: c.astype(jnp.float32), carry)
+        with jax.numpy_dtype_promotion("standard"):
+            _, ys = jrnn.unroll(cell, half, xs().astype(jnp.bfloat16), carry)
+            assert ys.dtype == jnp.float32
+            _, ys = jrnn.unroll(cell, half, xs().astype(int))
+            assert ys.dtype == jnp.bfloat16
 
 
 def raises(path):

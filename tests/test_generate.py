@@ -286,6 +286,124 @@ def test_temperature_limits():
     assert within_five_sigma(np.asarray(hot), np.full(V, 1 / V)).all()
 
 
+ZERO_OR_TINY = [0, 0.0, np.float32(0), 1e-38, 1e-45, 5e-324]
+
+
+@pytest.mark.parametrize("options", [{}, {"top_k": 3}, {"top_p": 0.9}, {"top_p": 1.0}])
+@pytest.mark.parametrize("temperature", ZERO_OR_TINY, ids=str)
+def test_temperature_zero_is_greedy(temperature, options):
+    _, greedy = sample(MODEL, PARAMS, None, STATE, SHORT, greedy=True)
+    run = lambda t, key: sample(
+        MODEL, PARAMS, key, STATE, SHORT, temperature=t, **options
+    )[1].tolist()
+    key = None if temperature == 0 else KEY  # needs none
+    assert run(temperature, key) == greedy.tolist()
+    assert jax.jit(run_traced, static_argnums=1)(
+        jnp.asarray(temperature, float), tuple(options.items())
+    ).tolist() == greedy.tolist()  # fmt: skip
+
+
+def run_traced(temperature, options):
+    return sample(
+        MODEL, PARAMS, KEY, STATE, SHORT, temperature=temperature, **dict(options)
+    )[1]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"top_p": 0.4}, {"top_p": 1.0}])
+@pytest.mark.parametrize("jit", [False, True])
+def test_log_probs_at_temperature_zero_and_just_above(dtype, options, jit):
+    logits = jnp.array([1.0, 3.0, -jnp.inf, 3.0, 2.0], dtype)
+    run = lambda logits, t: filtered_log_probs(logits, temperature=t, **options)
+    run = jax.jit(run) if jit else run
+    tiny = float(np.finfo(dtype).tiny)
+    for temperature in (0.0, tiny / 4):
+        got = run(logits, temperature)
+        np.testing.assert_array_equal(got, [-np.inf, 0, -np.inf, -np.inf, -np.inf])
+    exact = numpy_filter(np.asarray(logits, np.longdouble), 2 * tiny, **options)
+    got = run(logits, 2 * tiny)  # what is left of both of the largest
+    np.testing.assert_allclose(got, exact.astype(dtype), rtol=1e-6)
+
+
+@pytest.mark.parametrize("vocab_size", [7, 40])
+@pytest.mark.parametrize("layer", ["table", "carry"])
+@pytest.mark.parametrize(
+    "options", [*SETTINGS, {"top_k": 1}, {"greedy": True}], ids=str
+)
+def test_nan_logits_are_never_sampled(options, layer, vocab_size):
+    """A cell whose logits hold one NaN from the third step on."""
+    where = vocab_size - 1
+
+    def step(params, carry, x, *, key=None):
+        logits = jnp.linspace(0.0, 1.0, vocab_size)
+        logits = logits + x.astype(float) if layer == "table" else logits
+        return carry + 1, jnp.where(carry >= 2, logits.at[where].set(jnp.nan), logits)
+
+    start = lambda params, *, key=None: jnp.zeros((), int)
+    cell = jrnn.Cell(lambda key, x: (), start, step)
+    state = prime(cell, (), ZERO)
+    state, tokens = sample(cell, (), KEY, state, 5, **options)
+    assert (tokens[:2] >= 0).all() and (tokens[2:] == -1).all()
+    assert int(state.token) == -1
+    assert np.isnan(filtered_log_probs(jnp.array([0.0, jnp.nan, 1.0]), top_k=1)).all()
+
+
+def test_nan_logits_in_likelihood_and_beam_search():
+    broken = constant(jnp.array([0.0, jnp.nan, 1.0]))
+    _, log_probs = log_likelihood(broken, (), np.array([0, 2, 0]))
+    assert np.isnan(log_probs).all()
+    tokens, log_probs = beam_search(broken, (), prime(broken, (), ZERO), 3, 2)
+    assert np.isnan(log_probs).all() and (tokens == -1).all()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": -1.0},
+        {"temperature": np.nan},
+        {"temperature": np.inf},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+        {"top_p": np.nan},
+    ],
+    ids=str,
+)
+def test_traced_settings_out_of_range_are_nan(options):
+    names, values = tuple(options), jnp.array([*options.values()], float)
+    settings = lambda values: dict(zip(names, values, strict=True))
+    log_probs = jax.jit(
+        lambda v: filtered_log_probs(jnp.arange(5.0), top_k=3, **settings(v))
+    )(values)
+    assert np.isnan(log_probs).all()
+    tokens = jax.jit(lambda v: sample(MODEL, PARAMS, KEY, STATE, 4, **settings(v))[1])(
+        values
+    )
+    assert (tokens == -1).all()
+
+
+def test_derivatives_of_the_log_probabilities():
+    logits = jnp.array([0.3, -1.0, 2.0, 0.7])
+    for options in ({}, {"top_k": 3}, {"top_p": 0.9}):
+        f = partial(filtered_log_probs, temperature=0.7, **options)
+        got = jax.jacobian(f)(logits)
+        kept = np.isfinite(f(logits))
+        p = np.where(kept, np.exp(f(logits)), 0)
+        expected = (np.eye(4) - p) / 0.7  # d log p_i / d l_j of those that are kept
+        np.testing.assert_allclose(
+            got[kept], np.where(kept, expected, 0)[kept], rtol=1e-10, atol=1e-12
+        )
+
+
+@pytest.mark.parametrize("bad", [-1, V, 2**30])
+@pytest.mark.parametrize("jit", [False, True])
+def test_log_likelihood_of_a_token_that_does_not_exist(bad, jit):
+    run = log_likelihood if jit else generate.log_likelihood
+    _, expected = run(MODEL, PARAMS, np.array([3, 1, 0, 2]))
+    _, got = run(MODEL, PARAMS, np.array([3, 1, 0, bad]))
+    assert np.isnan(got[2])
+    np.testing.assert_allclose(got[:2], expected[:2], rtol=1e-12)
+
+
 def test_stopped_stays_stopped_whatever_the_stop_token():
     state = STATE._replace(stopped=jnp.bool_(True))
     state, tokens = sample(MODEL, PARAMS, KEY, state, SHORT, stop_token=4)
@@ -531,14 +649,13 @@ def test_prime_reads_all_but_the_last_token():
 @pytest.mark.parametrize(
     ("options", "match"),
     [
-        ({"temperature": 0}, "must be > 0 and finite, got 0. For the most likely"),
         (
             {"temperature": -1.0},
-            r"sample: temperature must be > 0 and finite, got -1\.0",
+            r"sample: temperature must be >= 0 and finite, got -1\.0\. At 0 each",
         ),
-        ({"temperature": float("nan")}, "must be > 0 and finite, got nan"),
-        ({"temperature": np.float32(0)}, "temperature must be > 0"),
-        ({"temperature": float("inf")}, "must be > 0 and finite, got inf"),
+        ({"temperature": float("nan")}, "must be >= 0 and finite, got nan"),
+        ({"temperature": np.float32(-1)}, "temperature must be >= 0"),
+        ({"temperature": float("inf")}, "must be >= 0 and finite, got inf"),
         ({"top_k": 0}, "top_k must be a positive integer, got 0"),
         ({"top_k": 2.0}, r"top_k must be a positive integer, got 2\.0"),
         ({"top_p": 0.0}, r"top_p must be in \(0, 1\], got 0\.0"),
@@ -554,8 +671,9 @@ def test_sample_errors(options, match):
 
 
 def test_filter_errors():
-    with pytest.raises(ValueError, match="filtered_log_probs: temperature must be > 0"):
-        filtered_log_probs(jnp.zeros(3), temperature=0.0)
+    message = "filtered_log_probs: temperature must be >= 0"
+    with pytest.raises(ValueError, match=message):
+        filtered_log_probs(jnp.zeros(3), temperature=-0.5)
     with pytest.raises(
         ValueError, match=r"logits must have shape \(V,\), got \(2, 3\)"
     ):

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jrnn
-from jrnn import gradients
+from jrnn import gradients, models
 from jrnn.gradients import bptt, gradient_flow, lag_jacobians
 
 T, I, H, O = 7, 2, 4, 3
@@ -444,6 +444,40 @@ def test_bptt_equals_jax(tagger, window):
     loss = lambda p, probes: by_windows(model, p, xs, labels, h_0, window or T, probes)
     value, (d_params, d_probes) = jax.value_and_grad(loss, (0, 1))(params, probes)
     close(got, gradients.BPTT(value, d_probes[1], d_probes[0], d_params))
+
+
+def test_errors_bear_the_name_of_the_function_called():
+    cell = jrnn.elman(4)
+    params = cell.init(jax.random.key(0), jnp.zeros(2))
+    lstm = jrnn.lstm(4)
+    loss = lambda ys: ys.sum()
+    xs = jnp.zeros((3, 2)), jnp.zeros(4)
+    calls = {
+        "omega": lambda: gradients.omega(cell, params, xs, loss),
+        "gradient_flow": lambda: gradient_flow(cell, params, xs, loss),
+        "step_jacobians": lambda: gradients.step_jacobians(cell, params, xs),
+        "lag_jacobians": lambda: lag_jacobians(cell, params, xs),
+        "gate_saturation": lambda: gradients.gate_saturation(
+            lstm, lstm.init(jax.random.key(0), jnp.zeros(2)), xs
+        ),
+        "lyapunov_spectrum": lambda: jrnn.dynamics.lyapunov_spectrum(cell, params, xs),
+        "largest_exponent": lambda: jrnn.dynamics.largest_exponent(cell, params, xs),
+        "bidirectional": lambda: jrnn.bidirectional(cell, cell, (params, params), xs),
+        "many_to_many": lambda: models.many_to_many(cell, params, xs),
+    }
+    for name, call in calls.items():
+        message = rf"{name}: xs must share one leading time axis, got lengths \[3, 4\]"
+        with pytest.raises(ValueError, match=message):
+            call()
+
+
+@pytest.mark.parametrize("bad", [-1, 3])
+def test_bptt_of_a_label_that_does_not_exist_is_nan(bad):
+    model = jrnn.stack(jrnn.elman(4), jrnn.linear(3))
+    params = model.init(jax.random.key(0), jnp.zeros(2))
+    xs = jnp.ones((3, 2))
+    assert np.isfinite(bptt(params, xs, jnp.array([0, 2, 1])).loss)
+    assert np.isnan(bptt(params, xs, jnp.array([0, bad, 1])).loss)
 
 
 def test_bptt_equals_the_gradient_of_the_library_and_its_flow(tagger):

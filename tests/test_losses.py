@@ -166,3 +166,66 @@ def test_perplexity_and_bits():
     np.testing.assert_allclose(losses.perplexity(uniform), 8, rtol=1e-13)
     np.testing.assert_allclose(losses.bits_per_token(uniform), 3, rtol=1e-13)
     chex.assert_shape(losses.bits_per_token(1.0), ())
+
+
+# Means over entries of which some are valid, by NumPy loops
+
+
+def numpy_binary(z, y):
+    return max(z, 0) - z * y + np.log1p(np.exp(-abs(z)))
+
+
+MEANS = {
+    "binary_cross_entropy": (losses.binary_cross_entropy, numpy_binary),
+    "mean_squared_error": (losses.mean_squared_error, lambda y, t: (y - t) ** 2),
+}
+
+
+@pytest.mark.parametrize("axes", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", MEANS)
+@settings(deadline=None, max_examples=20, derandomize=True)
+@given(
+    garbage=st.sampled_from([0.0, np.nan, np.inf, -np.inf, 1e308]),
+    seed=st.integers(0, 1000),
+)
+def test_masked_means_equal_numpy_whatever_the_padding(name, axes, garbage, seed):
+    loss, entry = MEANS[name]
+    draw, shape = np.random.default_rng(seed), (3, T, 2)
+    a = draw.normal(size=shape) * 5
+    b = draw.integers(0, 2, shape) if "binary" in name else draw.normal(size=shape)
+    valid = None if axes == 0 else draw.random(shape[:axes]) < 0.6
+    keep = np.ones(shape, bool)
+    if axes:
+        keep = np.broadcast_to(valid.reshape(valid.shape + (1,) * (3 - axes)), shape)
+    entries = [entry(x, y) for x, y in zip(a[keep], b[keep], strict=True)]
+    expected = sum(entries) / max(1, len(entries))
+    padded = jnp.asarray(np.where(keep, a, garbage))
+    got, slope = jax.value_and_grad(loss)(padded, jnp.asarray(b), valid)
+    np.testing.assert_allclose(got, expected, rtol=1e-12, atol=1e-14)
+    derivative = jax.vmap(jax.grad(lambda x, y: MEANS_1[name](x, y)))
+    each = derivative(jnp.asarray(a.ravel()), jnp.asarray(b.ravel(), float))
+    each = np.where(keep, np.reshape(each, shape), 0) / max(1, len(entries))
+    np.testing.assert_allclose(slope, each, rtol=1e-9, atol=1e-13)
+
+
+MEANS_1 = {
+    "binary_cross_entropy": lambda z, y: jnp.logaddexp(0.0, z) - z * y,
+    "mean_squared_error": lambda y, t: (y - t) ** 2,
+}
+
+
+def test_accuracy_equals_numpy():
+    draw = np.random.default_rng(3)
+    logits = draw.integers(0, 3, (4, T, V)).astype(float)  # with ties
+    labels, valid = draw.integers(0, V, (4, T)), draw.random((4, T)) < 0.5
+    hits = logits.argmax(-1) == labels
+    accuracy = jax.jit(losses.accuracy)
+    np.testing.assert_allclose(accuracy(logits, labels), hits.mean())
+    np.testing.assert_allclose(accuracy(logits, labels, valid), hits[valid].mean())
+    rows = np.array([True, False, True, True])
+    np.testing.assert_allclose(accuracy(logits, labels, rows), hits[rows].mean())
+    assert accuracy(logits, labels, np.zeros((4, T), bool)) == 0
+    logits[0, 0, 2] = np.nan
+    assert all(accuracy(logits[:1, :1], np.full((1, 1), k)) == 0 for k in range(V))
+    half = losses.accuracy(jnp.ones((3, V), jnp.bfloat16), jnp.zeros(3, int))
+    assert half.dtype == jnp.float32 and half == 1

@@ -1,5 +1,9 @@
 """Optimisers against NumPy loops; traced arguments; clipping."""
 
+import math
+import re
+from fractions import Fraction
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -10,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jrnn import optimizers
+from jrnn._norm import scaled_norm
 
 INF = float("inf")
 
@@ -289,3 +294,229 @@ def test_rprop_reads_signs_only():
         strict=True,
     ):
         close(a, b)
+
+
+# Gradients of any magnitude and type. The oracle is exact: fractions, and a root in
+# integer arithmetic.
+
+
+def exact_norm(tree):
+    """The norm of a tree as (root, exponent): root * 2^exponent, to 60 digits."""
+    squares = Fraction(0)
+    for leaf in jax.tree.leaves(tree):
+        for z in np.asarray(leaf).ravel().tolist():
+            squares += Fraction(complex(z).real) ** 2 + Fraction(complex(z).imag) ** 2
+    if not squares:
+        return Fraction(0)
+    shift = 2 ** max(0, 400 - squares.numerator.bit_length() // 2)
+    shift *= 2 ** (squares.denominator.bit_length() // 2)
+    return Fraction(math.isqrt(int(squares * shift**2)), shift)
+
+
+def exactly_clipped(tree, max_norm):
+    norm = exact_norm(tree)
+    if max_norm == INF or norm <= Fraction(max_norm):
+        return tree
+    factor = Fraction(max_norm) / norm
+    part = lambda x: float(Fraction(x) * factor)
+    entry = lambda z: complex(part(z.real), part(z.imag))
+    return jax.tree.map(
+        lambda leaf: np.array([entry(complex(z)) for z in leaf.ravel().tolist()]), tree
+    )
+
+
+EXPONENTS = {"float16": 15, "bfloat16": 126, "float32": 126, "complex64": 126}
+EXPONENTS |= {"float64": 1000, "complex128": 1000}
+
+
+@st.composite
+def trees_of_a_dtype(draw):
+    """Two leaves of one dtype, whose numbers are of any two magnitudes."""
+    dtype = draw(st.sampled_from(list(EXPONENTS)))
+    largest = EXPONENTS[dtype]
+    smallest = -14 if dtype == "float16" else -largest + 2
+    leaves = []
+    for size in (3, 2):
+        exponent = draw(st.integers(smallest + 3, largest - 1))
+        mantissa = st.floats(-1, 1, width=16).map(lambda m: m if abs(m) > 0.1 else 0.0)
+        numbers = draw(st.lists(mantissa, min_size=size, max_size=size))
+        leaf = np.array([m * 2.0**exponent for m in numbers])
+        if dtype.startswith("complex"):
+            leaf = leaf * np.exp(1j * draw(st.floats(0, 6)))
+        leaves.append(np.asarray(jnp.asarray(leaf, dtype)))
+    return leaves
+
+
+@settings(deadline=None, max_examples=300, derandomize=True)
+@given(trees_of_a_dtype(), st.sampled_from([0.0, 1e-3, 1.0, 5.0, INF]))
+def test_clipping_equals_exact_arithmetic(tree, max_norm):
+    # A norm of exactly the threshold up to rounding may count as above or below
+    got = clip_alone(tree, max_norm)
+    wanted = exactly_clipped(tree, max_norm)
+    wide = {2: 2.0**-7 if tree[0].dtype.name == "bfloat16" else 2.0**-10}
+    digits = wide.get(tree[0].dtype.itemsize)
+    real = tree[0].dtype.itemsize // (2 if np.iscomplexobj(tree[0]) else 1)
+    digits = digits or {4: 4e-7, 8: 1e-15}[real]
+    smallest = 1e-7 if tree[0].dtype.name == "float16" else 1e-37
+    for g, w, leaf in zip(got, wanted, tree, strict=True):
+        assert g.dtype == leaf.dtype
+        np.testing.assert_allclose(
+            np.asarray(g).astype(complex), w.astype(complex), rtol=digits, atol=smallest
+        )
+
+
+def clip_alone(tree, max_norm):
+    rule = optimizers.clip_by_global_norm(max_norm)
+    return rule.update([jnp.asarray(leaf) for leaf in tree], rule.init(None))[0]
+
+
+@settings(deadline=None, max_examples=100, derandomize=True)
+@given(trees_of_a_dtype())
+def test_the_norm_equals_exact_arithmetic(tree):
+    n, s = scaled_norm(tree)
+    wanted = float(exact_norm(tree) * Fraction(float(s)))
+    np.testing.assert_allclose(n, wanted, rtol=1e-6 if n.dtype == "float32" else 1e-14)
+
+
+BY_HAND = {
+    # gradient, max_norm, expected
+    "float16": (jnp.array([300, 400], jnp.float16), 1.0, [0.6, 0.8]),
+    "large": (jnp.array([3e20, 4e20], jnp.float32), 1.0, [0.6, 0.8]),
+    "norm above all floats": (
+        jnp.array([3e38, 3e38], jnp.float32),
+        1.0,
+        [0.5**0.5] * 2,
+    ),
+    "inf": (jnp.array([3e20, 4e20], jnp.float32), INF, [3e20, 4e20]),
+    "zeros": (jnp.zeros(2, jnp.float32), 0.0, [0.0, 0.0]),
+    "nothing allowed": (jnp.array([3.0, 4.0], jnp.float32), 0.0, [0.0, 0.0]),
+    "tiny": (jnp.array([3e-30, 4e-30], jnp.float32), 1e-30, [6e-31, 8e-31]),
+    "complex": (jnp.array([3e25j, 4e25], jnp.complex64), 1.0, [0.6j, 0.8]),
+    "empty": (jnp.zeros((0, 3), jnp.float32), 1.0, np.zeros((0, 3))),
+}
+
+
+@pytest.mark.parametrize("traced", [False, True], ids=["static", "traced"])
+@pytest.mark.parametrize("name", BY_HAND)
+def test_clipping_by_hand(name, traced):
+    g, max_norm, expected = BY_HAND[name]
+    run = lambda max_norm: clip_alone([g], max_norm)[0]
+    got = (jax.jit(run) if traced else run)(max_norm)
+    assert got.dtype == g.dtype
+    np.testing.assert_allclose(got, expected, rtol=1e-3 if g.dtype == "f2" else 3e-7)
+
+
+def test_an_ordinary_gradient_is_clipped_as_by_optax():
+    """To two units in the last place, and its norm to the last bit."""
+    for seed in range(20):
+        g = jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), gradients(1, seed)[0])
+        rule = optax.clip_by_global_norm(1.0)
+        expected, _ = rule.update(g, rule.init(g))
+        rule = optimizers.clip_by_global_norm(1.0)
+        got, _ = rule.update(g, rule.init(g))
+        chex.assert_trees_all_close(got, expected, rtol=2.5e-7)
+        n, s = scaled_norm(g)
+        assert n == optax.tree.norm(g) and s == 1
+
+
+def test_leaves_that_are_not_floating_point_do_not_count():
+    g = {"w": jnp.array([3.0, 4.0]), "i": jnp.array([9]), "f": NO_TANGENT, "n": None}
+    rule = optimizers.clip_by_global_norm(1.0)
+    got, _ = rule.update(g, rule.init(g))
+    np.testing.assert_allclose(got["w"], [0.6, 0.8])
+    assert got["i"] is g["i"] and got["f"] is NO_TANGENT and got["n"] is None
+    assert clip_alone([], 1.0) == []
+
+
+NO_TANGENT = np.zeros(2, jax.dtypes.float0)
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf])
+def test_what_is_not_finite_is_not_hidden(bad):
+    (got,) = clip_alone([jnp.array([bad, 1.0])], 1.0)
+    assert not np.isfinite(got).all()
+    (got,) = clip_alone([jnp.array([bad, 1.0])], INF)
+    np.testing.assert_array_equal(got, [bad, 1.0])
+
+
+def test_clipping_has_a_derivative_where_the_gradient_is_zero():
+    total = lambda g: clip_alone([g], 1.0)[0].sum()
+    np.testing.assert_array_equal(jax.grad(total)(jnp.zeros(3)), np.ones(3))
+    (row,) = jax.jacobian(lambda g: clip_alone([g], 1.0)[0])(jnp.array([2.0]))
+    assert row == pytest.approx(0)
+
+
+@pytest.mark.parametrize("name", [*FACTORIES, "rprop"])
+def test_half_precision_follows_float32(name):
+    """In float16 every eps is zero, and so are the squares of these gradients."""
+    factory = FACTORIES.get(name, optimizers.rprop)
+    grads = [
+        {"w": np.array([[3e-4, 0.0]]), "b": np.array([-2e-4 * t])} for t in range(1, 5)
+    ]
+    cast = lambda tree, dtype: jax.tree.map(lambda x: jnp.asarray(x, dtype), tree)
+    moves = {}
+    for dtype in (jnp.float16, jnp.float32):
+        theta = cast({"w": np.zeros((1, 2)), "b": np.zeros(1)}, dtype)
+        rule = factory(0.5)
+        state = rule.init(theta)
+        for g in grads:
+            g = cast(cast(g, jnp.float16), dtype)
+            moves[dtype], state = rule.update(g, state, theta)
+        assert moves[dtype]["w"].dtype == dtype
+    chex.assert_trees_all_close(
+        cast(moves[jnp.float16], float), cast(moves[jnp.float32], float), rtol=1e-3
+    )
+
+
+def test_complex_adagrad_and_rmsprop_divide_by_the_modulus():
+    draw = np.random.default_rng(4)
+    grads = [draw.normal(size=(2, 3)) @ np.array([[1, 0, 2], [0, 1, 1], [1, 1, 0]])
+             for _ in range(5)]  # fmt: skip
+    grads = [g[0] + 1j * g[1] for g in grads]
+    theta = np.array([1.0, 2j, 1 - 1j])
+    got = {
+        name: follow(FACTORIES[name](0.1, INF), grads, jnp.asarray(theta))
+        for name in ("adagrad", "rmsprop")
+    }
+    a = r = theta
+    s, m = np.zeros(3), np.zeros(3)
+    for n, g in enumerate(grads):
+        s = s + abs(g) ** 2
+        m = 0.95 * m + 0.05 * abs(g) ** 2
+        a = a - 0.1 * g / np.sqrt(s + 1e-8)
+        r = r - 0.1 * g / np.sqrt(m + 1e-8)
+        np.testing.assert_allclose(got["adagrad"][n], a, rtol=1e-12)
+        np.testing.assert_allclose(got["rmsprop"][n], r, rtol=1e-12)
+
+
+ERRORS = {
+    "negative": (lambda: optimizers.sgd(0.1, -1.0), ValueError,
+                 "sgd: max_norm must be at least 0, got -1.0"),
+    "nan": (lambda: optimizers.adam(0.1, float("nan")), ValueError,
+            "adam: max_norm must be at least 0, got nan"),
+    "clip": (lambda: optimizers.clip_by_global_norm(-0.5), ValueError,
+             "clip_by_global_norm: max_norm must be at least 0, got -0.5"),
+    "limit": (lambda: optimizers.clip_elementwise(-2), ValueError,
+              "clip_elementwise: limit must be at least 0, got -2"),
+    "complex limit": (
+        lambda: optimizers.clip_elementwise(1.0).update(jnp.array([1j]), ()),
+        TypeError, "clip_elementwise: needs real numbers, got complex128. Wrap it in "
+        "optax.contrib.split_real_and_imaginary",
+    ),
+    "complex rprop": (lambda: optimizers.rprop(0.1).init(jnp.array([1j])), TypeError,
+                      "rprop: needs real numbers, got complex128"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ERRORS)
+def test_errors(name):
+    call, kind, text = ERRORS[name]
+    with pytest.raises(kind, match=re.escape(text)):
+        call()
+
+
+def test_the_way_out_for_complex_numbers_works():
+    rule = optax.contrib.split_real_and_imaginary(optimizers.rprop(0.1))
+    theta = jnp.array([1 - 1j])
+    updates, _ = rule.update(jnp.array([2 - 3j]), rule.init(theta), theta)
+    np.testing.assert_allclose(updates, [-0.1 + 0.1j])

@@ -110,6 +110,16 @@ def test_no_line_of_the_readme_is_a_placeholder():
     assert not re.search(r"@[A-Z]+@|TODO|\b[A-Z]{3,}\d\b", README)
 
 
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
+
+
+def test_examples_are_short_and_run_as_doctests():
+    assert sum(">>>" in example for example in EXAMPLES) >= 6
+    for example in EXAMPLES:
+        lines = [line for line in example.splitlines() if line]
+        assert len(lines) < 25 and max(map(len, lines)) <= 96, example
+
+
 def test_successive_halving():
     m = result("learning_rate")
     share = f"{100 * m['halving']['share_of_updates']:.0f} % of the updates"

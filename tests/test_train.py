@@ -6,6 +6,7 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +27,7 @@ from jrnn.train import (
     make_steps,
     read,
     save,
+    skip_nonfinite,
     truncated_loss,
 )
 
@@ -125,7 +127,7 @@ def test_k1_beyond_the_window_is_refused(model, params, tokens):
 def test_masks_are_drawn_anew_in_each_window(key):
     model = jrnn.stack(
         jrnn.one_hot(V),
-        jrnn.variational_dropout(jrnn.gru(40), 0.5),
+        jrnn.variational_dropout(jrnn.elman(40), 0.5),
         jrnn.linear(V),
     )
     params = model.init(key, jnp.int32(0))
@@ -182,6 +184,30 @@ def test_a_batch_divided_among_devices_is_the_same_batch():
     chex.assert_trees_all_close(whole, divided, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("place", ["elsewhere", "on the mesh", "in its context"])
+def test_a_mesh_with_explicit_axes(model, params, tokens, place):
+    mesh = jax.make_mesh((2,), ("rows",))
+    assert mesh.axis_types == (jax.sharding.AxisType.Explicit,)
+    batch = (tokens[:2, :T], tokens[:2, 1 : T + 1])
+    arguments = params, initial_carries(model, params, 2), batch
+
+    def run(mesh, arguments):
+        loss = batched(truncated_loss(model), mesh)
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(*arguments)
+
+    whole = run(None, arguments)
+    if place == "on the mesh":
+        put = lambda tree, spec: jax.device_put(tree, jax.NamedSharding(mesh, spec))
+        arguments = tuple(map(put, arguments, (jax.P(), jax.P("rows"), jax.P("rows"))))
+    if place == "in its context":
+        with jax.set_mesh(mesh):
+            divided = run(mesh, arguments)
+    else:
+        divided = run(mesh, arguments)
+    one_place = lambda tree: jax.tree.map(np.asarray, tree)
+    chex.assert_trees_all_close(*map(one_place, (whole, divided)), rtol=1e-12)
+
+
 def test_divisions_that_cannot_be(model, params, tokens):
     with pytest.raises(ValueError, match="batched: mesh must have one axis, got 2"):
         batched(truncated_loss(model), two_devices((1, 2), ("a", "b")))
@@ -228,6 +254,226 @@ def test_norm_before_clipping_and_share_of_clipped_steps():
         assert float(metrics.grad_norm) == 5.0
         assert bool(metrics.clipped) == clipped
         np.testing.assert_allclose(jnp.linalg.norm(new.params), min(5.0, limit))
+
+
+def dot(params, carry, batch, *, key=None):
+    """A loss whose gradient is the batch, and a carry that the batch is added to."""
+    return params @ batch, carry + batch
+
+
+def one_step(step, batch, optimizer=optimizers.sgd, params=None, carry=None, rate=1.0):
+    params = jnp.zeros(2, batch.dtype) if params is None else params
+    carry = jnp.zeros(2, batch.dtype) if carry is None else carry
+    state = init_state(params, carry, optimizer, average=True)
+    hyper = Hyper(*(jnp.asarray(number, params.dtype) for number in (rate, 5.0)))
+    return step(state, batch, hyper)
+
+
+@pytest.mark.parametrize("jit", [False, True])
+@pytest.mark.parametrize(
+    ("batch", "norm", "clipped", "nonfinite"),
+    [
+        (np.array([3e20, 4e20], "f4"), 5e20, True, False),
+        (np.array([3e38, 3e38], "f4"), np.inf, True, False),
+        (np.array([3e-30, 4e-30], "f4"), 5e-30, False, False),
+        (np.array([np.nan, 1.0], "f4"), np.nan, False, True),
+        (np.array([np.inf, 1.0], "f4"), np.inf, True, True),
+    ],
+)
+def test_metrics_of_gradients_of_any_magnitude(batch, norm, clipped, nonfinite, jit):
+    step = make_step(dot, optimizers.sgd)
+    state, metrics = one_step(jax.jit(step) if jit else step, jnp.asarray(batch))
+    np.testing.assert_allclose(metrics.grad_norm, norm, rtol=1e-6)
+    assert bool(metrics.clipped) == clipped and bool(metrics.nonfinite) == nonfinite
+    assert not metrics.skipped
+    length = min(5.0, np.linalg.norm(batch.astype("f8")))
+    if not nonfinite:
+        np.testing.assert_allclose(
+            np.linalg.norm(state.params.astype("f8")), length, rtol=1e-6
+        )
+
+
+def test_a_loss_that_is_nan_is_reported_though_its_gradient_is_finite():
+    loss = lambda params, carry, batch, *, key=None: (
+        jrnn.losses.cross_entropy(params, batch), carry,
+    )  # fmt: skip
+    labels = jnp.array([0, 9])  # 9 is no class
+    _, metrics = one_step(make_step(loss, optimizers.sgd), labels, params=jnp.eye(2))
+    assert np.isfinite(metrics.grad_norm) and metrics.nonfinite
+
+
+def no_moment(learning_rate, max_norm):
+    return optimizers.adam(learning_rate, jnp.inf)
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_a_skipped_step_leaves_nothing_but_its_number(bad):
+    step = skip_nonfinite(make_step(dot, no_moment, average_decay=0.5))
+    with jax.numpy_dtype_promotion("standard"):  # Optax's Adam needs it
+        state, metrics = one_step(step, jnp.array([1.0, 2.0]), no_moment)
+        assert not metrics.skipped
+        hyper = Hyper(jnp.array(1.0), jnp.array(5.0))
+        after, metrics = jax.jit(step)(state, jnp.array([bad, 1.0]), hyper)
+    assert metrics.skipped and metrics.nonfinite
+    chex.assert_trees_all_equal(after._replace(step=state.step), state)
+    assert after.step == state.step + 1
+
+
+def test_a_step_is_skipped_for_what_overflows_in_parameters_or_carry():
+    unclipped = lambda learning_rate, max_norm: optimizers.sgd(learning_rate, jnp.inf)
+    step = skip_nonfinite(make_step(dot, unclipped))
+    move = lambda size: jnp.array([-size, 0.0], jnp.float32)
+    state, metrics = one_step(step, move(3e18), unclipped, rate=1e20)
+    assert not metrics.skipped and state.params[0] == jnp.float32(3e38)
+    state, metrics = one_step(step, move(4e18), unclipped, rate=1e20)
+    assert metrics.skipped and not metrics.nonfinite and state.params[0] == 0
+    state, metrics = one_step(step, move(2e38), carry=move(2e38))
+    assert metrics.skipped and not metrics.nonfinite
+    assert state.carry[0] == jnp.float32(-2e38)
+    # infinite by design: it has not become so
+    always = jnp.array([-jnp.inf, 0.0])
+    state, metrics = one_step(step, jnp.ones(2), carry=always)
+    assert not metrics.skipped and state.carry[1] == 1
+
+
+def test_training_goes_on_past_a_nan_in_the_data(key):
+    def loss(params, carry, batch, *, key=None):
+        x, target = batch
+        carry = 0.5 * carry + x
+        return jnp.square(params * carry - target), carry
+
+    x = jnp.sin(jnp.arange(60.0)).at[20].set(jnp.nan)
+    target = 3 * jnp.zeros(60).at[0].set(x[0])
+    carry = 0.0
+    for n in range(60):  # the carry of a skipped step is the one before
+        carry = carry if n == 20 else 0.5 * carry + float(x[n])
+        target = target.at[n].set(3 * carry)
+    next_batch = lambda data, n: (data[0][n % 60], data[1][n % 60])
+    state = init_state(jnp.zeros(()), jnp.zeros(()), optimizers.sgd)
+    step = make_step(loss, optimizers.sgd)
+    run = functools.partial(fit, learning_rate=0.2, max_norm=5.0)
+    arguments = state, next_batch, (x, target), key, 60
+    with pytest.warns(RuntimeWarning, match="fit: the loss or its gradient was NaN or "
+                      "infinite at 40 of 60 steps, first at step 20"):  # fmt: skip
+        end, metrics = run(step, *arguments)
+    assert np.isnan(end.params) and not metrics.clipped[20]
+    end, metrics = run(skip_nonfinite(step), *arguments)
+    assert np.flatnonzero(metrics.skipped).tolist() == [20]
+    np.testing.assert_allclose(end.params, 3, rtol=1e-2)
+
+
+def test_fit_may_be_traced_whatever_it_finds(key):
+    def run(target):
+        state = init_state(jnp.zeros(2), (), optimizers.sgd)
+        step = make_step(
+            lambda p, c, b, *, key=None: (jnp.square(p - b).sum(), c), optimizers.sgd
+        )
+        return fit(step, state, lambda d, n: d, target, key, 3, learning_rate=0.1)[1]
+
+    metrics = jax.jit(jax.vmap(run))(jnp.array([[1.0, 2.0], [jnp.nan, 0.0]]))
+    assert metrics.nonfinite.tolist() == [[False] * 3, [True] * 3]
+
+
+def test_complex_parameters_descend(key):
+    """`jax.grad` gives the conjugate of the direction of steepest ascent."""
+    target = jnp.array([1 - 2j, 0.5j])
+
+    def loss(params, carry, batch, *, key=None):
+        return (jnp.abs(params - batch) ** 2).sum(), carry
+
+    for optimizer in (optimizers.adagrad, optimizers.sgd):
+        state = init_state(jnp.zeros(2, complex), (), optimizer)
+        step = make_step(loss, optimizer)
+        with jax.numpy_dtype_promotion("standard"):  # Optax multiplies by a real rate
+            state, _ = fit(
+                step, state, lambda data, n: data, target, key, 300, learning_rate=0.3
+            )
+        np.testing.assert_allclose(state.params, target, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optax.adam,
+        functools.partial(optax.adam, b1=0.9),
+        lambda learning_rate: optax.adam(learning_rate),
+    ],
+)
+def test_optimizers_of_optax_get_the_gradient_clipped(optimizer):
+    reference = optax.chain(optax.clip_by_global_norm(0.5), optax.adam(0.1))
+    grads = jnp.array([3.0, 4.0]), jnp.array([0.1, -0.2])
+    with jax.numpy_dtype_promotion("standard"):
+        state = init_state(jnp.zeros(2), jnp.zeros(2), optimizer)
+        theta, memory = state.params, reference.init(state.params)
+        for g in grads:
+            hyper = Hyper(jnp.array(0.1), jnp.array(0.5))
+            state, _ = make_step(dot, optimizer)(state, g, hyper)
+            move, memory = reference.update(g, memory, theta)
+            theta = optax.apply_updates(theta, move)
+        np.testing.assert_allclose(state.params, theta, rtol=1e-12)
+
+
+STEP = make_step(dot, optimizers.sgd)
+START = init_state(jnp.zeros(2), jnp.zeros(2), optimizers.sgd)
+FIT = functools.partial(
+    fit, STEP, START, lambda data, n: data, jnp.ones(2), jax.random.key(0), 3
+)
+TRAINING_ERRORS = {
+    "made": (
+        lambda: make_step(dot, optax.adam(1e-3)),
+        TypeError,
+        r"make_step: optimizer must be a function \(learning_rate, max_norm\) or "
+        r"\(learning_rate\) that makes one, got a GradientTransformation",
+    ),
+    "made init": (
+        lambda: init_state(jnp.zeros(2), (), optax.chain(optax.adam(1e-3))),
+        TypeError,
+        "init_state: optimizer must be a function .* Pass jrnn.optimizers.adam or "
+        "optax.adam itself, not what it returns",
+    ),
+    "name": (
+        lambda: init_state(jnp.zeros(2), (), "adam"),
+        TypeError,
+        "init_state: optimizer must be .* got a str",
+    ),
+    "loss": (
+        lambda: make_step(lambda params, carry, batch: (0, carry), optimizers.sgd),
+        TypeError,
+        r"make_step: loss must be a function loss\(params, carry, batch, \*, "
+        r"key=None\), but its arguments are \(params, carry, batch\)",
+    ),
+    "batches": (
+        lambda: fit(
+            STEP, START, lambda data: data, (), jax.random.key(0), 3, learning_rate=0.1
+        ),
+        TypeError,
+        r"fit: next_batch must be a function next_batch\(data, n\), but its arguments "
+        r"are \(data\)",
+    ),
+    "no batches": (
+        lambda: fit(STEP, START, jnp.ones(3), (), None, 3, learning_rate=0.1),
+        TypeError,
+        r"fit: next_batch must be .* got an array of shape \(3,\)",
+    ),
+    "rates": (
+        lambda: FIT(learning_rate=jnp.ones(2)),
+        ValueError,
+        r"fit: learning_rate must be a number or have one for each of the 3 steps, got "
+        r"shape \(2,\)",
+    ),
+    "norm": (
+        lambda: FIT(learning_rate=0.1, max_norm=-1.0),
+        ValueError,
+        "fit: max_norm must be at least 0, got -1.0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TRAINING_ERRORS)
+def test_training_errors(name):
+    call, kind, text = TRAINING_ERRORS[name]
+    with pytest.raises(kind, match=text):
+        call()
 
 
 def test_learning_rate_and_threshold_do_not_recompile(model, params, tokens):
@@ -281,6 +527,12 @@ def test_evaluate_is_the_mean_negative_log_likelihood(model, params, tokens, row
     assert count == len(text) - 1
     # with warm rows the state forgets what came 30 tokens before
     np.testing.assert_allclose(nats, exact, rtol=1e-12 if rows == 1 else 1e-4)
+
+
+@pytest.mark.parametrize("bad", [-1, V])
+def test_evaluate_a_text_with_a_token_that_does_not_exist(model, params, tokens, bad):
+    text = tokens.reshape(-1).at[7].set(bad)
+    assert np.isnan(evaluate(model, params, text, rows=2, context=5)[0])
 
 
 def test_evaluate_needs_two_tokens(model, params):

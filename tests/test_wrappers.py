@@ -240,7 +240,7 @@ def test_reset_without_flags_is_the_cell():
 
 
 def test_reset_draws_new_variational_masks():
-    cell = jrnn.reset(jrnn.record(jrnn.variational_dropout(jrnn.gru(40), 0.5)))
+    cell = jrnn.reset(jrnn.record(jrnn.variational_dropout(jrnn.elman(40), 0.5)))
     xs = normal(2, T, I), jnp.array([0, 0, 1, 0, 0], bool)
     params = perturbed(cell, at(xs, 0))
     masks = jrnn.unroll(cell, params, xs, key=jax.random.key(3))[1].carry.mask
@@ -394,7 +394,7 @@ def test_variational_dropout_of_rate_zero_is_the_cell():
     close((carry.cell, ys), jrnn.unroll(cell, params, xs))
 
 
-@pytest.mark.parametrize("cell", [jrnn.gru(H), jrnn.lstm(H)], ids=["gru", "lstm"])
+@pytest.mark.parametrize("cell", [jrnn.elman(H), jrnn.lstm(H)], ids=["elman", "lstm"])
 def test_variational_dropout_masks_the_hidden_state_that_enters(cell):
     params, x = perturbed(cell, jnp.zeros(I)), normal(2, I)
     inner = perturb(3, cell.initial_carry(params))
@@ -426,7 +426,7 @@ def test_resample_draws_masks_anew_and_keeps_the_state():
     cell = jrnn.stack(
         jrnn.variational_dropout(jrnn.lstm(40), 0.5),
         jrnn.learned_carry(jrnn.gru(H)),
-        jrnn.variational_dropout(jrnn.gru(30), 0.5),
+        jrnn.variational_dropout(jrnn.elman(30), 0.5),
     )
     params = cell.init(jax.random.key(0), jnp.zeros(I))
     old, _ = jrnn.unroll(cell, params, normal(2, T, I), key=jax.random.key(1))
@@ -527,7 +527,7 @@ def test_parallel_gives_every_cell_the_same_input():
 
 @pytest.mark.parametrize("join", [jrnn.stack, jrnn.parallel])
 def test_joined_cells_get_different_keys(join):
-    cell = join(*[jrnn.variational_dropout(jrnn.gru(40), 0.5)] * 2)
+    cell = join(*[jrnn.variational_dropout(jrnn.elman(40), 0.5)] * 2)
     params = cell.init(jax.random.key(0), jnp.zeros(40))
     assert (params[0].w_h != params[1].w_h).any()
     a, b = cell.initial_carry(params, key=jax.random.key(1))
@@ -565,3 +565,54 @@ def test_sizes_and_tokens_may_be_numpy_integers_or_python_s():
     params = cell.init(jax.random.key(0), 4)
     row = cell.step(params, (), 4)[1]
     np.testing.assert_array_equal(row, params.table[4])
+
+
+# Tokens that do not exist
+
+
+@pytest.mark.parametrize("token", [-1, -7, V, V + 1, 2**30, 0, V - 1])
+def test_embed_is_one_hot_times_its_table_for_every_integer(token):
+    layer, vectors = jrnn.embed(V, O), jrnn.one_hot(V)
+    table, exists = normal(2, V, O), 0 <= token < V
+    y = np.asarray(table[token]) if exists else np.zeros(O)
+    for dtype in (jnp.int32, jnp.int64, jnp.int8, jnp.uint8):
+        if not jnp.iinfo(dtype).min <= token <= jnp.iinfo(dtype).max:
+            continue
+        x = jnp.asarray(token, dtype)
+        got, slope = jax.value_and_grad(
+            lambda p: layer.step(p, (), x)[1].sum()  # noqa: B023
+        )(jrnn.EmbedParams(table))
+        np.testing.assert_allclose(got, y.sum())
+        np.testing.assert_allclose(vectors.step((), (), x)[1] @ table, y)
+        expected = np.zeros((V, O))
+        expected[token if exists else slice(0)] = 1
+        np.testing.assert_array_equal(slope.table, expected)
+
+
+@pytest.mark.parametrize("first", ["embed", "one_hot"])
+def test_debug_nans_stops_at_a_token_that_does_not_exist(first):
+    layer = {"embed": jrnn.embed(V, I), "one_hot": jrnn.one_hot(V)}[first]
+    model = jrnn.stack(layer, jrnn.elman(H))
+    params = model.init(jax.random.key(0), jnp.array(0))
+    fresh = lambda: jax.jit(lambda p, x: jrnn.unroll(model, p, x)[1])
+    for tokens in (jnp.array([0, V]), jnp.array([-1, 2])):
+        assert np.isfinite(fresh()(params, tokens)).all()
+        with jax.debug_nans(True), pytest.raises(FloatingPointError, match="nan"):
+            fresh()(params, tokens)
+    with jax.debug_nans(True):
+        fresh()(params, jnp.array([0, V - 1]))
+
+
+def test_padding_with_a_token_that_does_not_exist_passes_no_nan():
+    model = jrnn.stack(jrnn.embed(V, I), jrnn.lstm(H), jrnn.linear(V))
+    params = model.init(jax.random.key(0), jnp.array(0))
+    tokens = jnp.array([3, 1, 2, -1, -1])
+
+    def loss(params):
+        logits = jrnn.unroll(model, params, tokens[:-1])[1]
+        return jrnn.losses.cross_entropy(logits, tokens[1:], tokens[1:] >= 0)
+
+    value, slope = jax.value_and_grad(loss)(params)
+    assert all(np.isfinite(x).all() for x in jax.tree.leaves((value, slope)))
+    short = jrnn.unroll(model, params, tokens[:2])[1]
+    np.testing.assert_allclose(value, jrnn.losses.cross_entropy(short, tokens[1:3]))

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._activation import named
 from jrnn.cell import Cell
 from jrnn.initializers import Initializer, identity, orthogonal
 
@@ -24,7 +25,7 @@ class ElmanParams(NamedTuple):
 
 def elman(
     hidden_size: int,
-    activation: Callable[[jax.Array], jax.Array] = jnp.tanh,
+    activation: Callable[[jax.Array], jax.Array] | str = jnp.tanh,
     *,
     w_x_init: Initializer = jax.nn.initializers.glorot_uniform(),
     w_h_init: Initializer = orthogonal(),
@@ -40,7 +41,7 @@ def elman(
 
     Args:
         hidden_size: number of units H.
-        activation: the function f; tanh by default.
+        activation: the function f, or its name in `jax.nn`; tanh by default.
         w_x_init: initialiser of w_x (I, H); Glorot uniform by default.
         w_h_init: initialiser of w_h (H, H); orthogonal by default.
         b_init: initialiser of b (H,); zeros by default.
@@ -49,7 +50,9 @@ def elman(
         A cell with `ElmanParams`, carry `h` (H,) and output `h` (H,).
 
     Raises:
-        ValueError: `hidden_size` is not a positive integer; x or carry of another size.
+        ValueError: `hidden_size` is not a positive integer; no activation of that name;
+            x or carry of another size.
+        TypeError: an input or a carry that the step would widen.
 
     Example:
         >>> import jrnn
@@ -106,9 +109,10 @@ def irnn(hidden_size: int, scale: float = 1.0) -> Cell:
 
 def _elman(name: str, hidden_size, activation, w_x_init, w_h_init, b_init) -> Cell:
     _check.positive(name, "hidden_size", hidden_size)
+    f = named(name, activation)
 
     def init(key, x):
-        size, dtype = _check.example_vector(name, x)
+        size, dtype = _check.example_vector(name, key, x)
         x_key, h_key, b_key = jax.random.split(key, 3)
         return ElmanParams(
             w_x=w_x_init(x_key, (size, hidden_size), dtype),
@@ -126,7 +130,8 @@ def _elman(name: str, hidden_size, activation, w_x_init, w_h_init, b_init) -> Ce
         _check.params_type(name, params, ElmanParams)
         _check.step_input(name, x, params.w_x.shape[0])
         _check.carry_shape(name, carry, params.b.shape)
-        h = activation(x @ params.w_x + carry @ params.w_h + params.b)  # (H,)
+        _check.step_dtype(name, x, params.w_h, carry)
+        h = f(x @ params.w_x + carry @ params.w_h + params.b)  # (H,)
         return h, h
 
     return Cell(init, initial_carry, step)

@@ -59,6 +59,7 @@ def gru(
     Raises:
         ValueError: `hidden_size` is not a positive integer; `reset` is neither form;
             x or carry of another size.
+        TypeError: an input or a carry that the step would widen.
 
     Example:
         >>> import jrnn
@@ -79,7 +80,7 @@ def gru(
     H = hidden_size
 
     def init(key, x):
-        size, dtype = _check.example_vector("gru", x)
+        size, dtype = _check.example_vector("gru", key, x)
         x_key, h_key = jax.random.split(key)
         return GRUParams(
             w_x=w_x_init(x_key, (size, 3 * H), dtype),
@@ -98,6 +99,7 @@ def gru(
         _check.params_type("gru", params, GRUParams)
         _check.step_input("gru", x, params.w_x.shape[0])
         _check.carry_shape("gru", carry, params.w_h.shape[:1])
+        _check.step_dtype("gru", x, params.w_h, carry)
         h = carry
         rz_x, n_x = jnp.split(x @ params.w_x + params.b_x, [2 * H], axis=-1)
         if reset == "after":

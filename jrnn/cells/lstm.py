@@ -62,6 +62,7 @@ def lstm(
 
     Raises:
         ValueError: `hidden_size` is not a positive integer; x or carry of another size.
+        TypeError: an input or a carry that the step would widen.
 
     Example:
         >>> import jrnn
@@ -82,7 +83,7 @@ def lstm(
     H = hidden_size
 
     def init(key, x):
-        size, dtype = _check.example_vector("lstm", x)
+        size, dtype = _check.example_vector("lstm", key, x)
         x_key, h_key = jax.random.split(key)
         b = jnp.zeros(4 * H, dtype).at[H : 2 * H].set(forget_bias)
         return LSTMParams(
@@ -100,10 +101,11 @@ def lstm(
     def step(params, carry, x, *, key=None):
         del key
         _check.params_type("lstm", params, LSTMParams)
-        _check.params_type("lstm", carry, LSTMCarry)
+        _check.carry_type("lstm", carry, LSTMCarry)
         _check.step_input("lstm", x, params.w_x.shape[0])
         _check.carry_shape("lstm", carry.h, params.w_h.shape[:1])
         _check.carry_shape("lstm", carry.c, params.w_h.shape[:1])
+        _check.step_dtype("lstm", x, params.w_h, carry.h)
         z = x @ params.w_x + carry.h @ params.w_h + params.b  # (4H,)
         i, f, g, o = gates(z, "ssts")  # sigmoid, but tanh for g; (H,) each
         c = f * carry.c + i * g  # (H,)

@@ -54,7 +54,7 @@ def window(size: int, *, start_init: Initializer = jax.nn.initializers.zeros) ->
     _check.positive("window", "size", size)
 
     def init(key, x):
-        features, dtype = _check.example_vector("window", x)
+        features, dtype = _check.example_vector("window", key, x)
         return WindowParams(start_init(key, (size - 1, features), dtype))
 
     def initial_carry(params, *, key=None):
@@ -67,6 +67,7 @@ def window(size: int, *, start_init: Initializer = jax.nn.initializers.zeros) ->
         _check.params_type("window", params, WindowParams)
         _check.step_input("window", x, params.start.shape[1])
         _check.carry_shape("window", carry, params.start.shape)
+        _check.step_dtype("window", x, params.start, carry)
         seen = jnp.concatenate([carry, x[None]])  # (n, I)
         return seen[1:], seen.reshape(-1)
 

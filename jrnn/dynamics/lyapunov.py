@@ -200,6 +200,7 @@ def entropy_rate(exponents: jax.Array) -> jax.Array:
 
 
 def _trajectory(name, cell, params, xs, carry, burn_in) -> tuple[FlatCell, jax.Array]:
+    _check.num_steps(name, xs)
     flat = flat_cell(name, cell, params, carry)
     _, hs = states_before(flat, xs)
     if not isinstance(burn_in, int) or not 0 <= burn_in < len(hs):

@@ -62,7 +62,7 @@ def bptt(
     Args:
         params: of `jrnn.stack(jrnn.elman(H), jrnn.linear(O))`.
         xs: inputs `(T, I)`.
-        labels: integers `(T,)`, from 0 to O - 1.
+        labels: integers `(T,)`, from 0 to O - 1; any other makes the loss NaN.
         h_0: state before the first step (H,); zeros if None.
         window: steps in a window; the whole sequence if None.
 
@@ -102,6 +102,8 @@ def bptt(
     _, (h_prevs, hs, log_p) = scan(forward, h_0, xs)
     one_hot = jax.nn.one_hot(labels, log_p.shape[1], dtype=log_p.dtype)
     loss = -(one_hot * log_p).sum()
+    known = (labels >= 0) & (labels < log_p.shape[1])
+    loss = jnp.where(known.all(), loss, jnp.nan)
 
     def backward(state, step):
         d_params, d_a_next = state

@@ -95,7 +95,7 @@ def state_gradients(
     independent: bool,
 ) -> tuple[jax.Array, Carry]:
     """The loss and dL/d carry_t; `independent` holds the other fields of carry_t."""
-    num_steps = _check.num_steps("gradient_flow", xs)
+    num_steps = _check.num_steps(name, xs)
     if carry is None:
         like = jax.eval_shape(lambda p, k: cell.initial_carry(p, key=k), params, key)
     else:

@@ -51,6 +51,7 @@ def step_jacobians(
         >>> step_jacobians(cell, params, jnp.zeros((7, 3)))[-1].tolist()
         [[0.5, 0.0], [0.0, 0.5]]
     """
+    _check.num_steps("step_jacobians", xs)
     flat = flat_cell("step_jacobians", cell, params, carry)
     _, hs = states_before(flat, xs)
     return jax.vmap(jax.jacfwd(flat.step))(hs, xs)
@@ -107,6 +108,7 @@ def lag_jacobians(
         networks, arXiv:1211.5063, equation 5.
     """
     _check.positive("lag_jacobians", "every", every)
+    _check.num_steps("lag_jacobians", xs)
     flat = flat_cell("lag_jacobians", cell, params, carry)
     _, hs = states_before(flat, xs)
     num_steps = len(hs)

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jrnn._norm import scaled_norm
 from jrnn.cell import Carry, Cell, Input, Output, Params
 from jrnn.gradients._flat import flat_cell, states_before
 from jrnn.gradients.flow import state_gradients
@@ -77,7 +78,5 @@ def omega(
 
 
 def _norm(v: jax.Array) -> jax.Array:
-    square = jnp.sum(jnp.square(v))
-    positive = square > 0
-    root = jnp.sqrt(jnp.where(positive, square, jnp.ones_like(square)))
-    return jnp.where(positive, root, jnp.zeros_like(root))
+    n, scale = scaled_norm(v)
+    return n / scale

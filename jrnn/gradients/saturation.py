@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Params
 from jrnn.cells import GRUParams, LSTMParams
 from jrnn.scan import scan
@@ -66,6 +67,7 @@ def gate_saturation(
             "gate_saturation: expected LSTMParams or GRUParams, got "
             f"{type(params).__name__}. Of a stack, pass one layer and its inputs."
         )
+    _check.num_steps("gate_saturation", xs)
     if carry is None:
         carry = cell.initial_carry(params)
 

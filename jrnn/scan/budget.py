@@ -7,11 +7,11 @@ more, only as many steps as fit are done at once, one chunk of them after anothe
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from jrnn.scan.operations import cost_again
-from jrnn.scan.program import Atom, Equation, Variable, is_variable, size
+from jrnn.scan.program import Atom, Equation, Variable, is_variable, size, variables
 
 if TYPE_CHECKING:
     from jrnn.scan.fission import Plan, Step
@@ -34,7 +34,7 @@ def steps_at_once(
     budget = step.budget
     if budget is None:
         held = length * sum(map(size, [*step.inputs()[2], *step.outputs()[1]]))
-        budget = max(LEAST, min(2 * held, _MOST) if moved >= _LARGE else 2 * held)
+        budget = max(LEAST, min(held, _MOST) if moved >= _LARGE else held)
     most = budget // moved
     if most >= length:
         return None
@@ -51,16 +51,30 @@ def moved_bytes(step: "Step", where: "Plan", spare: Collection[Variable] = ()) -
     """
     own = {*step.inputs()[2], *(a for a in step.outputs()[1] if is_variable(a))}
     new = lambda atoms: Counter(size(v) for v in atoms if v not in own)
-    passing = [new(_stored(eqn)) for eqn in [*where.before, *where.after]]
     made = new([*where.crossing, *where.kept, *where.spread])
     made -= Counter(size(v) for v in spare if size(v) < _LARGE)
     total = lambda sizes: sum(n * count for n, count in sizes.items())
-    return total(made) + max(map(total, passing), default=0)
+    passing = max(_passing(where.before, own), _passing(where.after, own))
+    return total(made) + passing
 
 
-def _stored(eqn: Equation) -> Iterable[Atom]:
-    """Results that are written to memory; cheap ones are fused into what reads them."""
-    return [] if cost_again(eqn) == 0 else eqn.outvars
+def _passing(eqns: Sequence[Equation], own: Collection[Atom]) -> int:
+    """Bytes, at most at a time, of what `eqns` make for each other.
+
+    Cheap results are not stored: compilers fuse them into what reads them.
+    """
+    last = {v: i for i, eqn in enumerate(eqns) for v in variables(eqn.invars)}
+    ends: dict[int, int] = {}
+    now = most = 0
+    for i, eqn in enumerate(eqns):
+        made = [] if cost_again(eqn) == 0 else eqn.outvars
+        for v in made:
+            if last.get(v, i) > i and v not in own:
+                now += size(v)
+                ends[last[v]] = ends.get(last[v], 0) + size(v)
+        most = max(most, now)
+        now -= ends.get(i, 0)
+    return most
 
 
 def _even(length: int, most: int) -> int:

@@ -44,6 +44,7 @@ def in_chunks(
         split = lambda x: x[start:stop].reshape(n, chunk, *x.shape[1:])  # noqa: B023
         one = wrap(lambda c, x: some_steps(c, x, chunk))  # noqa: B023
         carry, ys = lax.scan(one, carry, jax.tree.map(split, xs), n, reverse=reverse)
-        outs.append(jax.tree.map(lambda y: y.reshape(-1, *y.shape[2:]), ys))
+        join = lambda y: y.reshape(n * chunk, *y.shape[2:])  # noqa: B023
+        outs.append(jax.tree.map(join, ys))
     outs = outs[::-1] if reverse else outs
     return carry, jax.tree.map(lambda *y: jnp.concatenate(y), *outs)

@@ -1,5 +1,6 @@
 """The cheapest set of values to store, as a minimum cut (Ford and Fulkerson, 1956)."""
 
+import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 
@@ -69,28 +70,63 @@ def _connect(
 
 
 def _saturate(graph: _Graph) -> set[object]:
-    """Push as much flow as there is room for; returns what can still be reached."""
+    """Push as much flow as there is room for; returns what can still be reached.
+
+    Along all shortest paths at once, then along all of the next length (Dinic, 1970):
+    the number of rounds hardly grows with the graph.
+    """
     while True:
-        parent = _search(graph)
-        if _SINK not in parent:
-            return set(parent)
-        path = [_SINK]
-        while path[-1] != _SOURCE:
-            path.append(parent[path[-1]])
-        steps = list(zip(path[1:], path, strict=False))
-        room = min(graph[a][b] for a, b in steps)
-        for a, b in steps:
-            graph[a][b] -= room
-            graph[b][a] += room
+        level = _levels(graph)
+        if _SINK not in level:
+            return set(level)
+        _fill(graph, level)
 
 
-def _search(graph: _Graph) -> dict[object, object]:
-    parent: dict[object, object] = {_SOURCE: None}
+def _levels(graph: _Graph) -> dict[object, int]:
+    """How many edges with room each node is away from the source."""
+    level: dict[object, int] = {_SOURCE: 0}
     queue = deque([_SOURCE])
-    while queue and _SINK not in parent:
+    while queue:
         node = queue.popleft()
         for neighbour, room in graph[node].items():
-            if room > 0 and neighbour not in parent:
-                parent[neighbour] = node
+            if room > 0 and neighbour not in level:
+                level[neighbour] = level[node] + 1
                 queue.append(neighbour)
-    return parent
+    return level
+
+
+def _fill(graph: _Graph, level: dict[object, int]) -> None:
+    """Fill all paths on which each edge leads one level further from the source."""
+    onward = {node: list(graph[node]) for node in level}  # edges not found full yet
+    path: list[object] = [_SOURCE]
+    while path:
+        node = path[-1]
+        if node == _SINK:
+            path = _push(graph, path)
+            continue
+        ways = onward[node]
+        while ways and not _leads_on(graph, level, node, ways[-1]):
+            ways.pop()
+        if ways:
+            path.append(ways[-1])
+        else:
+            level[node] = -1  # leads nowhere any more
+            path.pop()
+
+
+def _leads_on(
+    graph: _Graph, level: dict[object, int], node: object, neighbour: object
+) -> bool:
+    further = level.get(neighbour) == level[node] + 1
+    return further and graph[node][neighbour] > 0
+
+
+def _push(graph: _Graph, path: list[object]) -> list[object]:
+    """Fill a path to the sink; returns it up to its first full edge."""
+    edges = list(itertools.pairwise(path))
+    room = min(graph[a][b] for a, b in edges)
+    for a, b in edges:
+        graph[a][b] -= room
+        graph[b][a] += room
+    first = next(i for i, (a, b) in enumerate(edges) if graph[a][b] == 0)
+    return path[: first + 1]

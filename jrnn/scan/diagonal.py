@@ -32,10 +32,21 @@ def diagonal_scan(
     the loop and reads memory more often: it pays on GPU and TPU, where a loop leaves
     most of the machine idle, and not on CPU.
 
+    Joined pairwise, states are right up to rounding of
+
+        H_t = |a_t| H_{t-1} + |u_t|,   H_0 = |h_0|
+
+    as long as that is finite, however large or small products of factors are. Where it
+    is not, because terms as large as the largest float cancel, use the loop. Factors of
+    modulus 1 that never change are rounded alike in every join: after 100,000 steps in
+    float32 with complex ones the error is 8e-4 of the largest state, and 1e-5 in the
+    loop; with factors that change it is 1e-5 in both.
+
     Args:
-        a: factors, `(T, ...)` on every leaf.
-        u: inputs, of the same tree, shapes and dtypes.
-        init: state before the first step, `(...)` on every leaf.
+        a: factors, `(T, ...)` on every leaf; may be real where states are complex.
+        u: inputs, of the same tree and shapes.
+        init: state before the first step, `(...)` on every leaf, of the dtype that the
+            states have.
         reverse: run from the last step to the first; states keep their places.
         parallel: True to join pairwise, False to loop, None to loop on CPU only.
 
@@ -44,6 +55,7 @@ def diagonal_scan(
 
     Raises:
         ValueError: shapes that do not go together.
+        TypeError: `init` has another dtype than `a * init + u`.
 
     Example:
         >>> a, u = jnp.array([0.5, 0.5, 2.0]), jnp.ones(3)
@@ -58,6 +70,7 @@ def diagonal_scan(
         length, arXiv:1709.04057.
     """
     _check_shapes(a, u, init)
+    _check_dtypes(a, u, init)
     loop = functools.partial(_loop, reverse=reverse)
     pairwise = functools.partial(_pairwise, reverse=reverse)
     if parallel is None:
@@ -74,18 +87,92 @@ def _loop(a: PyTree, u: PyTree, init: PyTree, *, reverse: bool) -> PyTree:
 
 
 def _pairwise(a: PyTree, u: PyTree, init: PyTree, *, reverse: bool) -> PyTree:
-    def join(first, second):
-        (a, u), (b, v) = first, second
-        return b * a, b * u + v
-
     def one(a, u, h):
-        if not len(a):
-            return u
-        first = -1 if reverse else 0
-        u = u.at[first].add(a[first] * h)  # h_0 enters with the first input
-        return lax.associative_scan(join, (a, u), reverse=reverse)[1]
+        dtype = jnp.result_type(u, h)
+        a, u, h = (x.astype(_wide(x.dtype)) for x in (a, u, h))
+        return _states(reverse, a, u, h).astype(dtype)
 
-    return jax.tree.map(one, a, u, init)
+    as_arrays = lambda tree: jax.tree.map(jnp.asarray, tree)
+    return jax.tree.map(one, *map(as_arrays, (a, u, init)))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(0,))
+def _states(reverse: bool, a: jax.Array, u: jax.Array, h: jax.Array) -> jax.Array:
+    """One leaf, joined pairwise."""
+    if not len(a):
+        return u
+    first = -1 if reverse else 0
+    u = u.astype(jnp.result_type(u, h))
+    u = u.at[first].add(a[first] * h)  # h_0 enters with the first input
+    if not jnp.issubdtype(u.dtype, jnp.inexact):  # modulo 2^n, where nothing is lost
+        join = lambda p, q: (q[0] * p[0], q[0] * p[1] + q[1])
+        return lax.associative_scan(join, (a, u), reverse=reverse)[1]
+    return lax.associative_scan(_join, (*_split(a), u), reverse=reverse)[2]
+
+
+@_states.defjvp
+def _push(reverse, primals, tangents):
+    """dh_t = a_t dh_{t-1} + (da_t h_{t-1} + du_t): a recurrence with the same a."""
+    (a, u, h), (da, du, dh) = primals, tangents
+    hs = _states(reverse, a, u, h)
+    if not len(a):
+        return hs, du
+    before = [hs[1:], h[None]] if reverse else [h[None], hs[:-1]]
+    return hs, _states(reverse, a, da * jnp.concatenate(before) + du, dh)
+
+
+# A product of many factors leaves the range of floats long before the states do: it is
+# kept as m * 2^e, the largest part of m in [1/2, 1) as `frexp` has it, or zero.
+
+
+def _join(first, second):
+    (m, e, u), (m_next, e_next, u_next) = first, second
+    m = m_next * m
+    s = _size(m)  # in [1/4, 1); of complex numbers in [1/6, 2)
+    k = (
+        (s >= 1).astype(e.dtype)
+        - (s < 0.5).astype(e.dtype)
+        - (s < 0.25).astype(e.dtype)
+    )
+    u = _shifted(m_next.astype(u.dtype) * u, e_next)
+    e = jnp.where(s == 0, _LEAST, e + e_next + k)
+    return _shifted_little(m, -k), e, u + u_next
+
+
+def _split(a: jax.Array) -> tuple[jax.Array, jax.Array]:
+    e = jnp.frexp(_size(a))[1]
+    return _shifted(a, -e), jnp.where(a == 0, _LEAST, e)
+
+
+_LEAST = -(2**14)  # of zero, which no 2^e then turns to infinity, going back either
+
+
+def _size(x: jax.Array) -> jax.Array:
+    parts = [x.real, x.imag] if jnp.iscomplexobj(x) else [x]
+    return functools.reduce(jnp.maximum, map(jnp.abs, parts))
+
+
+def _shifted(x: jax.Array, e: jax.Array) -> jax.Array:
+    """The product x * 2^e, also where 2^e is no float."""
+    half = e >> 1
+    return _shifted_little(_shifted_little(x, half), e - half)
+
+
+def _shifted_little(x: jax.Array, k: jax.Array) -> jax.Array:
+    """The product x * 2^k, in float32 for k in -126 .. 127; from -127 on, zero."""
+    if jnp.iscomplexobj(x):
+        return lax.complex(_shifted_little(x.real, k), _shifted_little(x.imag, k))
+    info = jnp.finfo(x.dtype)
+    bias = info.maxexp - 1  # 127 for float32, whose numbers have 23 bits behind it
+    integer = jnp.int32 if info.bits == 32 else jnp.int64
+    bits = (jnp.clip(k, -bias, bias) + bias).astype(integer) << info.nmant
+    return x * lax.bitcast_convert_type(bits, x.dtype)
+
+
+def _wide(dtype: jnp.dtype) -> jnp.dtype:
+    """Half precision is joined in float32."""
+    half = jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits < 32
+    return jnp.dtype("float32") if half else dtype
 
 
 def _check_shapes(a: PyTree, u: PyTree, init: PyTree) -> None:
@@ -103,4 +190,19 @@ def _check_shapes(a: PyTree, u: PyTree, init: PyTree) -> None:
             raise ValueError(
                 f"diagonal_scan: a must be (T, ...) where init is (...), got "
                 f"{jnp.shape(x)} and {jnp.shape(h)}."
+            )
+
+
+def _check_dtypes(a: PyTree, u: PyTree, init: PyTree) -> None:
+    for leaves in zip(*map(jax.tree.leaves, (a, u, init)), strict=True):
+        dtypes = [jnp.result_type(leaf) for leaf in leaves]
+        with jax.numpy_dtype_promotion("standard"):
+            state = jnp.result_type(*leaves)
+        weak = not hasattr(leaves[2], "dtype") or jax.typeof(leaves[2]).weak_type
+        if state != dtypes[2] and not weak:
+            got = "{}, {} and {}".format(*dtypes)
+            raise TypeError(
+                "diagonal_scan: init must have the dtype of the states that a and u "
+                f"make of it, {state}, got {got} for a, u and init. "
+                f"Use init.astype(jnp.{state})."
             )

@@ -24,9 +24,10 @@ from jrnn.scan.program import (
     is_variable,
     needed,
     read,
+    symbolic,
     variables,
 )
-from jrnn.scan.store import Parts, storing_loop
+from jrnn.scan.store import Parts, scan_all, storing_loop
 
 Wrapper = Callable[[Callable], Callable]
 
@@ -133,7 +134,7 @@ def _loop(
     xs = [seq[v] for v in entering]
     options = {"reverse": step.reverse, "unroll": step.unroll}
     if linear or not cpu:
-        last, stacks = lax.scan(body, carry, xs, step.length, **options)
+        last, stacks = scan_all(body, carry, xs, step.length, **options)
     else:
         like = [v.aval for v in stored]
         last, stacks = storing_loop(body, carry, xs, like, step.length, **options)
@@ -165,7 +166,8 @@ def _all_at_once(
     """Evaluate `eqns` for all time steps, adding what they make to `seq`."""
     for eqn in needed(eqns, results, given=seq):
         values = [seq[a] if _among(a, seq) else read(env, a) for a in eqn.invars]
-        if products.with_weight(eqn, env):
+        sizes = [n for v in values for n in jnp.shape(v)]
+        if products.with_weight(eqn, env) and not symbolic(sizes):
             made = products.all_rows_at_once(eqn, *values)
         else:
             axes = [0 if _among(a, seq) else None for a in eqn.invars]

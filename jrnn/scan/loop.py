@@ -1,16 +1,17 @@
 """`scan`: one loop with the meaning of `jax.lax.scan`, faster to differentiate."""
 
 import math
+import numbers
 from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 
 from jrnn.scan.chunks import in_chunks
 from jrnn.scan.recurrence import recurrence
 from jrnn.scan.steps import evaluate_around, prepare, traced, understood, with_keys
+from jrnn.scan.store import scan_all
 
 PyTree = Any
 Step = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
@@ -71,8 +72,11 @@ def scan(
         `(carry, ys)`: the carry after the last step and the outputs, `(T, ...)`.
 
     Raises:
-        ValueError: `remat` is neither of the forms above; `xs` holds a scalar; time
-            axes differ in length; neither `xs` nor `length` says how many steps to run.
+        ValueError: `remat` or `unroll` is of another form than above; `xs` holds a
+            scalar; time axes differ in length; neither `xs` nor `length` says how many
+            steps to run.
+        TypeError: `unroll` is not an integer; what `jax.lax.scan` says of a step that
+            does not fit.
 
     Example:
         >>> import jax.numpy as jnp
@@ -88,7 +92,7 @@ def scan(
     """
     del _split_transpose
     length = _length(xs, length)
-    options = {"reverse": reverse, "unroll": unroll}
+    options = {"reverse": reverse, "unroll": _unroll(unroll)}
     if remat in (None, "step"):
         recompute = remat == "step"
         return _split_scan(f, init, xs, length, recompute, budget, **options)
@@ -107,10 +111,11 @@ def _split_scan(
     **options: Any,
 ) -> PyTree:
     if jax.config.jax_disable_jit:
-        return lax.scan(f, init, xs, length, **options)
+        return scan_all(f, init, xs, length, **options)
     call = traced(f, init, xs, length, **options)
     if not understood(call.loop):
-        return lax.scan(_checkpoint(f) if recompute else f, init, xs, length, **options)
+        g = _checkpoint(f) if recompute else f
+        return scan_all(g, init, xs, length, **options)
 
     def run_loop(values: list[Any]) -> list[Any]:
         ready, values = prepare(call, values, recompute=recompute, budget=budget)
@@ -128,10 +133,10 @@ def _length(xs: PyTree, length: int | None) -> int:
     leaves = jax.tree.leaves(xs)
     if any(jnp.ndim(x) == 0 for x in leaves):
         raise ValueError("scan: xs must have a leading time axis, got a scalar in xs.")
-    lengths = sorted({jnp.shape(x)[0] for x in leaves})
+    lengths = list(dict.fromkeys(jnp.shape(x)[0] for x in leaves))
     if len(lengths) > 1:
         raise ValueError(
-            f"scan: xs must share one leading time axis, got lengths {lengths}."
+            f"scan: xs must share one leading time axis, got lengths {sorted(lengths)}."
         )
     if not lengths:
         if length is None:
@@ -140,6 +145,17 @@ def _length(xs: PyTree, length: int | None) -> int:
     if length is not None and length != lengths[0]:
         raise ValueError(f"scan: length is {length}, but xs has {lengths[0]} steps.")
     return lengths[0]
+
+
+def _unroll(unroll: Any) -> int | bool:
+    if isinstance(unroll, bool):
+        return unroll
+    integer = isinstance(unroll, numbers.Integral)
+    if not integer or unroll < 0:
+        raise (ValueError if integer else TypeError)(
+            f"scan: unroll must be a bool or an int >= 0, got {unroll!r}."
+        )
+    return int(unroll)
 
 
 def _chunk_size(remat: str | int, length: int) -> int:

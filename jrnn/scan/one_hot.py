@@ -27,6 +27,7 @@ from jrnn.scan.program import (
     opened,
     read,
     rewritten,
+    symbolic,
 )
 
 
@@ -78,11 +79,13 @@ def _gather(dtype: Any, precision: Any, batch: int) -> Callable:
     del precision
 
     def rows(tokens: Any, w: Any) -> list[Any]:
-        narrow = jnp.iinfo(tokens.dtype).bits < 32  # too narrow for the size of w
-        tokens_ = tokens.astype(jnp.int32) if narrow else tokens
+        tokens = _row_numbers(tokens, w.shape[0])
+        if symbolic(tokens.shape):
+            found = jnp.take(w, tokens, axis=0, mode="fill", fill_value=0)
+            return [found.astype(dtype)]
         row = lax.gather(
             w,
-            tokens_.reshape(-1, 1),
+            tokens.reshape(-1, 1),
             # (N, 1, G): without an axis of length 1, XLA's CPU code copies all rows
             lax.GatherDimensionNumbers(
                 offset_dims=(1, 2), collapsed_slice_dims=(), start_index_map=(0,)
@@ -94,6 +97,14 @@ def _gather(dtype: Any, precision: Any, batch: int) -> Callable:
         return [row.reshape(*tokens.shape, w.shape[1]).astype(dtype)]
 
     return _nested(rows, batch)
+
+
+def _row_numbers(tokens: Any, size: int) -> Any:
+    """Tokens as int32, in which JAX looks rows up; those out of range stay so."""
+    if jnp.iinfo(tokens.dtype).bits < 32 or tokens.dtype == jnp.int32:
+        return tokens.astype(jnp.int32)
+    known = (tokens >= 0) & (tokens < size)
+    return jnp.where(known, tokens, size).astype(jnp.int32)
 
 
 def _added(rows: Callable, like: Any, **params: Any) -> Callable:
@@ -219,7 +230,8 @@ def _counts(atom: Atom, made_by: dict[Variable, Equation]) -> bool:
     if not jnp.issubdtype(atom.aval.dtype, jnp.integer):
         return False
     size = atom.aval.shape[-1] if atom.aval.ndim else 0
-    if not isinstance(size, int) or size - 1 > jnp.iinfo(atom.aval.dtype).max:
+    most = min(jnp.iinfo(atom.aval.dtype).max, jnp.iinfo(jnp.int32).max)
+    if not isinstance(size, int) or not 0 < size <= most + 1:
         return False
     while is_variable(atom) and atom in made_by:
         eqn = made_by[atom]

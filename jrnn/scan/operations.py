@@ -66,7 +66,7 @@ def over_time(eqn: Equation) -> bool:
     """Whether all time steps of `eqn` may be computed at once, with equal results."""
     return all(
         inner.primitive.name in _VECTORISED and _repeatable(inner)
-        for inner in _with_inner(eqn)
+        for inner in with_inner(eqn)
     )
 
 
@@ -74,7 +74,7 @@ def own_rule(eqn: Equation) -> bool:
     """Whether the derivative of `eqn` is written by the user, and not by JAX."""
     moving = any(differentiable(a) for a in [*eqn.invars, *eqn.outvars])
     return moving and any(
-        inner.primitive.name in _OWN_RULES for inner in _with_inner(eqn)
+        inner.primitive.name in _OWN_RULES for inner in with_inner(eqn)
     )
 
 
@@ -99,11 +99,12 @@ def looked_into(eqn: Equation) -> list[Atom]:
     return list(eqn.invars[1:] if eqn.primitive.name == "jrnn_rows" else eqn.invars[:1])
 
 
-def _with_inner(eqn: Equation) -> Iterator[Equation]:
+def with_inner(eqn: Equation) -> Iterator[Equation]:
+    """An equation and those of the programs that it holds."""
     yield eqn
     for inner in inner_programs(eqn):
         for inner_eqn in inner.eqns:
-            yield from _with_inner(inner_eqn)
+            yield from with_inner(inner_eqn)
 
 
 def _repeatable(eqn: Equation) -> bool:

@@ -20,15 +20,17 @@ from jrnn.scan.program import (
     Atom,
     Equation,
     apply,
+    call,
     constants,
     count_uses,
     is_variable,
     opened,
     read,
+    symbolic,
     without_checkpoints,
 )
 from jrnn.scan.steps import loop_parts
-from jrnn.scan.store import loop, put, row
+from jrnn.scan.store import loop, put, row, written_out
 
 
 def call_overwriting(
@@ -46,6 +48,8 @@ def call_overwriting(
         shifted: places of inputs that are mere copies of others, a step later.
     """
     jaxpr, _ = opened(program)
+    if symbolic(n for v in jaxpr.invars for n in v.aval.shape):
+        return call(program, values)
     env = constants(program) | dict(zip(jaxpr.invars, values, strict=True))
     uses = count_uses(jaxpr.eqns, jaxpr.outvars)
     once = {jaxpr.invars[i] for i in spare if uses[jaxpr.invars[i]] == 1}
@@ -54,7 +58,7 @@ def call_overwriting(
     done: list[Equation] = []
     for eqn in joined_last(loops_first(jaxpr.eqns), joins):
         operands = [read(env, a) for a in eqn.invars]
-        if eqn.primitive is primitives.scan_p:
+        if eqn.primitive is primitives.scan_p and not _written_out(eqn):
             free = [is_variable(a) and a in once for a in eqn.invars]
             over, made = _loop(eqn, operands, free)
             late = [jaxpr.invars[i] for i in shifted]
@@ -68,6 +72,10 @@ def call_overwriting(
         env.update(zip(eqn.outvars, made, strict=True))
         done.append(eqn)
     return [read(env, a) for a in jaxpr.outvars]
+
+
+def _written_out(eqn: Equation) -> bool:
+    return written_out(eqn.params["length"], eqn.params["unroll"])
 
 
 def _loop(

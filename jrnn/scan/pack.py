@@ -13,7 +13,7 @@ from jax import lax
 
 from jrnn._operation import example
 from jrnn.scan.fission import Plan
-from jrnn.scan.program import Variable, free
+from jrnn.scan.program import Variable, count, free, symbolic
 
 Group = list[Variable]
 
@@ -40,14 +40,16 @@ def groups(
     others = [group for group in saved if group not in left]
     rows = [v.aval for v in where.crossing + where.spread if v in tangents]
     found = []
-    for row in sorted(rows, key=lambda row: row.size, reverse=True):
+    for row in sorted(rows, key=lambda row: count(row.shape), reverse=True):
         for (first,) in left:
             alike = [group for group in left if _same(group[0], first)]
-            count = row.size // max(1, first.aval.size)
-            fills = count * first.aval.size == row.size
-            if fills and first.aval.dtype == row.dtype and 0 < count <= len(alike):
-                found.append([v for group in alike[:count] for v in group])
-                left = [group for group in left if group not in alike[:count]]
+            if symbolic([*row.shape, *first.aval.shape]):
+                continue
+            fit = row.size // max(1, first.aval.size)
+            fills = fit * first.aval.size == row.size
+            if fills and first.aval.dtype == row.dtype and 0 < fit <= len(alike):
+                found.append([v for group in alike[:fit] for v in group])
+                left = [group for group in left if group not in alike[:fit]]
                 break
     return found + left + others
 

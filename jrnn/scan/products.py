@@ -5,6 +5,7 @@ one its first, and where an operand has two axes.
 """
 
 import functools
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -46,10 +47,10 @@ def all_rows_at_once(eqn: Equation, x: Any, w: Any) -> list[Any]:
     ((axis,), right), batch = eqn.params["dimension_numbers"]
     rows = [n for i, n in enumerate(x.shape) if i != axis + 1]
     x = x if axis + 2 == x.ndim else lax.transpose(x, _last(axis + 1, x.ndim))
-    flat = lax.collapse(x, 0, x.ndim - 1)
+    flat = lax.reshape(x, (math.prod(rows), x.shape[-1]))
     numbers = (((1,), right), batch)
     (out,) = apply(_with_numbers(eqn, numbers), [flat, w])
-    return [out.reshape(*rows, *out.shape[1:])]
+    return [lax.reshape(out, (*rows, *out.shape[1:]))]
 
 
 def apply_weight_on_the_right(

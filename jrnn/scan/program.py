@@ -245,6 +245,11 @@ def size(atom: Atom) -> int:
     return itemsize * count(atom.aval.shape)
 
 
+def symbolic(shape: Iterable[Any]) -> bool:
+    """Whether a size is known by name only, in a program for `jax.export`."""
+    return not all(isinstance(n, int) for n in shape)
+
+
 def count(shape: Iterable[Any]) -> int:
     """The number of elements of an array, to compare costs by."""
     return math.prod(n if isinstance(n, int) else _SYMBOLIC for n in shape)

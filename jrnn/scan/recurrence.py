@@ -11,14 +11,17 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax import lax
 from jax.extend import core
-from jax.interpreters import ad, batching, mlir
+from jax.interpreters import ad, batching, mlir, partial_eval
 
-from jrnn._operation import example
+from jrnn._operation import Function, check_inside, example, transposed
 from jrnn.scan.emit import run
 from jrnn.scan.fission import Step, plan
 from jrnn.scan.linear import push
 from jrnn.scan.program import (
+    Equation,
+    Variable,
     cached,
     call,
     dependents,
@@ -26,6 +29,7 @@ from jrnn.scan.program import (
     opened,
     trace,
 )
+from jrnn.scan.store import scan_all
 from jrnn.scan.tangent import active_inputs, derivative
 
 scan_p = core.Primitive("jrnn_scan")
@@ -49,6 +53,9 @@ def _compiled(step: Step) -> Callable[..., list[Any]]:
 
 @scan_p.def_impl
 def _evaluate_now(*values: Any, step: Step) -> list[Any]:
+    if jax.config.jax_debug_nans or jax.config.jax_debug_infs:
+        # called to find the step and the operation at fault: jax.lax.scan knows how
+        return in_lax_scan(step)(*values)
     return _compiled(step)(*values)
 
 
@@ -94,6 +101,73 @@ def _differentiate(
 
 
 ad.primitive_jvps[scan_p] = _differentiate
+
+
+def in_lax_scan(step: Step) -> Function:
+    """The loop as `jax.lax.scan` runs it."""
+
+    def loop(*values: Any) -> list[Any]:
+        weights, carry, xs = step.parts(values)
+
+        def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
+            outs = call(step.program, [*weights, *carry, *x])
+            return outs[: step.carry], outs[step.carry :]
+
+        options = {"reverse": step.reverse, "unroll": step.unroll}
+        last, ys = scan_all(body, carry, xs, step.length, **options)
+        return [*last, *ys]
+
+    return loop
+
+
+def _transpose(cts: Sequence[Any], *inputs: Any, step: Step) -> list[Any]:
+    cts = [None if isinstance(ct, ad.Zero) else ct for ct in cts]
+    return transposed(in_lax_scan(step), inputs, cts)
+
+
+ad.primitive_transposes[scan_p] = _transpose
+check_inside(scan_p, in_lax_scan)
+
+
+def _recompute_or_save(
+    policy: Callable, unknown: list[bool], there: list[bool], eqn: Equation
+) -> tuple[Equation | None, Equation | None, list[bool], list[bool], list[Variable]]:
+    """What `jax.checkpoint` keeps of a loop: all it gives out, or nothing.
+
+    All, where the policy would save each product of matrices of the step.
+
+    Args:
+        policy: from an operation, the types of its operands and its parameters.
+        unknown: inputs that only the backward pass knows.
+        there: inputs that the backward pass has already.
+        eqn: the loop.
+
+    Returns:
+        The loop in the forward and in the backward pass, the flags of its outputs like
+        those of its inputs, and inputs that the backward pass needs besides.
+    """
+    count = len(eqn.outvars)
+    products = [
+        e
+        for e in opened(eqn.params["step"].program)[0].eqns
+        if e.primitive is lax.dot_general_p
+    ]
+    saves = lambda e: policy(e.primitive, *(a.aval for a in e.invars), **e.params)
+    saved = products and all(map(_says_save, map(saves, products)))
+    if saved and not any(unknown):
+        return eqn, None, [False] * count, [False] * count, []
+    missing = zip(eqn.invars, there, strict=True)
+    needs = [a for a, have in missing if is_variable(a) and not have]
+    if any(unknown):
+        return None, eqn, [True] * count, [True] * count, needs
+    return eqn, eqn, [False] * count, [True] * count, needs
+
+
+def _says_save(answer: Any) -> bool:
+    return answer is True or type(answer).__name__ == "SaveableType"
+
+
+partial_eval.partial_eval_jaxpr_custom_rules[scan_p] = _recompute_or_save
 
 
 def _batch(

@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
 from jax.extend import core
 
 from jrnn._sharding import divided
 from jrnn.scan.fission import LOOP, ONCE, Step, depths, light
 from jrnn.scan.one_hot import with_lookups
+from jrnn.scan.operations import with_inner
 from jrnn.scan.products import apply_weight_on_the_right
 from jrnn.scan.program import (
     CALLS,
@@ -35,6 +35,7 @@ from jrnn.scan.program import (
 )
 from jrnn.scan.simplify import evaluate_sums_early
 from jrnn.scan.slices import split_slices
+from jrnn.scan.store import scan_all
 
 
 class Traced(NamedTuple):
@@ -51,7 +52,7 @@ def traced(
 ) -> Traced:
     """Trace `jax.lax.scan(f, init, xs, length, **options)` without running it."""
     program, shapes = jax.make_jaxpr(
-        lambda init, xs: lax.scan(f, init, xs, length, **options), return_shape=True
+        lambda init, xs: scan_all(f, init, xs, length, **options), return_shape=True
     )(init, xs)
     loops = [e for e in opened(program)[0].eqns if e.primitive.name == "scan"]
     # arrays of JAX, as of every other function: numbers of Python have no shape, and
@@ -63,11 +64,14 @@ def traced(
 def understood(loop: Equation) -> bool:
     """Whether the engine may run this loop.
 
-    It must have steps and no side effects; and where types say how arrays are divided
-    among devices, JAX's own loop keeps the account.
+    It must have steps and no side effects. Where types say how arrays are divided among
+    devices, JAX's own loop keeps the account; and a policy of `jax.checkpoint` sees the
+    names of values in that loop only.
     """
+    named = any(e.primitive.name == "name" for e in with_inner(loop))
     typed = any(divided(a.aval) for a in [*loop.invars, *loop.outvars])
-    return loop.params["length"] > 0 and not loop.effects and not typed
+    none = isinstance(length := loop.params["length"], int) and length == 0
+    return not (none or loop.effects or typed or named)
 
 
 def evaluate_around(
@@ -118,8 +122,10 @@ def prepare(
     kinds = tuple(_kind(v) for v in values)
     params = call_.loop.params
     weights, carry = loop_parts(call_.loop)
-    often = params["length"], params["reverse"], params["unroll"]
-    often = Options(*often, recompute, budget)
+    length, unroll = params["length"], params["unroll"]
+    if isinstance(length, int):
+        unroll = min(unroll or length, length)  # 0 unrolls the whole loop
+    often = Options(length, params["reverse"], unroll, recompute, budget)
     ready = _prepare(params["jaxpr"], kinds, weights, carry, often)
     raw = [
         jax.random.key_data(v) if k else v for v, k in zip(values, kinds, strict=True)

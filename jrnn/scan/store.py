@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jrnn.scan.program import symbolic
+
 State = Any
 
 # Bytes of a row that is better joined and stored at once than part by part.
@@ -55,6 +57,19 @@ def loop(
     return steps(length - whole, t, state)
 
 
+def scan_all(f: Callable, carry: Any, xs: Any, length: Any, **options: Any) -> Any:
+    """`jax.lax.scan`, which takes a length that has no number yet from `xs` only."""
+    known = None if jax.tree.leaves(xs) else length
+    return lax.scan(f, carry, xs, known, **options)
+
+
+def written_out(length: Any, unroll: int) -> bool:
+    """Whether there is no loop: it has no steps, or is to be unrolled whole."""
+    return isinstance(length, int) and (
+        length == 0 or (unroll != 1 and unroll >= length)
+    )
+
+
 def storing_loop(
     body: Callable[..., Any],
     carry: list[Any],
@@ -74,10 +89,12 @@ def storing_loop(
         options: `reverse` and `unroll`.
     """
     like = list(like)
-    if any(jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key) for a in like):
-        # JAX's check that no key is used twice takes storing one for a use
+    # JAX's check that no key is used twice takes storing one for a use
+    keys = any(jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key) for a in like)
+    unknown = symbolic([length, *(n for a in like for n in a.shape)])
+    if keys or unknown or written_out(length, options["unroll"]):
         joined = lambda carry, x: jax.tree.map(_join, body(carry, x), is_leaf=_in_parts)
-        return lax.scan(joined, carry, xs, length, **options)
+        return scan_all(joined, carry, xs, length, **options)
 
     groups = _small_together(like)
 

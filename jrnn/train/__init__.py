@@ -10,6 +10,7 @@ from jrnn.train.step import (
     init_state,
     make_step,
     make_steps,
+    skip_nonfinite,
 )
 from jrnn.train.truncated import batched, initial_carries, truncated_loss
 
@@ -29,5 +30,6 @@ __all__ = [
     "make_steps",
     "read",
     "save",
+    "skip_nonfinite",
     "truncated_loss",
 ]

@@ -5,8 +5,8 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
+from jrnn._likelihood import negative_log_likelihood
 from jrnn.cell import Cell, Params
 from jrnn.train.truncated import initial_carries
 from jrnn.unroll import unroll
@@ -37,7 +37,8 @@ def evaluate(
         context: tokens that warm up each row.
 
     Returns:
-        `(L, count)`: the mean in nats and the number of tokens counted, N - 1.
+        `(L, count)`: the mean in nats, NaN if a token is not among 0..V-1, and the
+        number of tokens counted, N - 1.
 
     Raises:
         ValueError: the text has fewer than two tokens.
@@ -105,7 +106,7 @@ def _sum(cell, params, xs, targets, valid):
 
     def nats(carry, xs, targets):
         _, logits = unroll(cell, params, xs, carry)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+        return negative_log_likelihood(logits, targets)
 
     losses = jax.vmap(nats)(carry, xs, targets)
     return jnp.where(valid, losses, jnp.zeros_like(losses)).sum()

@@ -1,12 +1,15 @@
 """`fit`: a plain training loop for scripts."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
+from jrnn import _check
 from jrnn.cell import Key
 from jrnn.train.step import Hyper, Metrics, TrainState, make_steps
 
@@ -37,14 +40,22 @@ def fit(
         key: for everything random in the steps.
         num_steps: updates to make.
         learning_rate: a number, or one for every step, (num_steps,).
-        max_norm: threshold of the gradient's global norm.
+        max_norm: threshold of the gradient's global norm, a number or one for every
+            step.
         steps_per_call: steps in one compiled call; a last, shorter call compiles again.
 
     Returns:
         `(state, metrics)`, metrics stacked over steps, (num_steps,).
 
+    Warns:
+        RuntimeWarning: the loss or the gradient of a step was not finite, and the step
+            was not left out; `metrics.nonfinite` says which. Not where `fit` itself is
+            traced.
+
     Raises:
-        ValueError: `num_steps` is not positive.
+        ValueError: `num_steps` is not positive; `max_norm` is negative or NaN; another
+            number of learning rates than steps.
+        TypeError: `step` or `next_batch` cannot be called in this way.
 
     Example:
         >>> import jrnn
@@ -62,9 +73,12 @@ def fit(
     """
     if num_steps < 1:
         raise ValueError(f"fit: num_steps must be positive, got {num_steps}.")
+    _check.takes("fit", "step", step, "state, batch, hyper, key")
+    _check.takes("fit", "next_batch", next_batch, "data, n")
+    _check.not_negative("fit", "max_norm", max_norm)
     steps = jax.jit(make_steps(step, next_batch))
-    rates = jnp.broadcast_to(jnp.asarray(learning_rate, float), (num_steps,))
-    norms = jnp.broadcast_to(jnp.asarray(max_norm, float), (num_steps,))
+    rates = _of_every_step("learning_rate", learning_rate, num_steps)
+    norms = _of_every_step("max_norm", max_norm, num_steps)
     parts = []
     for start in range(0, num_steps, steps_per_call):
         stop = min(start + steps_per_call, num_steps)
@@ -72,4 +86,34 @@ def fit(
             state, data, Hyper(rates[start:stop], norms[start:stop]), key
         )
         parts.append(metrics)
-    return state, jax.tree.map(lambda *m: jnp.concatenate(m), *parts)
+    metrics = jax.tree.map(lambda *m: jnp.concatenate(m), *parts)
+    _warn_of_nonfinite(metrics)
+    return state, metrics
+
+
+def _of_every_step(argument: str, value: ArrayLike, num_steps: int) -> jax.Array:
+    values = jnp.asarray(value, float)
+    if values.shape not in ((), (num_steps,)):
+        raise ValueError(
+            f"fit: {argument} must be a number or have one for each of the {num_steps} "
+            f"steps, got shape {values.shape}."
+        )
+    return jnp.broadcast_to(values, (num_steps,))
+
+
+def _warn_of_nonfinite(metrics: Metrics) -> None:
+    """Say which steps went wrong, where that is known: not in a traced call."""
+    lost = metrics.nonfinite & ~metrics.skipped
+    if isinstance(lost, jax.core.Tracer):
+        return
+    steps = np.flatnonzero(np.asarray(lost))
+    if len(steps):
+        warnings.warn(
+            f"fit: the loss or its gradient was NaN or infinite at {len(steps)} of "
+            f"{len(lost)} steps, first at step {steps[0]}; the parameters may hold NaN "
+            "from there on. Try a smaller learning rate or max_norm=1.0, look for NaN "
+            "or labels out of range in the data, or leave such steps out with "
+            "jrnn.train.skip_nonfinite(step).",
+            RuntimeWarning,
+            stacklevel=3,
+        )

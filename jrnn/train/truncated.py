@@ -102,7 +102,8 @@ def batched(
 
     Args:
         window_loss: for one sequence, as from `truncated_loss`.
-        mesh: devices with one axis, whose length divides B; None for no division.
+        mesh: devices with one axis, whose length divides B, explicit (as
+            `jax.make_mesh` makes it) or not; None for no division.
 
     Returns:
         The same with a leading batch axis on every leaf of carry and batch; the loss is
@@ -150,6 +151,7 @@ def batched(
 def _divided(mean: Callable[..., Any], mesh: jax.sharding.Mesh) -> Callable[..., Any]:
     (axis,) = mesh.axis_names
     rows, everywhere = jax.P(axis), jax.P()
+    specs = (everywhere, rows, rows, rows)
 
     def own_rows(params, carry, batch, keys):
         value, carry = mean(params, carry, batch, keys)
@@ -159,7 +161,7 @@ def _divided(mean: Callable[..., Any], mesh: jax.sharding.Mesh) -> Callable[...,
     of_each = jax.shard_map(
         own_rows,
         mesh=mesh,
-        in_specs=(everywhere, rows, rows, rows),
+        in_specs=specs,
         out_specs=(rows, rows),
         check_vma=False,
     )
@@ -167,10 +169,20 @@ def _divided(mean: Callable[..., Any], mesh: jax.sharding.Mesh) -> Callable[...,
     def of_all(params, carry, batch, keys):
         # The mean in here would have a mean for its derivative: devices would wait for
         # each other before they go back in time, only to learn that it is 1.
-        values, carry = of_each(params, carry, batch, keys)
+        arguments = _placed(mesh, (params, carry, batch, keys), specs)
+        values, carry = of_each(*arguments)
         return values.mean(), carry
 
     return of_all
+
+
+def _placed(mesh: jax.sharding.Mesh, trees: Any, specs: Any) -> Any:
+    """Put arrays on a mesh with explicit axes, where their types say where they are."""
+    if jax.sharding.AxisType.Explicit not in mesh.axis_types:
+        return trees
+    move = lambda spec: jax.NamedSharding(mesh, spec)
+    place = lambda tree, spec: jax.tree.map(lambda x: jax.reshard(x, move(spec)), tree)
+    return tuple(map(place, trees, specs))
 
 
 def initial_carries(
