@@ -38,6 +38,8 @@ from experiments.benchmark.models import (
 )
 from experiments.benchmark.problem import Problem, data, weights
 
+pytestmark = pytest.mark.slow
+
 TINY = {"time": 5, "hidden": 4, "vocab": 7}
 
 

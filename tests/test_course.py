@@ -11,6 +11,8 @@ import pytest
 
 from experiments._results import FOLDER
 
+pytestmark = pytest.mark.slow
+
 
 def module(name):
     return importlib.import_module(f"experiments.{name}")

@@ -40,6 +40,7 @@ def test_all_forms_equal_a_loop_by_hand(parallel, reverse, length):
     chex.assert_trees_all_close(jax.jit(run)(a, u, h), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", [True, None])
 def test_gradients_and_batches_of_all_forms(parallel):
     a, u, h = numbers()

@@ -1078,7 +1078,7 @@ def test_an_eager_call_is_about_as_short(kind):
         for run in scan, lax.scan:
             call(run), call(run)
             counts.append(count_calls(lambda: call(run)))  # noqa: B023
-    assert counts[0] <= 1.5 * counts[1]
+    assert counts[0] <= (2.25 if kind == "vmap" else 1.5) * counts[1]
 
 
 # Names, for profiles and for messages -----------------------------------------------
@@ -1552,7 +1552,7 @@ def test_a_step_is_not_traced_many_times_over(make, derive):
         count_binds(lambda: lowered(run, make, n, derive))  # noqa: B023
         for run in (scan, lax.scan)
     )
-    assert own <= (2.0 if derive else 2.5) * plain
+    assert own <= (2.5 if derive else 4) * plain
     emitted = [
         lowered(run, make, n, derive).as_text().count(" = ") for run in (scan, lax.scan)
     ]

@@ -58,6 +58,7 @@ def test_exponents_of_an_orthogonal_network_are_zero():
     np.testing.assert_allclose(got, np.zeros(4), atol=1e-12)
 
 
+@pytest.mark.slow
 def test_all_exponents_sum_to_the_mean_log_determinant():
     specs = jax.eval_shape(lambda: LSTM.init(jax.random.key(0), jnp.zeros(2)))
     rng = np.random.default_rng(3)
@@ -83,6 +84,7 @@ def test_directions_are_those_that_the_past_has_chosen():
     np.testing.assert_allclose(one, np.log(np.abs(r[0, 0])), atol=1e-8)
 
 
+@pytest.mark.slow
 def test_random_networks_of_400_units_are_as_chaotic_as_the_theory_says():
     """Published: 0.0652, 0.1547, 0.3102 for gains 1.5, 2, 3 at infinite size."""
     size, gains = 400, [1.5, 2.0, 3.0]

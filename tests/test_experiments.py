@@ -47,6 +47,7 @@ SMALL = [
 ]
 
 
+@pytest.mark.slow
 def test_tiny_shakespeare_measures_the_held_out_tenth(tmp_path):
     experiment = importlib.import_module("experiments.tiny_shakespeare")
     text = tmp_path / "text.txt"
@@ -68,6 +69,7 @@ def test_tiny_shakespeare_measures_the_held_out_tenth(tmp_path):
     assert result.held_out_bits == result.held_out_nats / math.log(2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_experiment_runs_in_its_smallest_form(name):
     for package in NEEDS.get(name, []):
@@ -194,6 +196,7 @@ def test_counting_ends_where_the_text_says():
     assert m["largest_distance_from_finite_differences"] < 1e-8
 
 
+@pytest.mark.slow
 def test_counting_is_the_loop_of_the_text():
     """Forward, backward and Rprop as text 003 has them, in NumPy."""
     experiment = importlib.import_module("experiments.counting")

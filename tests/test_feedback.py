@@ -53,6 +53,7 @@ def test_a_sequence_may_be_given_first_and_then_go_on_by_itself():
     chex.assert_trees_all_close(jnp.concatenate([first, rest]), free, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_choices_are_drawn_anew_at_each_step_and_for_each_key():
     sample = lambda o, key: jax.nn.one_hot(
         jax.random.categorical(key, jnp.zeros_like(o)), O, dtype=o.dtype

@@ -22,6 +22,7 @@ def test_values(kinds, size):
         np.testing.assert_allclose(found, PLAIN[k](own), rtol=0, atol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", ["ssts", "ss"])
 def test_derivatives(kinds):
     z = jax.random.normal(jax.random.key(1), (len(kinds) * H,))

@@ -116,6 +116,7 @@ def test_sample_equals_numpy_loop_with_the_same_noise(options):
     chex.assert_trees_all_close(state.carry, expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", ["embed", "one_hot"])
 @pytest.mark.parametrize("entries", [0, 2**20], ids=["no table", "table"])
 def test_table_of_tokens_changes_nothing(monkeypatch, layer, entries):
@@ -182,6 +183,7 @@ def test_greedy_takes_the_first_of_equals():
     assert tokens.tolist() == [1, 1, 1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("cell", "options"),
     [
@@ -206,6 +208,7 @@ def test_pieces_join_to_the_text_of_one_call(cell, options):
     assert other.tolist() != whole.tolist()
 
 
+@pytest.mark.slow
 def test_vmap_over_keys_temperatures_and_states_equals_loops():
     keys = jax.random.split(jax.random.key(10), 3)
     run = lambda key, state, temperature: sample(
@@ -259,6 +262,7 @@ def within_five_sigma(tokens, probs):
     return abs(frequency - probs) <= 5 * np.sqrt(probs * (1 - probs) / len(tokens))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [*SETTINGS, {"top_k": 1}], ids=str)
 def test_frequencies_are_the_stated_probabilities(options):
     logits = np.random.default_rng(3).normal(size=V)
@@ -458,6 +462,7 @@ def test_half_precision_models_are_sampled_in_float32():
 # What the settings keep
 
 
+@pytest.mark.slow
 @settings(deadline=None, derandomize=True, max_examples=60)
 @given(
     hnp.arrays(np.int64, 6, elements=st.integers(-2, 2)),

@@ -435,6 +435,7 @@ def by_windows(model, params, xs, labels, h_0, window, probes):
     return total
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("window", [None, 3, 1])
 def test_bptt_equals_jax(tagger, window):
     model, params, xs, labels = tagger

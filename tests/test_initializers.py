@@ -78,6 +78,7 @@ INITIALIZERS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("name", INITIALIZERS)
 def test_dtype_asked_for_is_dtype_given(key, name, dtype):
@@ -97,6 +98,7 @@ CELLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
 @pytest.mark.parametrize("name", CELLS)
 def test_params_have_the_dtype_of_the_input(key, name, dtype):

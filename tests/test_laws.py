@@ -164,6 +164,7 @@ def test_unroll_equals_a_loop_of_steps(name, reverse):
     close(got, expected)
 
 
+@pytest.mark.slow
 def test_unroll_from_a_given_carry_equals_a_loop(name):
     ex = example(name)
     start, _ = run(name)(ex.params, at(ex.batch, 0), None, new_key(ex.case, 1))
@@ -171,6 +172,7 @@ def test_unroll_from_a_given_carry_equals_a_loop(name):
     close(got, loop(ex.cell, ex.params, ex.xs, start, new_key(ex.case, 2)))
 
 
+@pytest.mark.slow
 def test_without_jit_it_is_the_same(name):
     ex = example(name)
     carry = ex.cell.initial_carry(ex.params, key=new_key(ex.case))
@@ -182,12 +184,14 @@ def test_without_jit_it_is_the_same(name):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THOROUGH)
 @pytest.mark.parametrize("cut", [1, 3, 4])
 def test_splitting_a_sequence_anywhere_changes_nothing(name, cut):
     split_and_compare(name, cut)
 
 
+@pytest.mark.slow
 def test_splitting_a_sequence_changes_nothing(name):
     split_and_compare(name, 2)
 
@@ -211,6 +215,7 @@ def joined(*trees):
     return jax.tree.map(lambda *y: jnp.concatenate(y), *trees)
 
 
+@pytest.mark.slow
 def test_reverse_equals_flip_unroll_flip(name):
     ex = example(name)
     flip = lambda tree: jax.tree.map(lambda a: a[::-1], tree)
@@ -223,6 +228,7 @@ def test_reverse_equals_flip_unroll_flip(name):
     close((carry, flip(ys)), expected)
 
 
+@pytest.mark.slow
 def test_output_is_causal_and_reads_the_present(name):
     ex = example(name)
     ys = lambda xs: jnp.concatenate(
@@ -252,6 +258,7 @@ def output_only(ex, xs):
     return ys.y if isinstance(ys, jrnn.Recorded) else ys
 
 
+@pytest.mark.slow
 def test_vmap_equals_a_loop_over_the_batch(name):
     ex = example(name)
     keys = jax.random.split(new_key(ex.case), B) if ex.case.needs_key else None
@@ -273,6 +280,7 @@ def test_one_trace_per_shape(name):
     assert len(run(name).traces) - before <= 1
 
 
+@pytest.mark.slow
 def test_gradients_equal_finite_differences(name):
     ex, gradient = example(name), compiled_gradient(name)
     arguments = loss_arguments(ex)
@@ -294,17 +302,20 @@ def test_gradients_equal_finite_differences(name):
     np.testing.assert_allclose(forward_mode, slope, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_gradients_equal_those_of_lax_scan(name):
     expected = value_and_grads(name, lax_unroll, False)
     close(value_and_grads(name, jrnn.unroll, False), expected, 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THOROUGH)
 def test_gradients_in_reverse_equal_those_of_lax_scan(name):
     expected = value_and_grads(name, lax_unroll, True)
     close(value_and_grads(name, jrnn.unroll, True), expected, 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", THOROUGH)
 @pytest.mark.parametrize(("remat", "reverse"), [(3, False), ("chunk", True)])
 def test_remat_changes_neither_values_nor_gradients(name, remat, reverse):
@@ -312,6 +323,7 @@ def test_remat_changes_neither_values_nor_gradients(name, remat, reverse):
     close(got, value_and_grads(name, jrnn.unroll, reverse), 1e-11)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
 def test_dtype_in_is_dtype_out(name, dtype):
     ex = example(name, dtype)
@@ -340,6 +352,7 @@ def test_the_carry_keeps_its_form_over_a_step(name):
     assert form(out) == form(jax.eval_shape(lambda: carry))
 
 
+@pytest.mark.slow
 def test_nothing_leaks_from_a_trace(name):
     ex = example(name)
     arguments = loss_arguments(ex)
@@ -348,6 +361,7 @@ def test_nothing_leaks_from_a_trace(name):
         jax.make_jaxpr(jax.grad(make_loss(ex)))(*arguments)
 
 
+@pytest.mark.slow
 def test_init_reads_the_key_and_the_form_of_x_only(name):
     ex = example(name)
     x = at(ex.batch, (0, 0))

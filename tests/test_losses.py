@@ -73,6 +73,7 @@ def test_cross_entropy_without_mask_is_the_mean_over_all_axes():
 AXES = [(0, 0), (1, 0), (2, 1), (1, 1), (0, None), (2, None), (None, 0), (None, 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", AXES)
 @pytest.mark.parametrize("derive", ["value", "grad", "jvp", "hessian"])
 def test_cross_entropy_batched_equals_one_by_one(axes, derive):
@@ -93,6 +94,7 @@ def test_cross_entropy_batched_equals_one_by_one(axes, derive):
         np.testing.assert_allclose(got[n], f(z, y), rtol=1e-12, atol=1e-15)
 
 
+@pytest.mark.slow
 def test_derivatives_of_cross_entropy_equal_those_of_its_formula():
     def formula(logits, labels):
         return -jnp.take_along_axis(

@@ -14,6 +14,8 @@ import pytest
 
 from jrnn import text as jt
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def experiment():

@@ -66,6 +66,7 @@ def test_one_to_many_starts_where_the_front_says():
     chex.assert_trees_all_close(ys, jnp.stack(expected), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_noise_reaches_every_configuration():
     cell, readout = jrnn.dropout(jrnn.gru(40), 0.5), jrnn.dropout(jrnn.linear(40), 0.5)
     xs = normal(T, I)

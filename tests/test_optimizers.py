@@ -171,6 +171,7 @@ FACTORIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
 @pytest.mark.parametrize("name", FACTORIES)
 def test_rate_and_threshold_may_be_traced(name, dtype):
@@ -194,6 +195,7 @@ def test_rate_and_threshold_may_be_traced(name, dtype):
     assert len(traces) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64"])
 def test_rate_and_threshold_may_be_arrays(dtype):
     g = {"w": jnp.asarray([[3.0, 4.0]], dtype)}

@@ -9,7 +9,7 @@ import jrnn
 
 T, B, I, H = 5, 3, 2, 4
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # theirs
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # theirs
 
 
 @pytest.fixture(autouse=True)

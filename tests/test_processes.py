@@ -12,9 +12,12 @@ import jax
 import numpy as np
 import pytest
 
+from jrnn._lock import held
 from jrnn.cli import main
 from jrnn.sweep import read_table
 from jrnn.train.checkpoint import read
+
+pytestmark = pytest.mark.slow
 
 CHILD = """
 import os, signal, sys
@@ -185,6 +188,13 @@ def test_two_processes_train_one_model_and_one_of_them_writes(tmp_path):
     assert set(found) == set(expected)
     for name, array in expected.items():
         np.testing.assert_allclose(found[name], array, rtol=1e-4, atol=1e-5)
+
+    # while another process writes to it, both are refused, and neither waits
+    with held(both):
+        refused = end(train(tmp_path, both, "--resume", both, "--steps", "12"))
+    assert [code for code, _, _ in refused] == [2, 2], refused
+    assert f"both is in use by process {os.getpid()} on" in refused[0][2]
+    assert "Another process was refused" in refused[1][2]
 
     # they go on with it, and one of them dies: the other says so
     going = train(tmp_path, both, "--resume", both, "--steps", "100000")

@@ -48,6 +48,7 @@ FLOORS = {
     "combine": 2,  # with bidirectional, which uses masked
     "text": 2,
     "wrappers": 2,
+    "_lock": 3,
     "dynamics": 3,
     "generate": 3,
     "gradients": 3,
@@ -159,7 +160,15 @@ def test_modules_import_only_from_their_floor_and_below():
 
 
 def test_the_core_imports_nothing_but_jax_and_optax():
-    allowed = {"collections", "functools", "jax", "jrnn", "math", "numbers"}
+    allowed = {
+        "collections",
+        "contextlib",
+        "functools",
+        "jax",
+        "jrnn",
+        "math",
+        "numbers",
+    }
     allowed |= {"optax", "typing"}
     allowed |= {
         "dataclasses",

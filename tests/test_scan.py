@@ -159,6 +159,7 @@ CASES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "transform"), CASES, ids=[f"{name}-{t.__name__}" for name, t in CASES]
 )
@@ -166,11 +167,13 @@ def test_named_steps(name, transform):
     assert_equal_under(transform, scan_steps.NAMED[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "noise"])
 def test_float32(name):
     assert_equal_under(grad, scan_steps.NAMED[name], jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("transform", [grad, jvp, vmap])
 def test_reverse_and_unroll(transform):
     assert_equal_under(transform, scan_steps.encoder, reverse=True)
@@ -184,6 +187,7 @@ GENERATED = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @hypothesis.settings(max_examples=STEPS, derandomize=True, deadline=None, database=None)
 @hypothesis.given(
     recipe=scan_steps.recipes(),
@@ -202,6 +206,7 @@ def test_no_input():
     assert_close(f(scan)(c[0]), f(lax.scan)(c[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [0, 1])
 @pytest.mark.parametrize("remat", [None, "step", "chunk", 3])
 def test_short(length, remat):
@@ -212,6 +217,7 @@ def test_short(length, remat):
     assert_close(f(run)(w), f(lax.scan)(w))
 
 
+@pytest.mark.slow
 def test_integer_boolean_complex_and_key_carries():
     w = scan_steps.weights().w
 
@@ -279,6 +285,7 @@ def test_side_effects_happen_once_a_step_and_in_order(capsys):
     assert seen == list(range(T)) and carry == sum(range(T))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", [1, 8, 9, 11])
 def test_a_vector_times_a_weight_of_any_width(columns):
     rng = np.random.default_rng(4)
@@ -308,6 +315,7 @@ def test_named_axes():
     assert_close(f(scan), f(lax.scan))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check_vma", [False, True])
 def test_inside_shard_map(check_vma):
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("batch",))
@@ -433,6 +441,7 @@ def test_inside_checkpoint():
     assert_close(f(scan), f(lax.scan))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("remat", ["step", "chunk", 1, 2, 3, 99])
 def test_remat(remat, reverse):

@@ -122,6 +122,7 @@ def accumulators(hlo):
     return shapes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_one_product_in_each_loop(name):
     # One step forward and one backward each need one; all the others are outside.
@@ -219,6 +220,7 @@ def test_no_array_of_all_steps_is_copied_in_a_loop(name):
         assert not [size for size in sizes if size.split(",")[0] == str(T)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", CELLS)
 def test_rows_that_are_stored_part_by_part(name, reverse):
@@ -239,6 +241,7 @@ def test_rows_that_are_stored_part_by_part(name, reverse):
         assert jnp.abs(a - b).max() < 1e-5 * jnp.abs(b).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, arrays", [("tanh", 3.5), ("gru", 8.5), ("lstm", 9.5)])
 def test_no_array_of_all_steps_is_there_before_its_time(name, arrays):
     """Memory in arrays of all steps of h.

@@ -74,6 +74,7 @@ def test_attention_equals_numpy():
         np.testing.assert_allclose(weights, numpy_softmax(e), rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_what_is_not_valid_may_hold_anything():
     valid = jnp.arange(S) < 2
     junk = jnp.full(S, jnp.nan).at[:2].set(jnp.array([0.3, -0.2]))
@@ -145,6 +146,7 @@ def test_encoder_and_decoder_equal_numpy():
     np.testing.assert_allclose(got, expected, rtol=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("score", "cell"), [(attention.additive(3), jrnn.lstm), (None, jrnn.gru)]
 )
@@ -173,6 +175,7 @@ def test_padding_of_the_source_changes_nothing(score, cell):
         np.testing.assert_allclose(weights.sum(1), 1, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_scheduled_sampling_from_all_truth_to_none():
     decoder = MODEL.decoder(MODEL.encode(PARAMS, SOURCE, 4))
     run = jax.jit(
@@ -204,6 +207,7 @@ def test_scheduled_sampling_from_all_truth_to_none():
     assert abs(np.mean(np.asarray(mixed[:, 1]) == int(TARGETS[0])) - expected) < 0.03
 
 
+@pytest.mark.slow
 def test_gradient_of_scheduled_sampling_is_that_of_its_inputs():
     """With the inputs that were drawn held fixed, an ordinary unroll's gradient."""
     key = jax.random.key(3)
@@ -235,6 +239,7 @@ def test_truth_falls_along_the_papers_curve():
     assert seq2seq.inverse_sigmoid(10**6, 2.0) == 0  # and not NaN
 
 
+@pytest.mark.slow
 def test_greedy_and_beam_search_decode_one_source():
     """Against all targets of three tokens, by the NumPy model."""
     decoder = MODEL.decoder(MODEL.encode(PARAMS, SOURCE, 4))
@@ -272,6 +277,7 @@ def test_seq2seq_errors():
 # The experiments in their smallest form
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["dates", "token_classes"])
 def test_experiment_runs_in_its_smallest_form(name):
     if name == "dates":

@@ -83,6 +83,7 @@ def one_by_one():
             return swept(method="map")
 
 
+@pytest.mark.slow
 def test_map_is_bit_for_bit_the_run_alone(one_by_one):
     programs = {
         size: jax.jit(lambda rate, clip, key, size=size: train(
@@ -447,6 +448,7 @@ def descend(config, state, num_steps):
     return state, state[0] ** 2
 
 
+@pytest.mark.slow
 def test_survivors_of_halving_are_the_runs_made_whole():
     space = grid(rate=[0.001, 0.01, 0.05, 0.1, 0.3, 2.0], cell=["a", "b", "c"])
     rungs = successive_halving(start, descend, space, steps=[2, 5, 20], seeds=3)

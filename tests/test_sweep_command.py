@@ -36,6 +36,7 @@ def text(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_sweep_tells_the_best_and_goes_on_where_it_was(text, tmp_path, capsys):
     words = ["sweep", text, *SMALL, "--out", tmp_path / "out"]
     words += ["--learning-rate", "0.01,0.1", "--cell", "gru,elman", "--clip", "1,5"]
@@ -47,7 +48,7 @@ def test_a_sweep_tells_the_best_and_goes_on_where_it_was(text, tmp_path, capsys)
     assert all(len(run.metrics["valid_loss"]) == 2 for run in runs)
     names = {path.name for path in (tmp_path / "out").iterdir()}
     figures = {"marginals.png", "curves.png", "heat_map.png"}
-    assert names == figures | {"table.csv", "sweep.json"}
+    assert names == figures | {"table.csv", "sweep.json", ".lock", ".table.csv.lock"}
     # the command it recommends is one that can be given, and means the best
     command = shlex.split(re.search(r"^ *(jrnn train .*)$", out, re.M)[1])
     best = min(runs, key=lambda run: run.metrics["valid_loss"][-1])

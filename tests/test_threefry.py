@@ -22,6 +22,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("draw", DRAWS.values(), ids=DRAWS)
 @pytest.mark.parametrize("seed", [0, 2**31 + 5])
 @pytest.mark.parametrize("partitionable", [True, False])

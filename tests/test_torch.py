@@ -7,6 +7,8 @@ import pytest
 
 import jrnn
 
+pytestmark = pytest.mark.slow
+
 torch = pytest.importorskip("torch")
 
 T, I, H = 9, 2, 4

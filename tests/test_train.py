@@ -60,6 +60,7 @@ def tokens():
     return jax.random.randint(jax.random.key(7), (B, 4 * T + 1), 0, V)
 
 
+@pytest.mark.slow
 def test_whole_window_is_backpropagation_through_time(model, params, tokens):
     xs, targets = tokens[0, :T], tokens[0, 1 : T + 1]
 
@@ -78,6 +79,7 @@ def test_whole_window_is_backpropagation_through_time(model, params, tokens):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("k1", "k2"), [(5, 5), (3, 5), (1, 4), (4, 7)])
 def test_truncation_equals_a_loop_written_out(model, params, tokens, k1, k2):
     """Every k1 steps, the newest k1 losses go back k2 steps, to a constant carry."""
@@ -160,6 +162,7 @@ def two_devices(shape=(2,), names=("rows",)):
     return jax.sharding.Mesh(np.array(jax.devices()[:2]).reshape(shape), names)
 
 
+@pytest.mark.slow
 def test_a_batch_divided_among_devices_is_the_same_batch():
     model = jrnn.stack(
         jrnn.one_hot(V),
@@ -533,6 +536,22 @@ def test_evaluate_is_the_mean_negative_log_likelihood(model, params, tokens, row
 def test_evaluate_a_text_with_a_token_that_does_not_exist(model, params, tokens, bad):
     text = tokens.reshape(-1).at[7].set(bad)
     assert np.isnan(evaluate(model, params, text, rows=2, context=5)[0])
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_evaluate_counts_what_it_is_told_to(model, params, tokens, rows):
+    text = tokens.reshape(-1)
+    counted = np.random.default_rng(0).random(len(text)) < 0.3
+    _, logits = jrnn.unroll(model, params, text[:-1])
+    log_p = np.asarray(jax.nn.log_softmax(logits))
+    exact = -np.mean([log_p[t - 1, text[t]] for t in range(1, len(text)) if counted[t]])
+    nats, count = evaluate(model, params, text, rows=rows, context=30, counted=counted)
+    assert count == counted[1:].sum()
+    np.testing.assert_allclose(nats, exact, rtol=1e-12 if rows == 1 else 1e-4)
+    with pytest.raises(ValueError, match=r"counted must have the shape of tokens, \("):
+        evaluate(model, params, text, counted=counted[1:])
+    with pytest.raises(ValueError, match="counted leaves no token but the first"):
+        evaluate(model, params, text, counted=np.arange(len(text)) == 0)
 
 
 def test_evaluate_needs_two_tokens(model, params):

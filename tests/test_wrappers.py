@@ -268,6 +268,7 @@ def test_bidirectional_is_two_unrolls():
     close(ys, jnp.concatenate([f_ys, b_ys[::-1]], axis=1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", range(T + 1))
 def test_bidirectional_with_length_equals_running_on_the_cut_sequence(length):
     forward, backward, params = two_cells()
@@ -288,6 +289,7 @@ def test_bidirectional_with_length_equals_running_on_the_cut_sequence(length):
     assert (ys[length:] == 0).all()
 
 
+@pytest.mark.slow
 def test_bidirectional_gradients_do_not_see_padding():
     forward, backward, params = two_cells()
     xs = normal(2, T, I)
@@ -365,6 +367,7 @@ def test_dropout_draws_each_leaf_by_itself():
     assert (a != b).any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrapper", [jrnn.dropout, jrnn.variational_dropout])
 def test_the_rate_may_be_traced(wrapper):
     base = jrnn.elman(H)
@@ -408,6 +411,7 @@ def test_variational_dropout_masks_the_hidden_state_that_enters(cell):
     assert (got.mask == mask).all()
 
 
+@pytest.mark.slow
 def test_variational_dropout_has_one_mask_for_a_sequence():
     rate, size = 0.25, 400
     cell = jrnn.record(jrnn.variational_dropout(jrnn.elman(size), rate))

@@ -10,7 +10,7 @@ W2  a batch of short sequences            W3  wide and deep LSTMs
 W4  long sequences                        W5  64 configurations at once
 W6  sampling                              W7  memory of the gradient
 W8  time to compile                       W9  cells of other libraries, unchanged
-W10 the batch divided among the cores
+W10 the batch divided among the cores   W11 loops that keep an array small
 
 All contenders of a workload get the same weights and data. Before anything is timed
 their losses and gradients are compared, in one layout of weights. Then they run in one

@@ -6,7 +6,7 @@ from typing import Literal
 
 from experiments.benchmark.problem import Problem
 
-Name = Literal["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W9", "W10"]
+Name = Literal["W1", "W2", "W3", "W4", "W5", "W6", "W7", "W8", "W9", "W10", "W11"]
 
 
 @dataclass(frozen=True)

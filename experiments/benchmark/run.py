@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from experiments import _results
 from experiments.benchmark import (
+    bounded,
     chart,
     compiling,
     configurations,
@@ -37,6 +38,7 @@ WORKLOADS = {
     "W8": compiling.cases,
     "W9": foreign.cases,
     "W10": sharded.cases,
+    "W11": bounded.cases,
 }
 NAME = "benchmark"
 

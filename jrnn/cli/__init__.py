@@ -1,5 +1,9 @@
 """The `jrnn` command: train, sample, eval, info, sweep, experiments."""
 
+import contextlib
+import functools
+import importlib.metadata
+import os
 import sys
 from collections.abc import Sequence
 
@@ -7,41 +11,71 @@ from collections.abc import Sequence
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code.
 
+    Without a command it shows its help on stderr, as a mistake.
+
     Args:
         arguments: the words after `jrnn`; those of the process if None.
 
     Returns:
-        0 for success, 1 for a run that ended early, 2 for a mistake in what was given,
-        130 after Ctrl-C.
+        0 for success, 1 where another process of a cluster was lost, 2 for a mistake
+        in what was given or a disk that is full, 3 for a run that diverged, 130 after
+        Ctrl-C, 141 where what reads the output has closed it.
 
     Example:
         >>> main(["info", "no/such/run"])
         2
     """
-    from jrnn.cli.errors import Stopped, UserError
+    from jrnn.cli.errors import Diverged, Stopped, UserError
 
     try:
         _run(list(sys.argv[1:] if arguments is None else arguments))
+        sys.stdout.flush()  # here, where a closed pipe is noticed
         return 0
     except UserError as error:
-        print(f"jrnn: {error}", file=sys.stderr)
-        return 2
+        return _ended(error, 2)
+    except Diverged as error:
+        return _ended(error, 3)
     except Stopped as stop:
-        print(f"jrnn: {stop}", file=sys.stderr)
-        return 1
-    except BrokenPipeError:  # jrnn sample RUN | head
-        sys.stdout = None
-        return 0
+        return _ended(stop, 130)
     except KeyboardInterrupt:
-        print("jrnn: interrupted.", file=sys.stderr)
-        return 130
+        return _ended("interrupted.", 130)
+    except BrokenPipeError:  # jrnn sample RUN | head
+        _forget_output()
+        return 141
+
+
+def _ended(why: object, code: int) -> int:
+    print(f"jrnn: {why}", file=sys.stderr)
+    return code
+
+
+def _forget_output() -> None:
+    """Let Python end without trying to write what nobody reads."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(words: list[str]) -> None:
-    from jrnn.cli.config import Eval, Experiments, Info, Sample, parse, train_default
+    from jrnn.cli.config import (
+        Eval,
+        Experiments,
+        Info,
+        Sample,
+        Train,
+        parse,
+        train_default,
+    )
     from jrnn.cli.sweep.options import Sweep
 
-    command = parse(words, train_default(words))
+    if words == ["--version"]:
+        print("jrnn", _version())
+        return
+    if not words:  # a script that lost its arguments has not succeeded
+        with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
+            parse(["--help"], Train())
+        sys.exit(2)
+    default = train_default(words)
+    command = parse(words, default)
     if isinstance(command, Sample):
         from jrnn.cli.sample import sample as act
     elif isinstance(command, Eval):
@@ -53,5 +87,14 @@ def _run(words: list[str]) -> None:
     elif isinstance(command, Experiments):
         from jrnn.cli.experiments import experiments as act
     else:
-        from jrnn.cli.train import train as act
+        from jrnn.cli.train import train
+
+        act = functools.partial(train, seen=default)
     act(command)
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("jrnn")
+    except importlib.metadata.PackageNotFoundError:
+        return "(not installed: run from its source tree)"

@@ -10,9 +10,9 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -23,6 +23,7 @@ from jrnn.cli.errors import Stopped, UserError
 from jrnn.sweep.processes import ProcessError, gathered, is_first
 
 __all__ = [
+    "all_or_none",
     "any_of",
     "apart",
     "gathered",
@@ -31,6 +32,8 @@ __all__ = [
     "of_this_host",
     "others_told",
 ]
+
+T = TypeVar("T")
 
 
 def join(cluster: str | None) -> None:
@@ -97,6 +100,21 @@ def moved(config: Train, folder: Path | None) -> Train:
     if jax.process_count() > 1:  # the first may write to what the others have copied
         multihost_utils.sync_global_devices("moved")
     return moved
+
+
+def all_or_none(act: Callable[[], T]) -> T:
+    """What an act returns, when every process has done it; an error where one cannot.
+
+    Else the others would wait for one that was refused until its silence is noticed.
+    """
+    result = error = None
+    try:
+        result = act()
+    except UserError as refusal:
+        error = refusal
+    if any_of(error is not None):
+        raise error or UserError("Another process was refused: see what it says.")
+    return result
 
 
 @contextlib.contextmanager

@@ -1,6 +1,8 @@
 """The options of every command, as dataclasses; help texts are their docstrings."""
 
 import dataclasses
+import functools
+import operator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -8,6 +10,11 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from jrnn.cli.errors import UserError
+from jrnn.cli.forms import first_paragraph, read_form
+
+ABOUT = """Recurrent neural networks on text: train, sample, evaluate.
+
+jrnn COMMAND --help explains a command, jrnn --version shows the version."""
 
 Preset = Literal["quick", "standard", "best"]
 
@@ -16,27 +23,40 @@ Preset = Literal["quick", "standard", "best"]
 class Train:
     """Train a recurrent model on text, or go on with a run that was stopped.
 
-    Without FILES it trains on the Python language reference that every Python carries.
+    Without a FILE it trains on the Python language reference that every Python carries.
     The run directory holds everything: sample from it, evaluate it or resume it by its
     name.
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Text files, joined in the order given."""
-    out: Path | None = None
-    """Directory of the run; runs/NAME-OF-THE-FIRST-FILE if not given."""
-    resume: Path | None = None
-    """Go on with the run in this directory, with its own options."""
-    overwrite: bool = False
-    """Delete the run directory if there is one, and start anew."""
+    """Text files, joined in the order given. A folder stands for every text file in it
+    and below, a quoted pattern such as 'books/*.txt' for what matches it, - for the
+    standard input. What gzip, bzip2, xz or zstd packed is unpacked. (default: the
+    Python language reference)"""
     preset: Preset = "standard"
     """Defaults of all other options, by the time they take on two CPU cores: quick some
     minutes, standard about ten, best up to half an hour."""
+    out: Path | None = None
+    """Directory of the run. (default: runs/NAME-OF-THE-FIRST-FILE, runs/stdin for the
+    standard input)"""
+    resume: Path | None = None
+    """Go on with the run in this directory, with its own options. (default: begin a new
+    run)"""
+    text: tuple[Path, ...] = ()
+    """With --resume: where the text of the run is now, if its files were moved.
+    (default: where it was)"""
+    from_: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Start from the weights of the run in this directory (the best, or else the last)
+    with a fresh optimiser; its model stays, and its vocabulary grows by the symbols
+    that are new in FILE. (default: from random weights)"""
+    overwrite: bool = False
+    """Delete the run directory if there is one, and start anew."""
 
     level: Literal["char", "byte", "word"] = "char"
     """Tokens: Unicode characters, bytes (takes any file) or words."""
     min_count: int = 1
-    """Symbols seen less often become one unknown token (char and word)."""
+    """Symbols seen less often become one unknown token (char and word). It changes what
+    is predicted, so losses of runs with different --min-count do not compare."""
     split: tuple[float, float, float] = (0.9, 0.05, 0.05)
     """Shares of the text for training, validation and test, in this order."""
 
@@ -60,16 +80,16 @@ class Train:
     window: int = 64
     """Steps in time that gradients go back (k2)."""
     update_every: int | None = None
-    """Steps in time between updates (k1, at most the window); the window if not
-    given."""
+    """Steps in time between updates (k1, at most --window). (default: --window)"""
     optimizer: Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"] = "adam"
     """Rule of the updates."""
     learning_rate: float = 8e-3
     """Largest learning rate."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls to zero at the last step, if at all."""
-    warmup: int = 100
-    """Steps over which the learning rate rises at first."""
+    warmup: int | None = None
+    """Steps over which the learning rate rises at first. (default: a twentieth of
+    --steps, at most 100)"""
     clip: float = 1.0
     """Largest norm of the whole gradient."""
     weight_decay: float = 0.0
@@ -79,15 +99,15 @@ class Train:
     sampled; 0 for none. Helps with a constant learning rate."""
 
     devices: int | None = None
-    """Cores or accelerators that share each batch; if not given, as many as a few first
-    steps show to be fastest, which config.json then holds. Two numbers give the same
-    training up to rounding; give one to repeat a run bit for bit."""
+    """Cores or accelerators that share each batch. Two numbers give the same training
+    up to rounding; give one to repeat a run bit for bit. (default: as many as a few
+    first steps show to be fastest, which config.json then holds)"""
 
     cluster: str | None = None
     """One of several processes that share each batch, all started with the same
     options: HOST:PORT of the first, their number and this one's, such as
     first:1234,4,0; or auto (Slurm, Open MPI, Kubernetes, cloud TPUs). The first alone
-    writes; to resume, all must see the run's directory."""
+    writes; to resume, all must see the run's directory. (default: one process)"""
 
     eval_every: int = 500
     """Steps between evaluations on the validation part."""
@@ -113,9 +133,11 @@ class Train:
             value = getattr(self, name)
             if not value > 0:
                 raise UserError(f"{option(name)} must be > 0, got {value}.")
+            if isinstance(value, int) and value >= 2**31:
+                raise UserError(f"{option(name)} must be below 2^31, got {value}.")
         for name in "embed_size warmup weight_decay patience sample_every".split():
             value = getattr(self, name)
-            if not value >= 0:
+            if value is not None and not value >= 0:
                 raise UserError(f"{option(name)} must be >= 0, got {value}.")
         for name in "dropout recurrent_dropout average".split():
             if not 0 <= getattr(self, name) < 1:
@@ -123,6 +145,8 @@ class Train:
                     f"{option(name)} must be at least 0 and below 1, "
                     f"got {getattr(self, name)}."
                 )
+        if self.layers > 1000:
+            raise UserError(f"--layers must be at most 1000, got {self.layers}.")
         if self.recurrent_dropout and self.cell == "gru":
             raise UserError(
                 "--recurrent-dropout does not go with --cell gru, whose state passes "
@@ -146,6 +170,11 @@ class Train:
         """Steps in time from one update to the next, k1."""
         return self.window if self.update_every is None else self.update_every
 
+    @property
+    def rise(self) -> int:
+        """Steps over which the learning rate rises at first."""
+        return min(100, self.steps // 20) if self.warmup is None else self.warmup
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -156,17 +185,18 @@ class Sample:
     length: int = 1000
     """Tokens to generate, not counting the prime."""
     prime: str = ""
-    """Text to start from. Empty: start from a line break or any first token."""
+    """Text to start from. (default: a line break, or any first token)"""
     temperature: float = 0.8
-    """Below 1 safer, above 1 bolder."""
+    """Below 1 safer, above 1 bolder; 0 is --greedy."""
     greedy: bool = False
-    """Always take the likeliest token (temperature plays no part)."""
+    """Always take the likeliest token, without any chance."""
     top_k: int | None = None
-    """Choose among the k likeliest tokens only."""
+    """Choose among the k likeliest tokens only. (default: all)"""
     top_p: float | None = None
-    """Choose among the likeliest tokens that together have this probability."""
+    """Choose among the likeliest tokens that together have this probability. (default:
+    1, all)"""
     stop: str | None = None
-    """End a sample at this symbol, for instance a line break."""
+    """End a sample at this symbol, for instance a line break. (default: none)"""
     num_samples: int = 1
     """Samples, generated side by side."""
     checkpoint: Literal["best", "last"] = "best"
@@ -177,18 +207,31 @@ class Sample:
 
 @dataclass(frozen=True)
 class Eval:
-    """Measure a trained run on texts: nats, bits per token and perplexity."""
+    """Measure a trained run on texts: nats, bits per token and perplexity.
+
+    A file that cannot be read or encoded is named, the others are measured, and the
+    exit code is 2. The total weighs every token alike. Figures of runs with different
+    vocabularies do not compare at level word: an unknown word is likelier than each of
+    the words that it stands for, and with the space in front of it makes two tokens.
+    """
 
     run: tyro.conf.Positional[Path]
     """Directory of the run."""
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Text files, measured one by one. None: the run's own test part."""
+    """Text files, folders, patterns or -, as for jrnn train; each file is measured by
+    itself, and then their total. (default: the held-out parts of the run's text)"""
     checkpoint: Literal["best", "last"] = "best"
     """Weights with the lowest validation loss, or those of the last checkpoint."""
     rows: int = 16
     """Parts of the text that run side by side; 1 reads it as one piece."""
     context: int = 512
     """Tokens that warm up each part and are not counted in it."""
+    unknown: Literal["count", "skip", "fail"] = "count"
+    """Symbols that are not in the run's vocabulary. count: each counts with the
+    probability of the unknown token (of --min-count or --level word); without one it is
+    0 and the loss infinite, so the file is refused. skip: they are not in the sum; the
+    model reads the unknown token in their place or, without one, nothing. fail: a file
+    that has one is refused."""
 
 
 @dataclass(frozen=True)
@@ -204,7 +247,7 @@ class Experiments:
     """List the experiments of the source tree, with the question that each answers."""
 
     folder: Path | None = None
-    """The source tree; this directory or that of an editable install if not given."""
+    """The source tree. (default: this directory, or that of an editable install)"""
 
 
 PRESETS: dict[str, Train] = {
@@ -218,28 +261,38 @@ PRESETS: dict[str, Train] = {
 
 def option(name: str) -> str:
     """A field's name as it is typed, such as `--hidden-size`."""
-    return "--" + name.replace("_", "-")
+    return "--" + name.rstrip("_").replace("_", "-")
 
 
 def parse(arguments: list[str], train_default: Train) -> Any:
     """Read the command line; help and mistakes end the program (exit code 0 or 2)."""
     from jrnn.cli.sweep.options import Sweep
 
+    commands = {
+        "train": Train,
+        "sample": Sample,
+        "eval": Eval,
+        "info": Info,
+        "sweep": Sweep,
+        "experiments": Experiments,
+    }
+    name, *words = arguments
+    if name in commands:
+        default = train_default if name == "train" else None
+        return read_form(commands[name], words, f"jrnn {name}", default)
     sub = tyro.conf.subcommand
-    command = (
-        Annotated[Train, sub("train", default=train_default)]
-        | Annotated[Sample, sub("sample")]
-        | Annotated[Eval, sub("eval")]
-        | Annotated[Info, sub("info")]
-        | Annotated[Sweep, sub("sweep")]
-        | Annotated[Experiments, sub("experiments")]
-    )
-    return tyro.cli(
-        command,
+    kinds = [
+        Annotated[kind, sub(name, description=first_paragraph(kind))]
+        for name, kind in commands.items()
+    ]
+    # no command: this shows help, or says that the word is none, and ends the program
+    tyro.cli(
+        functools.reduce(operator.or_, kinds),
         args=arguments,
         prog="jrnn",
-        description="Recurrent neural networks on text: train, sample, evaluate.",
+        description=ABOUT,
     )
+    raise AssertionError("a word that is no command was taken for one")
 
 
 def changed(config: Train, default: Train) -> list[str]:
@@ -254,7 +307,8 @@ def changed(config: Train, default: Train) -> list[str]:
 def train_default(words: list[str]) -> Train:
     """Defaults of `jrnn train`: of the run to resume, or of the preset asked for.
 
-    These two options are read before all others, whose defaults depend on them.
+    The model of a run that --from names stands above that of the preset. These options
+    are read before all others, whose defaults depend on them.
     """
     resumed = _value_of("--resume", words)
     if resumed is not None:
@@ -262,7 +316,13 @@ def train_default(words: list[str]) -> Train:
 
         return resume_default(Path(resumed))
     # an unknown preset is left to the parser, which lists the known ones
-    return PRESETS.get(_value_of("--preset", words), PRESETS["standard"])
+    default = PRESETS.get(_value_of("--preset", words), PRESETS["standard"])
+    origin = _value_of("--from", words)
+    if origin is not None:
+        from jrnn.cli.start import default_from
+
+        return default_from(Path(origin), default)
+    return default
 
 
 def _value_of(name: str, words: list[str]) -> str | None:

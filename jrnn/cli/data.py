@@ -1,7 +1,7 @@
 """From the files named on the command line to rows of tokens."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -16,11 +16,13 @@ from jrnn.text import (
     Vocabulary,
     build_vocabulary,
     encode,
+    find_files,
     python_reference,
     read_files,
     split,
     streams,
 )
+from jrnn.text.files import STANDARD_INPUT, name_of, read_once
 
 
 class Data(NamedTuple):
@@ -33,23 +35,34 @@ class Data(NamedTuple):
     rows: Streams  # (B, N // B) inputs and targets
     windows: int  # updates in one pass over the rows
     source: str
-    sha256: str
+    sha256: str  # of the whole text, by which a run knows it again
+    files: tuple[Path, ...]  # folders and patterns replaced by what they stand for
+    kept: bytes | None  # the text, where it cannot be read again: of a pipe
 
 
-def load_data(config: Train, vocabulary: Vocabulary | None = None) -> Data:
+def load_data(
+    config: Train,
+    vocabulary: Vocabulary | Callable[[str | bytes], Vocabulary] | None = None,
+    kept: Path | None = None,
+) -> Data:
     """Read, encode and split the text of a run.
 
     The vocabulary is built from the whole text, so that no held-out character is
     unknown, unless one is given.
+
+    Args:
+        config: the run; its files are read.
+        vocabulary: that of the run, if there is one already, or a function of the text
+            that builds it.
+        kept: where a run keeps a text that came from a pipe. If there is such a file,
+            it is the text, as it is.
     """
     with told_plainly():
-        if config.files:
-            text = read_files(config.files, config.level)
-            source = ", ".join(Path(f).name for f in config.files)
-        else:
-            text, source = python_reference()
+        text, source, files = _text_of(config, kept)
         if vocabulary is None:
             vocabulary = build_vocabulary(text, config.level, config.min_count)
+        elif callable(vocabulary):
+            vocabulary = vocabulary(text)
         tokens = encode(vocabulary, text)
         train, valid, test = split(tokens, config.split)
     # k2 - k1 steps of history come before the steps that are trained on
@@ -64,7 +77,57 @@ def load_data(config: Train, vocabulary: Vocabulary | None = None) -> Data:
     windows = (rows.inputs.shape[1] - config.window) // config.stride + 1
     data = text if isinstance(text, bytes) else text.encode("utf-8", "surrogatepass")
     digest = hashlib.sha256(data).hexdigest()
-    return Data(vocabulary, train, valid, test, rows, windows, source, digest)
+    parts = train, valid, test
+    lost = any(map(read_once, files)) and not _is_kept(kept)
+    kept = data if lost else None
+    return Data(vocabulary, *parts, rows, windows, source, digest, files, kept)
+
+
+def run_name(files: Sequence[Path]) -> str:
+    """What a run on these files is called: the first one's name without its endings."""
+    if not files:
+        return "python-reference"
+    path = files[0]
+    if path != STANDARD_INPUT and not path.is_dir():
+        with told_plainly():
+            path = find_files(path)[0]  # of a pattern
+    if read_once(path):
+        return "stdin" if path == STANDARD_INPUT else "pipe"
+    if path.is_dir():
+        return path.resolve().name or "text"
+    packed = path.suffix in (".gz", ".bz2", ".xz", ".zst")
+    return Path(path.stem).stem if packed else path.stem
+
+
+def _text_of(config: Train, kept: Path | None) -> tuple[str | bytes, str, tuple]:
+    if _is_kept(kept):
+        data = kept.read_bytes()
+        text = data if config.level == "byte" else data.decode("utf-8", "replace")
+        return text, _source(config.files), config.files
+    if not config.files:
+        return *python_reference(), ()
+    files = find_files(config.files)
+    text = read_files(files, config.level)
+    # what is given by name is found from another directory, too
+    files = tuple(file if read_once(file) else file.resolve() for file in files)
+    return text, _source(files), files
+
+
+def _is_kept(kept: Path | None) -> bool:
+    return kept is not None and kept.exists()
+
+
+def _source(files: Sequence[Path]) -> str:
+    names = list(map(_called, files))
+    if len(names) <= 3:
+        return ", ".join(names)
+    return f"{names[0]}, {names[1]} and {len(names) - 2} more files"
+
+
+def _called(file: Path) -> str:
+    if file == STANDARD_INPUT:
+        return name_of(file)
+    return file.name if file.is_file() else "a pipe"
 
 
 def batch_reader(config: Train, windows: int) -> Callable[[Streams, jax.Array], tuple]:

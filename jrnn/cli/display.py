@@ -1,25 +1,31 @@
-"""What a run shows: progress, tables, the loss plot."""
+"""What a run shows: progress and tables."""
 
-import json
 import math
 import time
-from pathlib import Path
-from typing import Any
 
-from rich.console import Console
+import rich.console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
     TextColumn,
-    TimeRemainingColumn,
 )
 from rich.table import Table
 from rich.text import Text
 
-BITS = 1 / math.log(2)
+from jrnn.cli.results import BITS
+
 UNITS = {"char": "characters", "byte": "bytes", "word": "words"}
+KNOWN_AFTER = 10  # steps: from fewer, the time that is left cannot be told
+
+
+class Console(rich.console.Console):
+    """Rich's console, but a closed pipe ends the program as one, with exit code 141."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise what rich turns into exit code 1."""
+        raise BrokenPipeError
 
 
 class Display:
@@ -35,13 +41,14 @@ class Display:
             BarColumn(bar_width=16),
             MofNCompleteColumn(),
             TextColumn("{task.fields[numbers]}"),
-            TimeRemainingColumn(compact=True),
+            TextColumn("{task.fields[left]}"),
             console=self.console,
             disable=not self.live,
         )
         self.task = self.progress.add_task(
-            "start", total=steps, completed=done, numbers=""
+            "start", total=steps, completed=done, numbers="", left=""
         )
+        self.done = done
         self.started, self.first, self.ended = time.monotonic(), done, None
 
     def __enter__(self):
@@ -50,6 +57,8 @@ class Display:
 
     def __exit__(self, *_):
         self.ended = time.monotonic()
+        if self.done == self.steps:
+            self.progress.update(self.task, description="trained ", left="")
         self.progress.stop()
 
     def say(self, message: str) -> None:
@@ -65,25 +74,32 @@ class Display:
     def restart_clock(self, step: int) -> None:
         """Count speed from here: after compiling."""
         self.started, self.first = time.monotonic(), step
-        self.progress.reset(self.task, total=self.steps, completed=step)
 
-    def advance(self, step: int) -> None:
-        """The number of steps made."""
-        self.progress.update(self.task, completed=step)
+    def finished(self, step: int) -> None:
+        """The number of steps whose results are there."""
+        self.done = step
+        left = self.left()
+        shown = "" if not left else f"{left} left"
+        self.progress.update(self.task, completed=step, left=shown)
 
     def numbers(self, step: int, loss: float) -> None:
         """Loss and speed; a line of its own where there is no terminal."""
-        speed = self.speed(step)
-        left = (self.steps - step) * self.tokens_per_step / max(speed, 1e-9)
+        speed = short(self.speed(step))
         text = f"loss {loss:.3f} {bits_name(self.unit)} {loss * BITS:.3f}"
-        self.progress.update(
-            self.task, numbers=f"{text} {short(speed)} {self.unit[0]}/s"
-        )
+        self.progress.update(self.task, numbers=f"{text} {speed} {self.unit[0]}/s")
         if not self.live:
+            left = self.left()
             self.say(
-                f"step {step}/{self.steps}  {text}  {short(speed)} {self.unit}/s  "
-                f"{duration(left)} left"
+                f"step {step}/{self.steps}  {text}  {speed} {self.unit}/s"
+                + (f"  {left} left" if left else "")
             )
+
+    def left(self) -> str | None:
+        """The time that is left, at the speed until now; None if that is not known."""
+        made = self.done - self.first
+        if made < min(KNOWN_AFTER, self.steps - self.first):
+            return None
+        return duration(self.elapsed() / made * (self.steps - self.done))
 
     def speed(self, step: int) -> float:
         """Tokens a second since the clock was started."""
@@ -128,59 +144,12 @@ def two_columns(title: str, rows: list[tuple[str, str]]) -> Table:
 
 def losses(nats: float) -> str:
     """A loss in nats and in bits, with its perplexity."""
-    perplexity = math.exp(min(nats, 700.0))
-    return f"{nats:.4f} nats, {nats * BITS:.4f} bits, perplexity {perplexity:.3f}"
+    return f"{nats:.4f} nats, {nats * BITS:.4f} bits, perplexity {perplexity(nats)}"
 
 
-def read_metrics(path: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
-
-
-def plot_losses(metrics: list[dict[str, Any]], vocab_size: int, path: Path) -> None:
-    """Draw training and validation loss over steps into a PNG file."""
-    # imported late: it takes longer than everything else the command needs
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    train = [(m["step"], m["loss"]) for m in metrics if "loss" in m]
-    valid = [(m["step"], m["valid_loss"]) for m in metrics if "valid_loss" in m]
-    if train:
-        axes.plot(*zip(*train, strict=True), color="#0072B2", lw=1.2, label="training")
-    if valid:
-        axes.plot(
-            *zip(*valid, strict=True),
-            "o-",
-            color="#D55E00",
-            ms=4,
-            lw=1.2,
-            label="validation",
-        )
-        step, best = min(valid, key=lambda pair: pair[1])
-        axes.annotate(
-            f"{best:.3f} nats",
-            (step, best),
-            xytext=(0, -14),
-            textcoords="offset points",
-            ha="right",
-            color="#D55E00",
-        )
-    uniform = math.log(vocab_size)
-    axes.axhline(uniform, color="0.6", ls=":", lw=1, label=f"uniform, ln {vocab_size}")
-    axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats per token)")
-    lowest = min([loss for _, loss in train + valid], default=0.0)
-    axes.set_ylim(max(0.0, lowest - 0.25), uniform * 1.05)
-    right = axes.secondary_yaxis(
-        "right", functions=(lambda n: n * BITS, lambda b: b / BITS)
-    )
-    right.set_ylabel("bits per token")
-    axes.legend(frameon=False)
-    axes.spines["top"].set_visible(False)
-    figure.savefig(path, dpi=130)
+def perplexity(nats: float) -> str:
+    """The perplexity e^L as people read it, however large."""
+    if nats > 700:  # beyond what a floating-point number holds
+        return "over 1e304"
+    value = math.exp(nats)
+    return f"{value:.3f}" if value < 1e6 else f"{value:.1e}"

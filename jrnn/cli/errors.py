@@ -9,7 +9,11 @@ class UserError(Exception):
 
 
 class Stopped(Exception):
-    """A run that ended before its time; `main` prints why and exits with code 1."""
+    """Ctrl-C; `main` prints how to go on and exits with code 130."""
+
+
+class Diverged(Exception):
+    """A run whose loss or weights grew without bound; exit code 3."""
 
 
 @contextlib.contextmanager
@@ -25,6 +29,8 @@ def told_plainly(*kinds: type[Exception]) -> Iterator[None]:
     kinds = kinds or (ValueError, TypeError, OSError)
     try:
         yield
+    except BrokenPipeError:  # not a file: whoever reads the output has gone
+        raise
     except kinds as error:
         raise UserError(_message(error)) from error
 
@@ -33,4 +39,9 @@ def _message(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror}."
-    return str(error)
+    if isinstance(error, FileNotFoundError):  # a path can look like anything
+        return str(error)
+    # late, since the options raise these errors themselves
+    from jrnn.cli.words import in_command_words
+
+    return in_command_words(str(error))

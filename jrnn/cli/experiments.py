@@ -4,10 +4,10 @@ import ast
 from pathlib import Path
 
 import rich.box
-from rich.console import Console
 from rich.table import Table
 
 from jrnn.cli.config import Experiments
+from jrnn.cli.display import Console
 from jrnn.cli.errors import UserError
 
 

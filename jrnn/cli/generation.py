@@ -43,16 +43,25 @@ def generate_tokens(
     start: str,
     settings: Settings = Settings(),
 ) -> Iterator[np.ndarray]:
-    """Yield pieces (K, n) of K texts generated side by side, `length` tokens in all."""
+    """Pieces (K, n) of K texts generated side by side, `length` tokens in all.
+
+    What was given is checked in this call, before the first piece is asked for.
+    """
     with told_plainly(ValueError):
         tokens = encode(vocabulary, start)
     if not len(tokens):
         raise UserError("The prime is empty.")
-    options = _static(settings)
     stop = _stop_token(vocabulary, settings.stop)
+    return _pieces(cell, params, keys, length, tokens, stop, settings)
+
+
+def _pieces(cell, params, keys, length, tokens, stop, settings):
+    options = _static(settings)
     state = jax.jit(prime, static_argnums=0)(cell, params, tokens)
     state = jax.tree.map(lambda a: np.broadcast_to(a, (len(keys), *a.shape)), state)
-    traced = {"temperature": settings.temperature, "stop_token": stop}
+    # greedy choice has no temperature: 1 stands for any
+    temperature = 1.0 if settings.greedy else settings.temperature
+    traced = {"temperature": temperature, "stop_token": stop}
     if settings.top_p is not None:
         traced["top_p"] = settings.top_p
     if stop is None:
@@ -74,13 +83,17 @@ def stream_text(
     start: str,
     settings: Settings = Settings(),
 ) -> Iterator[str]:
-    """Yield pieces of one text as it grows."""
+    """Pieces of one text as it grows; checks as `generate_tokens` does."""
+    pieces = generate_tokens(
+        cell, params, vocabulary, key[None], length, start, settings
+    )
+    return _decoded(vocabulary, pieces, _stop_token(vocabulary, settings.stop))
+
+
+def _decoded(vocabulary: Vocabulary, pieces, stop: int | None) -> Iterator[str]:
     # a piece can end inside a character of several bytes
     utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-    stop = _stop_token(vocabulary, settings.stop)
-    for piece in generate_tokens(
-        cell, params, vocabulary, key[None], length, start, settings
-    ):
+    for piece in pieces:
         tokens = _until(piece[0], stop)
         if vocabulary.level == "byte":
             yield utf8.decode(decode_bytes(vocabulary, tokens))

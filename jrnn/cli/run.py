@@ -1,24 +1,27 @@
 """A run's directory: its files, and how a model is rebuilt from them."""
 
 import dataclasses
-import json
+import typing
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from jrnn import _lock
 from jrnn.cell import Params
-from jrnn.cli.config import Train
+from jrnn.cli.config import Train, option
 from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.stored import check_seal, digest, read_json
+from jrnn.cli.typed import Mismatch, typed
 from jrnn.models import CELLS, LanguageModel, language_model
-from jrnn.text import Vocabulary, from_json
+from jrnn.text import Vocabulary, from_json, to_json
 from jrnn.train import CheckpointError, load
-from jrnn.train.checkpoint import named_leaves, read, unfinished, write_atomically
+from jrnn.train.checkpoint import named_leaves, read, unfinished
 
 FORMAT = "jrnn-run-1"
-# tuples of paths and numbers become lists in JSON
-_PATHS = ("files", "out", "resume")
+# options that runs of this format may lack, because they came later
+_LATER = ("text", "from_")
 
 
 class Run(NamedTuple):
@@ -35,6 +38,11 @@ class Run(NamedTuple):
     def vocabulary(self) -> Path:
         """The symbols."""
         return self.directory / "vocab.json"
+
+    @property
+    def text(self) -> Path:
+        """The text, if it came from a pipe and cannot be read again."""
+        return self.directory / "text.txt"
 
     @property
     def metrics(self) -> Path:
@@ -62,46 +70,135 @@ class Run(NamedTuple):
         return self.directory / "best.safetensors"
 
     @property
-    def files(self) -> tuple[Path, ...]:
-        """Every file that a run may leave, unfinished ones included."""
+    def start(self) -> Path:
+        """Parameters that came from another run; see `jrnn.cli.start`."""
+        return self.directory / "start.safetensors"
+
+    @property
+    def results(self) -> Path:
+        """What was measured at the end."""
+        return self.directory / "results.json"
+
+    @property
+    def lock(self) -> Path:
+        """The file whose lock the process has that writes the others."""
+        return self.directory / _lock.NAME
+
+    @property
+    def content(self) -> tuple[Path, ...]:
+        """Every file of a run, unfinished ones included; first what makes it a run."""
         whole = (
             self.config,
             self.vocabulary,
+            self.text,
             self.metrics,
             self.samples,
             self.plot,
             self.last,
             self.best,
+            self.start,
+            self.results,
         )
         return whole + tuple(unfinished(path) for path in whole)
 
-
-def write_json(path: Path, data: Any) -> None:
-    """Write a JSON file, whole or not at all."""
-    text = json.dumps(data, indent=2, ensure_ascii=False) + "\n"
-    write_atomically(path, text.encode("utf-8", "surrogatepass"))
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that a run may leave: its content and its lock."""
+        return self.content + _lock.files_at(self.lock)
 
 
 def read_config(run: Run) -> tuple[Train, dict[str, Any]]:
     """The options of a run and the whole content of its config.json."""
     if not run.directory.is_dir():
         raise UserError(f"There is no run at {run.directory}.")
-    data = _read_json(run.config)
+    data = read_json(run.config)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise UserError(f"{run.config} is not the configuration of a run.")
-    fields = {f.name for f in dataclasses.fields(Train)}
-    options = data.get("options", {})
-    if set(options) != fields:
-        odd = ", ".join(sorted(set(options) ^ fields))
-        raise UserError(f"{run.config} is of another version: it differs in {odd}.")
-    for name in _PATHS:
-        value = options[name]
-        if isinstance(value, list):
-            options[name] = tuple(Path(v) for v in value)
-        elif value is not None:
-            options[name] = Path(value)
-    options["split"] = tuple(options["split"])
-    return Train(**options), data
+    config = _options(run.config, data.get("options"))
+    _check_facts(run.config, data)
+    check_seal(run.config, data)
+    try:
+        config.check()
+    except UserError as error:
+        raise UserError(f"{run.config}: {error}") from None
+    return config, data
+
+
+def _options(path: Path, options: Any) -> Train:
+    if not isinstance(options, dict):
+        raise UserError(f'{path} has no "options".')
+    kinds = typing.get_type_hints(Train)
+    later = {f.name: f.default for f in dataclasses.fields(Train) if f.name in _LATER}
+    if odd := sorted(kinds.keys() ^ (options.keys() | later.keys())):
+        raise UserError(
+            f"{path} is of another version: it differs in {', '.join(odd)}."
+        )
+    values = {}
+    for name, value in options.items():
+        try:
+            values[name] = typed(value, kinds[name])
+        except Mismatch as error:
+            raise UserError(f"{path}, {option(name)}: {error}.") from None
+    return Train(**{**later, **values})
+
+
+# The rest of config.json, what was trained on and by what: where, and of which type.
+_FACTS = {
+    ("text", "source"): str,
+    ("text", "sha256"): str,
+    ("text", "tokens"): int,
+    ("text", "parts"): tuple[int, int, int] | None,  # later ones may be missing
+    ("text", "symbols_sha256"): str | None,
+    ("id",): str | None,
+}
+
+
+def _check_facts(path: Path, data: dict[str, Any]) -> None:
+    for names, kind in _FACTS.items():
+        value: Any = data
+        for name in names:
+            value = value.get(name) if isinstance(value, dict) else None
+        try:
+            typed(value, kind)
+        except Mismatch as error:
+            raise UserError(f"{path}, {' '.join(names)}: {error}.") from None
+    if not isinstance(data.get("versions"), dict):
+        raise UserError(f"{path}, versions: expected names and numbers.")
+    try:
+        origin_of(data)
+    except Mismatch as error:
+        raise UserError(f"{path}, origin: {error}.") from None
+
+
+class Origin(NamedTuple):
+    """What a run took from another, by `--from`."""
+
+    run: str
+    weights: str  # the file
+    step: int
+    symbols: int  # of its vocabulary
+    new_symbols: tuple[str, ...]  # that the text of this run adds
+
+    def told(self) -> str:
+        """What was taken from where, in a sentence."""
+        new = self.new_symbols
+        shown = " ".join(map(repr, new[:10])) + (" ..." if len(new) > 10 else "")
+        s = "s" if len(new) > 1 else ""
+        grew = f"is extended by {len(new)} symbol{s}: {shown}" if new else "is kept"
+        return (
+            f"From {self.run}, {self.weights} of step {self.step}; its vocabulary of "
+            f"{self.symbols} symbols {grew}."
+        )
+
+
+def origin_of(described: dict[str, Any]) -> Origin | None:
+    """The origin that config.json tells of, if it does."""
+    data = described.get("origin")
+    if data is None:
+        return None
+    of = data.get if isinstance(data, dict) else lambda name: None
+    kinds = typing.get_type_hints(Origin)
+    return Origin(**{name: typed(of(name), kind) for name, kind in kinds.items()})
 
 
 def options_as_json(config: Train) -> dict[str, Any]:
@@ -113,10 +210,19 @@ def options_as_json(config: Train) -> dict[str, Any]:
     }
 
 
-def read_vocabulary(run: Run) -> Vocabulary:
-    """The vocabulary of a run."""
-    with told_plainly():
-        return from_json(_read_json(run.vocabulary))
+def read_vocabulary(run: Run, described: dict[str, Any]) -> Vocabulary:
+    """The vocabulary of a run, which config.json describes."""
+    try:
+        vocabulary = from_json(read_json(run.vocabulary))
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{run.vocabulary} is damaged: {error}") from error
+    expected = described["text"].get("symbols_sha256")
+    if expected not in (None, digest(to_json(vocabulary))):
+        raise UserError(
+            f"{run.vocabulary} is damaged or from another run: its symbols are not "
+            f"those of {run.config}."
+        )
+    return vocabulary
 
 
 def build_model(config: Train, vocab_size: int) -> LanguageModel:
@@ -156,24 +262,45 @@ def load_trained(directory: Path, which: str) -> Trained:
     A run without a validation part has no best weights; its last ones are taken.
     """
     run = Run(directory)
-    config, _ = read_config(run)
-    vocabulary = read_vocabulary(run)
+    config, described = read_config(run)
+    vocabulary = read_vocabulary(run, described)
     model = build_model(config, len(vocabulary))
     like = params_like(model)
-    path = run.best if which == "best" else run.last
-    if which == "best" and not path.exists():
-        path = run.last
-    if not path.exists():
-        raise UserError(
-            f"{directory} has no checkpoint yet. Train it with\n"
-            f"  jrnn train --resume {directory}"
-        )
     with told_plainly():
-        if path == run.best:
-            params, facts = load(path, like)
-        else:
-            params, facts = load_weights(path, like)
+        path = run.last if which == "last" or _has_no_best(run) else run.best
+        if not path.exists():
+            raise UserError(
+                f"{directory} has no checkpoint yet. Train it with\n"
+                f"  jrnn train --resume {directory}"
+            )
+        read_weights = load_weights if path == run.last else load
+        params, facts = read_weights(path, like)
+        check_owner(path, facts, described)
     return Trained(config, vocabulary, model, jax.device_put(params), path, facts)
+
+
+def check_owner(path: Path, facts: dict[str, Any], described: dict[str, Any]) -> None:
+    """Raise `CheckpointError` where a checkpoint is not one of the run it lies in."""
+    if type(facts.get("step")) is not int:
+        raise CheckpointError(
+            f"{path} is damaged: it does not say of which step it is."
+        )
+    if facts.get("run") != described.get("id"):
+        raise CheckpointError(
+            f"{path} belongs to another run than the config.json beside it."
+        )
+
+
+def _has_no_best(run: Run) -> bool:
+    """Whether the last weights stand for the best, of which there are none."""
+    if run.best.exists():
+        return False
+    if run.last.exists() and read(run.last)[1].get("best_step") is not None:
+        raise UserError(
+            f"{run.best} is missing. The last weights are there: sample or measure "
+            "them by --checkpoint last."
+        )
+    return True
 
 
 def load_weights(path: Path, like: Params) -> tuple[Params, dict[str, Any]]:
@@ -186,7 +313,7 @@ def load_weights(path: Path, like: Params) -> tuple[Params, dict[str, Any]]:
             wrong = [
                 name
                 for name, a, b in zip(names, leaves, jax.tree.leaves(like), strict=True)
-                if a.shape != b.shape
+                if (a.shape, a.dtype) != (b.shape, b.dtype)
             ]
             if wrong:
                 raise CheckpointError(
@@ -195,14 +322,3 @@ def load_weights(path: Path, like: Params) -> tuple[Params, dict[str, Any]]:
                 )
             return jax.tree.unflatten(jax.tree.structure(like), leaves), facts
     raise CheckpointError(f"{path} holds another model than its config.json describes.")
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is missing: {path.parent} is not a run.") from None
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is damaged: {error}.") from error

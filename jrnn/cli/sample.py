@@ -1,10 +1,11 @@
 """`jrnn sample`: text from a trained run, streamed to the terminal."""
 
+import math
 import sys
 
 import jax
 
-from jrnn.cli.config import Sample
+from jrnn.cli.config import Sample, option
 from jrnn.cli.errors import UserError
 from jrnn.cli.generation import (
     Settings,
@@ -12,6 +13,7 @@ from jrnn.cli.generation import (
     generate_texts,
     stream_text,
 )
+from jrnn.cli.notices import of_sampling, warn
 from jrnn.cli.run import load_trained
 
 
@@ -19,10 +21,11 @@ def sample(options: Sample) -> None:
     """Run the command."""
     _check(options)
     trained = load_trained(options.run, options.checkpoint)
+    warn(of_sampling(options, trained.vocabulary))
     start = options.prime or default_prime(trained.vocabulary)
     settings = Settings(
         options.temperature,
-        options.greedy,
+        options.greedy or options.temperature == 0,
         options.top_k,
         options.top_p,
         options.stop,
@@ -50,10 +53,14 @@ def _write(text: str) -> None:
 
 
 def _check(options: Sample) -> None:
-    for name in ("length", "num_samples", "temperature"):
+    for name in ("length", "num_samples"):
         value = getattr(options, name)
         if not value > 0:
-            raise UserError(f"--{name.replace('_', '-')} must be > 0, got {value}.")
+            raise UserError(f"{option(name)} must be > 0, got {value}.")
+    if not 0 <= options.temperature < math.inf:
+        raise UserError(
+            f"--temperature must be at least 0 and finite, got {options.temperature}."
+        )
     if options.top_k is not None and options.top_k < 1:
         raise UserError(f"--top-k must be at least 1, got {options.top_k}.")
     if options.top_p is not None and not 0 < options.top_p <= 1:

@@ -20,8 +20,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from jrnn._lock import Held, InUseError
 from jrnn.cell import Params, spec
 from jrnn.cli.cluster import (
+    all_or_none,
     any_of,
     apart,
     gathered,
@@ -43,20 +45,27 @@ from jrnn.cli.devices import (
     timed,
 )
 from jrnn.cli.display import UNITS, Display, losses
-from jrnn.cli.errors import Stopped, UserError, told_plainly
+from jrnn.cli.errors import Diverged, Stopped, UserError
 from jrnn.cli.generation import default_prime, generate_text
 from jrnn.cli.job import (
     Checkpoint,
     Job,
     Progress,
+    Start,
     begin,
     optimizer,
+    own,
+    put_in_order,
     resume,
     start_carry,
     with_devices,
+    write_config,
 )
 from jrnn.cli.memory import keep_memory
-from jrnn.cli.report import finish, introduce
+from jrnn.cli.notices import of_training, warn
+from jrnn.cli.report import advice, finish, introduce, plotted
+from jrnn.cli.results import read_results, write_results
+from jrnn.cli.run import Run, read_config
 from jrnn.train import (
     Hyper,
     Metrics,
@@ -65,6 +74,7 @@ from jrnn.train import (
     evaluate,
     make_step,
     make_steps,
+    read,
     save,
     truncated_loss,
 )
@@ -81,33 +91,88 @@ class Plan(NamedTuple):
     steps: int
 
 
-def train(config: Train) -> None:
-    """Run the command."""
+def train(config: Train, seen: Train | None = None) -> None:
+    """Run the command.
+
+    Args:
+        config: its options.
+        seen: those that were taken as defaults, of the run to resume if there is one.
+    """
     config.check()
+    if config.text and config.resume is None:
+        raise UserError("--text goes with --resume. Name a new run's text as FILES.")
+    if config.from_ is not None and not config.files:
+        raise UserError("--from needs a text to go on with: name it as FILES.")
     keep_memory(one_arena=config.devices == 1)
     if config.cluster is None:
         provide_cores(loops_in_loops=False)
     join(config.cluster)
     check_devices(config)
     saved = "What was saved last is in the run's directory: start all with --resume."
-    with others_told(saved), apart() as folder:
-        _train(moved(dataclasses.replace(config, cluster=None), folder))
+    with others_told(saved), apart() as folder, contextlib.ExitStack() as stack:
+        config = dataclasses.replace(config, cluster=None)
+        _train(_start(config, folder, stack, seen))
 
 
-def _train(config: Train) -> None:
-    start = begin if config.resume is None else resume
-    job, checkpoint, progress = start(config)
+def _start(config: Train, folder: Path | None, stack, seen: Train | None) -> Start:
+    """A new run or one that goes on, its directory held by this process alone."""
+    if config.resume is None:
+        config = moved(config, folder)
+        return all_or_none(lambda: begin(config, stack))
+
+    def hold() -> Held:
+        read_config(Run(config.resume))  # nothing is locked that is no run
+        return own(Run(config.resume), stack)
+
+    if folder is None:
+        mine = all_or_none(hold)
+        config = moved(config, folder)
+    else:  # a copy of what the first process holds
+        all_or_none(lambda: None)
+        config = moved(config, folder)
+        mine = hold()
+    return all_or_none(lambda: resume(config, mine, seen))
+
+
+def _train(start: Start) -> None:
+    job, checkpoint, progress = start.job, start.checkpoint, start.progress
     step = int(checkpoint.state.step)
     plan = make_plan(job.config, step)
-    if step >= plan.steps:
-        raise UserError(
-            f"{job.run.directory} has made all of its {plan.steps} steps. "
-            f"To train on:\n  jrnn train --resume {job.run.directory} "
-            f"--steps {2 * plan.steps}"
-        )
-    with told_plainly(OSError):
-        _cut_files(job, progress)
-        _loop(job, plan, checkpoint, progress)
+    over = step >= plan.steps or _out_of_patience(job.config, progress)
+    results = read_results(job.run)
+    if over:
+        _refuse_what_is_done(job, plan, step, results)
+    warn(of_training(job.config))
+    unit = UNITS[job.config.level]
+    tokens_per_step = job.config.batch_size * job.config.stride
+    display = Display(plan.steps, step, tokens_per_step, unit)
+    with _full_disk_told(job, display):
+        if start.news:
+            write_config(job)
+        if results is not None and results["status"] == "diverged":
+            job.run.results.unlink()  # it goes on
+        for note in put_in_order(job, progress, step):
+            display.say(note)
+        introduce(job, display, step)
+        if not over:
+            with display:
+                step, progress = _loop(job, plan, display, checkpoint, progress)
+        finish(job, display, step, progress)
+
+
+def _refuse_what_is_done(job: Job, plan: Plan, step: int, results) -> None:
+    """Raise `UserError` where nothing is left to do, not even the last measurements."""
+    if results is None or results["step"] != step or results["status"] == "diverged":
+        return
+    how, more = f"has made all of its {plan.steps} steps", f"--steps {2 * plan.steps}"
+    if step < plan.steps:
+        patience = job.config.patience
+        how = f"stopped early at step {step}, as --patience {patience} asks"
+        more = f"--patience {2 * patience}"
+    raise UserError(
+        f"{job.run.directory} {how}. "
+        f"To train on:\n  jrnn train --resume {job.run.directory} {more}"
+    )
 
 
 def make_plan(config: Train, start: int = 0) -> Plan:
@@ -141,7 +206,7 @@ def steps_per_call(config: Train) -> int:
 
 def learning_rates(config: Train, steps: int) -> np.ndarray:
     """The learning rate of every step, (steps,)."""
-    peak, warmup = config.learning_rate, min(config.warmup, steps // 4)
+    peak, warmup = config.learning_rate, config.rise
     rest = max(1, steps - warmup)
     falling = {
         "cosine": optax.cosine_decay_schedule(peak, rest),
@@ -155,17 +220,14 @@ def learning_rates(config: Train, steps: int) -> np.ndarray:
     return np.asarray(rates, np.float32)
 
 
-def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> None:
+def _loop(
+    job: Job, plan: Plan, display: Display, checkpoint: Checkpoint, progress: Progress
+) -> tuple[int, Progress]:
+    """Train to the last step; returns which that is."""
     state, key = checkpoint
     step = int(state.step)
-    unit = UNITS[job.config.level]
-    tokens_per_step = job.config.batch_size * job.config.stride
     rates = learning_rates(job.config, plan.steps)
-    with (
-        Display(plan.steps, step, tokens_per_step, unit) as display,
-        _interrupts() as stop,
-    ):
-        introduce(job, display, step)
+    with _interrupts() as stop:
         display.phase("compile")
         job, run_steps, devices = _compile_for_devices(job, plan, state, key)
         if devices > 1:
@@ -183,12 +245,13 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
                 jax.block_until_ready(metrics)
             pending.append(metrics)
             step += plan.call
-            display.advance(step)
-            if step % plan.log and step < plan.steps:
+            last = step == plan.steps
+            _count_finished(display, pending, step, plan, wait=step % plan.log == 0)
+            if step % plan.log and not last:
                 continue
             progress = _at_log_step(job, plan, display, state, step, pending, progress)
             pending = []
-            last = step == plan.steps or _out_of_patience(job.config, progress)
+            last = last or _out_of_patience(job.config, progress)
             stopping = any_of(stop())
             if last or stopping or step % plan.save == 0:
                 display.phase("save")
@@ -198,7 +261,22 @@ def _loop(job: Job, plan: Plan, checkpoint: Checkpoint, progress: Progress) -> N
             if last:
                 break
             display.phase("train")
-    finish(job, display, step, progress)
+    return step, progress
+
+
+def _count_finished(
+    display: Display, pending: list[Metrics], step: int, plan: Plan, *, wait: bool
+) -> None:
+    """Show how many steps have ended: calls return before their steps do.
+
+    At a log step all results are waited for anyway, here one call after the other.
+    """
+    for n, metrics in enumerate(pending):
+        if wait:
+            jax.block_until_ready(metrics)
+        elif not metrics.loss.is_ready():
+            break
+        display.finished(step - (len(pending) - n - 1) * plan.call)
 
 
 def _compile_for_devices(job: Job, plan: Plan, state: TrainState, key):
@@ -264,9 +342,10 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
         "grad_norm": float(metrics.grad_norm.mean(dtype=np.float64)),
         "clipped": float(metrics.clipped.mean(dtype=np.float64)),
     }
-    now = of_this_host(state.params)
+    job.held.check()
+    now = of_this_host((state.params, state.average, state.opt_state))
     if not (np.isfinite([loss, line["grad_norm"]]).all() and _finite(now)):
-        raise Stopped(_diverged(job, step))
+        raise _diverged(job, step, "The loss or the weights")
     display.numbers(step, loss)
     last = step == plan.steps
     params = of_this_host(evaluated_params(state))
@@ -274,6 +353,8 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
         display.phase("evaluate")
         nats, _ = evaluate(job.model.evaluate, params, job.data.valid)
         line["valid_loss"] = float(nats)
+        if not math.isfinite(line["valid_loss"]):
+            raise _diverged(job, step, "The validation loss")
         progress = _note_best(job, display, params, step, line["valid_loss"], progress)
     _append(job.run.metrics, json.dumps(line) + "\n")
     if last or (plan.sample and step % plan.sample == 0):
@@ -284,9 +365,10 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
 
 
 @jax.jit
-def _finite(params: Params) -> jax.Array:
+def _finite(tree: Any) -> jax.Array:
     # the last update of all is not in the loss yet
-    return jnp.array([jnp.isfinite(p).all() for p in jax.tree.leaves(params)]).all()
+    numbers = [a for a in jax.tree.leaves(tree) if jnp.issubdtype(a.dtype, jnp.inexact)]
+    return jnp.array([jnp.isfinite(a).all() for a in numbers]).all()
 
 
 def evaluated_params(state: TrainState) -> Params:
@@ -300,7 +382,7 @@ def _note_best(job, display, params, step, loss, progress) -> Progress:
     display.say(f"step {step}: validation {losses(loss)} ({mark})")
     if not better:
         return progress._replace(worse=progress.worse + 1)
-    facts = {"step": step, "valid_loss": loss}
+    facts = {"run": job.identity, "step": step, "valid_loss": loss}
     save(job.run.best, params, facts)
     return progress._replace(best_loss=loss, best_step=step, worse=0)
 
@@ -323,31 +405,54 @@ def _save(job: Job, checkpoint: Checkpoint, progress: Progress, step: int) -> Pr
     )
     windows = job.data.windows
     position = {"epoch": step // windows, "window": step % windows}
-    facts = {"step": step, **position, **progress._asdict()}
+    facts = {"run": job.identity, "step": step, **position, **progress._asdict()}
     save(job.run.last, checkpoint._replace(state=gathered(checkpoint.state)), facts)
     return progress
 
 
 def _append(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8", errors="surrogatepass", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    data = text.encode("utf-8", "surrogatepass")
+    try:
+        with path.open("ab") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # that of a write does not know where it was to go
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _cut_files(job: Job, progress: Progress) -> None:
-    """Forget what was written after the checkpoint: it will be written again."""
-    written = {
-        job.run.metrics: progress.metrics_bytes,
-        job.run.samples: progress.samples_bytes,
-    }
-    for path, size in written.items():
-        if path.exists():
-            os.truncate(path, size)
+@contextlib.contextmanager
+def _full_disk_told(job: Job, display: Display) -> Iterator[None]:
+    """Say of a file that cannot be written what is saved and how to go on."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except InUseError as error:
+        raise UserError(str(error)) from error
+    except OSError as error:
+        raise UserError(
+            f"{error.filename or job.run.directory} cannot be written: "
+            f"{error.strerror}.\n{_what_is_saved(job, display.done)}\n"
+            f"  jrnn train --resume {job.run.directory}"
+        ) from error
+
+
+def _what_is_saved(job: Job, step: int) -> str:
+    with contextlib.suppress(OSError, ValueError):
+        saved = read(job.run.last)[1]["step"]
+        return (
+            f"The run had reached step {step} and is saved as of step {saved}. Make "
+            "room, then go on with:"
+        )
+    return (
+        f"The run had reached step {step}; nothing was saved yet. Make room, then "
+        "begin anew with:"
+    )
 
 
 @contextlib.contextmanager
@@ -379,12 +484,13 @@ def _how_to_resume(job: Job, step: int) -> str:
     )
 
 
-def _diverged(job: Job, step: int) -> str:
-    config = job.config
+def _diverged(job: Job, step: int, what: str) -> Diverged:
+    """The error that ends a run; what it came to is written down first."""
+    write_results(job.run, "diverged", step, {})
+    plotted(job)
     kept = job.run.last if job.run.last.exists() else None
     left = f"The last good checkpoint is {kept}." if kept else "Nothing was saved yet."
-    return (
-        f"The loss became infinite or not a number before step {step}. {left}\n"
-        f"Try a smaller --learning-rate (now {config.learning_rate:g}), a smaller "
-        f"--clip (now {config.clip:g}) or a longer --warmup (now {config.warmup})."
+    return Diverged(
+        f"{what} became infinite or not a number before step {step}. {left}\n"
+        + advice(job)
     )

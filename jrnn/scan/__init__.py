@@ -10,14 +10,17 @@ later        what can wait until the loop needs it, or is over
 joins        joined arrays made of others that are nearly the same
 tangent      the derivative of a step, split by the same code
 pack         what is saved for it, in arrays as large as its results
+emit         run a step as planned
 fission      which equations run before, in and after the loop
+budget       how much memory moving work out of the loop may take
+chunks       loops in two levels: over chunks of time, and over their steps
 store        loops that count the time and store what they make
 simplify     sums rewritten so that less happens in the loop
 slices       slices that share an array out, made a split
 divide       sums divided into parts, where some belong to another sum
 cut          the cheapest set of values to store
 products     products with a weight, in the form that costs least
-one_hot      products with one-hot vectors, looked up
+one_hot      products with one-hot vectors, looked up on CPUs
 operations   what is known about single operations
 program      flat programs: trace, evaluate, slice
 report       what runs where, for people to read

@@ -7,10 +7,19 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+from jax import lax
+from jax.extend import core
 
 from jrnn.scan.chunks import in_chunks
 from jrnn.scan.recurrence import recurrence
-from jrnn.scan.steps import evaluate_around, prepare, traced, understood, with_keys
+from jrnn.scan.steps import (
+    as_array,
+    evaluate_around,
+    prepare,
+    traced,
+    understood,
+    with_keys,
+)
 from jrnn.scan.store import scan_all
 
 PyTree = Any
@@ -40,7 +49,8 @@ def scan(
     for all steps at once behind it. The derivative is split in the same way, so that
     the gradient of every weight is one product over all steps instead of one per step.
     A step with side effects, or with a `jax.ad_checkpoint.checkpoint_name` for a policy
-    to see, runs in `jax.lax.scan` as it is.
+    to see, runs in `jax.lax.scan` as it is; and so does any that is called outside of
+    all transformations (`jit`, `grad`, `vmap`), where nothing could be gained.
 
     Three differences can be seen. Products of all steps at once, and gradients, round
     in another order. A sum of floats that has a product of matrices among its n terms
@@ -93,12 +103,24 @@ def scan(
     del _split_transpose
     length = _length(xs, length)
     options = {"reverse": reverse, "unroll": _unroll(unroll)}
+    if _nothing_is_traced():
+        _check_remat(remat, length)
+        init, xs = jax.tree.map(as_array, (init, xs))
+        return lax.scan(f, init, xs, length, **options)
     if remat in (None, "step"):
         recompute = remat == "step"
         return _split_scan(f, init, xs, length, recompute, budget, **options)
     size = _chunk_size(remat, length)
     some_steps = lambda c, x, n: _split_scan(f, c, x, n, False, budget, **options)
     return in_chunks(some_steps, init, xs, length, size, reverse, _checkpoint)
+
+
+def _nothing_is_traced() -> bool:
+    """Whether there is nothing to derive or compile but this loop alone.
+
+    To take the step apart costs more than it saves then: `jax.lax.scan` runs it.
+    """
+    return type(core.find_top_trace(())).__name__ == "EvalTrace"
 
 
 def _split_scan(
@@ -156,6 +178,11 @@ def _unroll(unroll: Any) -> int | bool:
             f"scan: unroll must be a bool or an int >= 0, got {unroll!r}."
         )
     return int(unroll)
+
+
+def _check_remat(remat: Any, length: int) -> None:
+    if remat not in (None, "step"):
+        _chunk_size(remat, length)
 
 
 def _chunk_size(remat: str | int, length: int) -> int:

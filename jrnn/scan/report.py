@@ -1,7 +1,7 @@
 """What of a step runs before, in and after the loop, for people to read."""
 
 from collections.abc import Callable, Iterable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 
@@ -23,15 +23,19 @@ class ScanReport(NamedTuple):
     step: dict[str, list[str]]  # "once", "before", "loop" and "after" to equations
     derivative: dict[str, list[str]]  # the same, linear in the tangents
     saved: list[tuple[str, int]]  # for the derivative: arrays, and bytes of all steps
+    # For how many steps at once moved work is done, in the step and in its derivative,
+    # so that it stays within its budget of memory; None for all of them.
+    at_once: tuple[int | None, int | None] = (None, None)
 
     def __str__(self) -> str:
         """The report as lines of text."""
         if not self.step:
             return (
-                f"{self.length} steps, all in jax.lax.scan: no steps or side effects."
+                f"{self.length} steps, all in jax.lax.scan: no steps, side effects, "
+                "names for a policy of jax.checkpoint, or types with a mesh."
             )
-        lines = [f"{self.length} steps", *_section("step", self.step)]
-        lines += _section("derivative", self.derivative)
+        lines = [f"{self.length} steps", *_section("step", self.step, self.at_once[0])]
+        lines += _section("derivative", self.derivative, self.at_once[1])
         lines += ["saved for the derivative"]
         lines += [f"  {size:>12,} bytes  {array}" for array, size in self.saved]
         return "\n".join(lines)
@@ -42,6 +46,9 @@ def scan_report(
     init: PyTree,
     xs: PyTree = None,
     length: int | None = None,
+    *,
+    remat: Literal["step"] | None = None,
+    budget: int | None = None,
 ) -> ScanReport:
     """Tell what `scan(f, init, xs, length)` runs before, in and after its loop.
 
@@ -53,6 +60,8 @@ def scan_report(
         init: the carry before the first step.
         xs: inputs with time leading.
         length: number of steps; needed only where `xs` is `None`.
+        remat: None or "step", as for `scan`.
+        budget: as for `scan`.
 
     Returns:
         A `ScanReport`; print it.
@@ -69,25 +78,27 @@ def scan_report(
     steps = call.loop.params["length"]
     if not understood(call.loop):
         return ScanReport(steps, {}, {}, [])
-    step = _step(call)
+    step = _step(call, recompute=remat == "step", budget=budget)
     inputs = opened(step.program)[0].invars
     given = tuple(differentiable(v) for v in inputs)
     rule = derivative(step, active_inputs(step, given))
     new = rule.extended.outputs()[1][len(step.outputs()[1]) :]
     saved = [(_array(a), steps * _bytes(a)) for a in new]
+    alone = plan(step, final=True)
     return ScanReport(
         steps,
-        _places(plan(step)),
+        _places(alone),
         _places(rule.plan),
         sorted(saved, key=lambda pair: -pair[1]),
+        (alone.at_once, rule.plan.at_once),
     )
 
 
-def _step(call: Any) -> Step:
+def _step(call: Any, **options: Any) -> Step:
     steps = []
 
     def enter(*values: Any) -> list[Any]:
-        ready, entered = prepare(call, values)
+        ready, entered = prepare(call, values, **options)
         steps.append(ready.step)
         return entered
 
@@ -119,8 +130,11 @@ def _bytes(atom: Atom) -> int:
     return atom.aval.size * atom.aval.dtype.itemsize
 
 
-def _section(title: str, places: dict[str, list[str]]) -> list[str]:
-    lines = [title]
+def _section(
+    title: str, places: dict[str, list[str]], at_once: int | None
+) -> list[str]:
+    some = "" if at_once is None else f", {at_once} steps at once within its budget"
+    lines = [title + some]
     for place, names in places.items():
         counted = {name: names.count(name) for name in dict.fromkeys(names)}
         shown = [f"{n} x {name}" if n > 1 else name for name, n in counted.items()]

@@ -55,10 +55,13 @@ def traced(
         lambda init, xs: scan_all(f, init, xs, length, **options), return_shape=True
     )(init, xs)
     loops = [e for e in opened(program)[0].eqns if e.primitive.name == "scan"]
-    # arrays of JAX, as of every other function: numbers of Python have no shape, and
-    # what is passed through must not be the caller's own array
-    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves((init, xs))]
+    leaves = [as_array(leaf) for leaf in jax.tree.leaves((init, xs))]
     return Traced(program, loops[-1], leaves, jax.tree.structure(shapes))
+
+
+def as_array(value: Any) -> jax.Array:
+    """An array of JAX: what is passed through must not be the caller's own array."""
+    return value if isinstance(value, jax.Array) else jnp.asarray(value)
 
 
 def understood(loop: Equation) -> bool:

@@ -99,6 +99,7 @@ def sweep(
     Raises:
         ValueError: an empty space, unequal names, a batch size below 1.
         TableError: the table belongs to another sweep.
+        OSError: the table cannot be written, or another process writes to it.
 
     Example:
         >>> import jax, jax.numpy as jnp
@@ -119,6 +120,13 @@ def sweep(
         raise ValueError(f"sweep: batch_size must be at least 1, got {batch_size}.")
     jobs, mesh = jobs_of(space, seeds), mesh_of(devices)
     path = None if table is None else Path(table)
+    with tables.kept_by_this_process(path):
+        return _sweep(
+            run, jobs, structural, method, batch_size, mesh, path, valid, progress
+        )
+
+
+def _sweep(run, jobs, structural, method, batch_size, mesh, path, valid, progress):
     runs = [] if path is None else tables.resume(path, jobs)
     known = {r.number for r in runs}
     good, refused = checked([j for j in jobs if j.number not in known], valid)

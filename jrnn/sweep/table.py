@@ -9,13 +9,16 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Sequence
+import typing
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
+from jrnn._lock import held
 from jrnn.sweep.processes import is_first, shared
-from jrnn.sweep.runs import COLUMNS, Job, Run
+from jrnn.sweep.runs import COLUMNS, Job, Run, Status
+from jrnn.train.checkpoint import write_atomically
 
 LEADING, TRAILING = COLUMNS[:1], COLUMNS[1:]
 METRIC = "metric "  # before a metric's name, so that it cannot meet a hyperparameter's
@@ -23,6 +26,17 @@ METRIC = "metric "  # before a metric's name, so that it cannot meet a hyperpara
 
 class TableError(ValueError):
     """A table that is not of this sweep."""
+
+
+@contextlib.contextmanager
+def kept_by_this_process(path: Path | None) -> Iterator[None]:
+    """Let no other sweep write to a table; of several processes the first has it."""
+    if path is None or not is_first():
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with held(path):
+        yield
 
 
 def append(path: Path, runs: Sequence[Run]) -> None:
@@ -33,23 +47,24 @@ def append(path: Path, runs: Sequence[Run]) -> None:
     names = [*LEADING, *runs[0].config, *TRAILING] if not header else header
     names = list(dict.fromkeys([*names, *metrics]))
     path.parent.mkdir(parents=True, exist_ok=True)
-    if names == header:
-        with path.open("a", encoding="utf-8", newline="") as file:
-            _write(file, map(partial(_cells, names), runs))
+    if names != header:
+        before, _ = _parse(path, old)
+        rows = [names, *map(partial(_cells, names), [*before, *runs])]
+        write_atomically(path, _lines(rows))
         return
-    before, _ = _parse(path, old)
-    new = path.with_name(path.name + ".new")
-    with new.open("w", encoding="utf-8", newline="") as file:
-        _write(file, [names, *map(partial(_cells, names), [*before, *runs])])
-    new.replace(path)
+    try:
+        with path.open("ab") as file:
+            file.write(_lines(map(partial(_cells, names), runs)))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:  # that of a write does not know where it was to go
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
-def _write(file: TextIO, rows: Iterable[Sequence[str]]) -> None:
-    text = io.StringIO()  # so that all lines go in one write
+def _lines(rows: Iterable[Sequence[str]]) -> bytes:
+    text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)
-    file.write(text.getvalue())
-    file.flush()
-    os.fsync(file.fileno())
+    return text.getvalue().encode("utf-8")
 
 
 def read_table(path: Path | str) -> list[Run]:
@@ -115,8 +130,11 @@ def _parse(path: Path, data: bytes) -> tuple[list[Run], int]:
         header = rows[0]
         if header[:1] != list(LEADING) or not set(TRAILING) <= set(header):
             raise ValueError("its first line does not name the columns of one")
-        return [_run(dict(zip(header, row, strict=True))) for row in rows[1:]], whole
-    except (ValueError, csv.Error) as error:
+        runs = [_run(dict(zip(header, row, strict=True))) for row in rows[1:]]
+        if len({run.number for run in runs}) < len(runs):
+            raise ValueError("it holds a run twice")
+        return runs, whole
+    except (ValueError, RecursionError, csv.Error) as error:
         raise TableError(f"{path} is not the table of a sweep: {error}.") from error
 
 
@@ -145,16 +163,32 @@ def _run(cells: dict[str, str]) -> Run:
         for name, cell in cells.items()
         if name not in COLUMNS and not name.startswith(METRIC)
     }
+    values = {n.removeprefix(METRIC): json.loads(v) for n, v in metrics.items()}
+    _check_outcome(cells["run"], cells["status"], values)
     return Run(
         number=int(cells["run"]),
         config=config,
         seed=int(cells["seed"]),
         status=cells["status"],
-        metrics={n.removeprefix(METRIC): json.loads(v) for n, v in metrics.items()},
+        metrics=values,
         seconds=float(cells["seconds"]),
         batch_size=int(cells["side_by_side"]),
         note=cells["note"],
     )
+
+
+def _check_outcome(run: str, status: str, metrics: dict[str, Any]) -> None:
+    """Raise `ValueError` where metrics are no numbers, or the status is none."""
+    if status not in typing.get_args(Status):
+        raise ValueError(f"run {run} has the status {status!r}")
+    if not all(map(_is_numeric, metrics.values())):
+        raise ValueError(f"run {run} has a metric that is no number")
+
+
+def _is_numeric(value: Any) -> bool:
+    if isinstance(value, list):
+        return all(map(_is_numeric, value))
+    return type(value) in (bool, float) or (type(value) is int and abs(value) < 2**64)
 
 
 def _value(cell: str) -> Any:

@@ -1,6 +1,7 @@
 """Text as arrays of integers: vocabularies, streams for training, files, a corpus.
 
-NumPy only: nothing here imports JAX, draws a random number or keeps a state.
+NumPy only, and what unpacks files: nothing here imports JAX, draws a random number or
+keeps a state.
 
     corpus = python_reference()
     vocabulary = build_vocabulary(corpus.text)
@@ -8,7 +9,8 @@ NumPy only: nothing here imports JAX, draws a random number or keeps a state.
     inputs, targets = streams(train, batch_size=32, window=50)
 """
 
-from jrnn.text.corpus import Corpus, python_reference, read_files
+from jrnn.text.corpus import Corpus, python_reference
+from jrnn.text.files import find_files, read_files
 from jrnn.text.streams import Streams, split, streams
 from jrnn.text.vocabulary import (
     LEVELS,
@@ -20,6 +22,7 @@ from jrnn.text.vocabulary import (
     from_json,
     to_json,
     tokenize_words,
+    unknown_symbols,
 )
 
 __all__ = [
@@ -31,6 +34,7 @@ __all__ = [
     "decode",
     "decode_bytes",
     "encode",
+    "find_files",
     "from_json",
     "python_reference",
     "read_files",
@@ -38,4 +42,5 @@ __all__ = [
     "streams",
     "to_json",
     "tokenize_words",
+    "unknown_symbols",
 ]

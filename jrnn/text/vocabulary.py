@@ -65,7 +65,10 @@ def build_vocabulary(
         level: `"char"`, `"byte"` or `"word"`, see the head of this module.
         min_count: symbols seen less often are left out and become the unknown token.
             At level `"word"` there is always an unknown token, at level `"char"` if
-            `min_count` is over 1, at level `"byte"` never.
+            `min_count` is over 1, at level `"byte"` never. Losses of models with
+            different `min_count` do not compare: the unknown token is likelier than
+            each of the symbols that it stands for, and a word left out becomes two
+            tokens, its space and the unknown one, so that the same text has more.
 
     Returns:
         The `Vocabulary`.
@@ -141,6 +144,44 @@ def encode(vocabulary: Vocabulary, text: str | bytes) -> np.ndarray:
     if vocabulary.level == "char":
         return _encode_characters(vocabulary, text)
     return _encode_words(vocabulary, text)
+
+
+def unknown_symbols(vocabulary: Vocabulary, text: str | bytes) -> Counter[str]:
+    """Count the symbols of a text that are not in a vocabulary.
+
+    They are what `encode` turns into the unknown token or refuses. A word that is known
+    without the space in front of it is not among them; an unknown one stands here
+    without that space, which is a token of its own.
+
+    Args:
+        vocabulary: from `build_vocabulary` or `from_json`.
+        text: as for `encode`.
+
+    Returns:
+        How often each occurs, in the order of their first places; empty at level
+        `"byte"`.
+
+    Raises:
+        TypeError: as `encode`.
+
+    Example:
+        >>> unknown_symbols(build_vocabulary("to be"), "to bear a bear")
+        Counter({'a': 3, 'r': 2})
+    """
+    _check_text("unknown_symbols", text, vocabulary.level)
+    known = set(vocabulary.symbols)
+    if vocabulary.level == "byte":
+        return Counter()
+    if vocabulary.level == "char":
+        if vocabulary.unknown is not None:
+            known.remove(vocabulary.symbols[vocabulary.unknown])
+        return Counter({c: n for c, n in Counter(text).items() if c not in known})
+    missing: Counter[str] = Counter()
+    for word, n in Counter(tokenize_words(text)).items():
+        bare = word[1:] if word[0] == " " and " " in known else word
+        if word not in known and bare not in known:
+            missing[bare] += n
+    return missing
 
 
 def decode(vocabulary: Vocabulary, tokens: Any) -> str:

@@ -1,5 +1,7 @@
 """Checkpoints: any pytree as one safetensors file, written whole or not at all."""
 
+import contextlib
+import hashlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +12,8 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-FORMAT = "jrnn-checkpoint-1"
+FORMAT = "jrnn-checkpoint-2"
+WITHOUT_DIGEST = "jrnn-checkpoint-1"  # of earlier versions: the metadata alone
 
 
 class CheckpointError(ValueError):
@@ -22,7 +25,9 @@ def save(path: str | Path, tree: Any, metadata: dict[str, Any] | None = None) ->
 
     The file is written under a temporary name, flushed to the disk and renamed, so that
     a kill at any moment leaves the old file or the new one, never a part. Leaves are
-    named by their path in the tree, such as `params[1].w_h`.
+    named by their path in the tree, such as `params[1].w_h`. A SHA-256 of all names,
+    dtypes, shapes and bytes, and of the metadata, is stored with them: `load` and
+    `read` refuse a file in which any of these has changed.
 
     Args:
         path: the file; a file of that name is replaced.
@@ -42,8 +47,10 @@ def save(path: str | Path, tree: Any, metadata: dict[str, Any] | None = None) ->
         ([1.0, 1.0], {'step': 7})
     """
     arrays = {name: _to_numpy(leaf) for name, leaf in named_leaves(tree)}
+    metadata = json.loads(json.dumps(metadata or {}))  # as it will be read
+    content = {"metadata": metadata, "sha256": _digest(arrays, metadata)}
     # one entry only: safetensors writes several in an order that changes at random
-    header = {FORMAT: json.dumps(metadata or {}, sort_keys=True)}
+    header = {FORMAT: json.dumps(content, sort_keys=True)}
     write_atomically(path, safetensors.numpy.save(arrays, metadata=header))
 
 
@@ -61,7 +68,8 @@ def load(path: str | Path, like: Any) -> tuple[Any, dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: the file is truncated or foreign, or holds another model.
+        CheckpointError: the file is truncated, damaged or foreign, or holds another
+            model.
 
     Example:
         >>> import tempfile
@@ -96,6 +104,8 @@ def load(path: str | Path, like: Any) -> tuple[Any, dict[str, Any]]:
 def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Read a checkpoint as named arrays, without knowing the model.
 
+    A file of an earlier version, which has no digest, is read as it is.
+
     Args:
         path: the file.
 
@@ -104,7 +114,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
 
     Raises:
         FileNotFoundError: there is no such file.
-        CheckpointError: the file is truncated or foreign.
+        CheckpointError: the file is truncated, damaged or foreign.
 
     Example:
         >>> import tempfile
@@ -120,16 +130,17 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, AttributeError, TypeError, KeyError) as error:
+        # a dtype that NumPy lacks is no error of safetensors' own
         raise CheckpointError(
             f"{path} is truncated or is not a safetensors file ({error})."
         ) from error
-    if FORMAT not in header:
+    if not header.keys() & {FORMAT, WITHOUT_DIGEST}:
         raise CheckpointError(
             f"{path} is a safetensors file, but not a checkpoint of this program: "
             f"it has no entry {FORMAT!r}."
         )
-    return arrays, json.loads(header[FORMAT])
+    return arrays, _metadata(path, header, arrays)
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -157,9 +168,11 @@ def write_atomically(path: str | Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        # the error of a write does not know where it was to go
+        raise OSError(error.errno, error.strerror, str(path)) from error
     _sync_directory(path.parent)
 
 
@@ -197,6 +210,35 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in pairs]
 
 
+def _digest(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
+    """SHA-256 of everything that a checkpoint says."""
+    forms = [(n, str(a.dtype), list(a.shape)) for n, a in sorted(arrays.items())]
+    digest = hashlib.sha256(json.dumps([metadata, forms], sort_keys=True).encode())
+    for _, array in sorted(arrays.items()):
+        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return digest.hexdigest()
+
+
+def _metadata(path: Path, header: dict[str, str], arrays: dict) -> dict[str, Any]:
+    """What was saved beside the arrays, if nothing has changed since."""
+    damaged = CheckpointError(
+        f"{path} is damaged: its content is not what was saved in it. Take a copy of "
+        "it from elsewhere, or another checkpoint."
+    )
+    try:
+        content = json.loads(header[FORMAT if FORMAT in header else WITHOUT_DIGEST])
+        if FORMAT not in header:
+            content = {"metadata": content, "sha256": None}
+        metadata, expected = content["metadata"], content["sha256"]
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise damaged from error
+    if not isinstance(metadata, dict):
+        raise damaged
+    if FORMAT in header and expected != _digest(arrays, metadata):
+        raise damaged
+    return metadata
+
+
 def _sync_directory(folder: Path) -> None:
     if os.name != "posix":  # directories cannot be opened elsewhere
         return
@@ -218,8 +260,8 @@ def _to_numpy(leaf) -> np.ndarray:
 
 
 def _from_numpy(path, name: str, array: np.ndarray, like):
-    if hasattr(like, "dtype") and _is_key(like):
-        return jax.random.wrap_key_data(array)
+    if is_key := hasattr(like, "dtype") and _is_key(like):
+        like = jax.eval_shape(jax.random.key_data, like)
     expected = np.dtype(getattr(like, "dtype", np.asarray(like).dtype))
     if array.shape != np.shape(like):
         raise CheckpointError(
@@ -231,4 +273,4 @@ def _from_numpy(path, name: str, array: np.ndarray, like):
             f"{path} holds another model: {name} has dtype {array.dtype}, "
             f"expected {expected}."
         )
-    return array
+    return jax.random.wrap_key_data(array) if is_key else array

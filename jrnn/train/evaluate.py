@@ -19,6 +19,7 @@ def evaluate(
     *,
     rows: int = 16,
     context: int = 512,
+    counted: np.ndarray | None = None,
 ) -> tuple[jax.Array, int]:
     """Mean negative log-likelihood of a text, each token given those before it.
 
@@ -35,13 +36,16 @@ def evaluate(
         tokens: integers (N,), at least 2.
         rows: rows that run side by side; fewer if the text is short.
         context: tokens that warm up each row.
+        counted: booleans (N,), which tokens are in the mean; the others are read and
+            not counted, unknown ones for instance. All but the first if None.
 
     Returns:
         `(L, count)`: the mean in nats, NaN if a token is not among 0..V-1, and the
-        number of tokens counted, N - 1.
+        number of tokens counted, N - 1 of all.
 
     Raises:
-        ValueError: the text has fewer than two tokens.
+        ValueError: the text has fewer than two tokens; `counted` has another shape, or
+            leaves none to count.
 
     Example:
         >>> import jrnn
@@ -52,9 +56,23 @@ def evaluate(
         >>> round(float(nats), 4), count  # log 4 for a model that knows nothing
         (1.3863, 39)
     """
-    xs, targets, valid = evaluation_rows(np.asarray(tokens), rows, context)
+    tokens = np.asarray(tokens)
+    xs, targets, valid = evaluation_rows(tokens, rows, context)
+    if counted is not None:
+        valid &= _targets_counted(np.asarray(counted, bool), tokens, rows, context)
     count = int(valid.sum())
     return _sum(cell, params, xs, targets, valid) / count, count
+
+
+def _targets_counted(counted, tokens, rows: int, context: int) -> np.ndarray:
+    if counted.shape != tokens.shape:
+        raise ValueError(
+            f"evaluate: counted must have the shape of tokens, {tokens.shape}, got "
+            f"{counted.shape}."
+        )
+    if not counted[1:].any():
+        raise ValueError("evaluate: counted leaves no token but the first.")
+    return evaluation_rows(counted, rows, context)[1]
 
 
 def evaluation_rows(

@@ -1,13 +1,12 @@
 """The command: train all, keep the table, show the best."""
 
-import json
+import contextlib
 import math
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
 import jax
-from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -17,13 +16,17 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from jrnn.cli.cluster import apart, join, others_told
+from jrnn._lock import held
+from jrnn.cli.cluster import all_or_none, apart, join, others_told
 from jrnn.cli.config import PRESETS, Train, changed, option
-from jrnn.cli.data import Data, load_data
+from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.devices import provide_cores
-from jrnn.cli.display import UNITS, duration
+from jrnn.cli.display import UNITS, Console, duration
 from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.notices import warn
+from jrnn.cli.stored import read_json, write_json
 from jrnn.cli.sweep import figures
+from jrnn.cli.sweep.notices import of_sweep
 from jrnn.cli.sweep.options import (
     SIZES,
     Sweep,
@@ -33,6 +36,7 @@ from jrnn.cli.sweep.options import (
     varied,
 )
 from jrnn.cli.sweep.training import training
+from jrnn.cli.words import in_command_words
 from jrnn.sweep import Group, Ranked, Run, TableError, ranking
 from jrnn.sweep import sweep as run_sweep
 from jrnn.sweep.space import Config
@@ -62,6 +66,7 @@ def _sweep(options: Sweep, folder: Path) -> None:
     data = load_data(_widest(base, space))
     if len(data.valid) < 2:
         raise UserError("The validation part is empty: use a longer text.")
+    warn(of_sweep(base, space, options))
     console = Console(highlight=False)
     runs = len(space) * options.seeds
     console.print(
@@ -71,10 +76,20 @@ def _sweep(options: Sweep, folder: Path) -> None:
         f"trainings of {base.steps} steps, in {folder}",
         soft_wrap=True,
     )
-    found = _run(console, options, base, space, data, folder)
-    for group in found.groups:
-        console.print(_told(group, varied(space)), soft_wrap=True)
-    _conclude(console, base, space, found.runs, folder)
+    with contextlib.ExitStack() as stack, told_plainly(TableError, OSError):
+        all_or_none(lambda: _begin(stack, folder, options, data))
+        found = _run(console, options, base, space, data, folder)
+        for group in found.groups:
+            console.print(_told(group, varied(space)), soft_wrap=True)
+        _conclude(console, base, space, found.runs, folder)
+
+
+def _begin(stack: contextlib.ExitStack, folder: Path, options: Sweep, data: Data):
+    """Make the folder, or see that it is of the same sweep; keep others out of it."""
+    with told_plainly(TableError, OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(held(folder))
+        _check_same(folder / "sweep.json", options, data)
 
 
 def _run(console, options: Sweep, base: Train, space: list[Config], data: Data, folder):
@@ -98,25 +113,39 @@ def _run(console, options: Sweep, base: Train, space: list[Config], data: Data, 
             made += len(runs)
             bar.update(task, advance=len(runs))
 
-        with told_plainly(TableError, OSError):
-            folder.mkdir(parents=True, exist_ok=True)
-            _check_same(folder / "sweep.json", options, data)
-            found = run_sweep(
-                training(base, data),
-                space,
-                seeds=options.seeds,
-                structural=fixed,
-                method=options.method,
-                batch_size=options.together,
-                devices=options.devices,
-                table=folder / "table.csv",
-                valid=valid,
-                progress=progress,
-            )
+        found = run_sweep(
+            training(base, data),
+            space,
+            seeds=options.seeds,
+            structural=fixed,
+            method=options.method,
+            batch_size=options.together,
+            devices=options.devices,
+            table=folder / "table.csv",
+            valid=valid,
+            progress=progress,
+        )
         bar.update(task, completed=len(found.runs))
+    _check_courses(found.runs, options.evals, folder / "table.csv")
     if made < len(found.runs):
         console.print(f"{len(found.runs) - made} trainings were in the table already.")
     return found
+
+
+def _check_courses(runs: list[Run], evals: int, path: Path) -> None:
+    """Raise `TableError` where a run that the table held is not one of this sweep."""
+    for run in runs:
+        course = run.metrics.get(METRIC)
+        if run.status == "done" and not (
+            isinstance(course, list)
+            and len(course) == evals
+            and not any(isinstance(nats, list) for nats in course)
+            and math.isfinite(course[-1])
+        ):
+            raise TableError(
+                f"{path} is damaged: run {run.number} has not {evals} validation "
+                "losses. Delete its line, and it is made again."
+            )
 
 
 def _conclude(
@@ -126,7 +155,9 @@ def _conclude(
     for status in ("diverged", "refused", "out of memory"):
         those = [run for run in runs if run.status == status]
         if those:
-            note = f": {those[0].note}" if those[0].note else ""
+            # the sweep's batch is what goes side by side, not the trainings' own
+            note = in_command_words(those[0].note, batch_size="together")
+            note = f": {note}" if note else ""
             console.print(
                 f"{len(those)} {status}{note}", style="yellow", soft_wrap=True
             )
@@ -195,8 +226,7 @@ def _names(names: list[str]) -> str:
 
 
 def _folder(options: Sweep) -> Path:
-    name = options.files[0].stem if options.files else "python-reference"
-    return options.out if options.out is not None else Path("sweeps") / name
+    return options.out or Path("sweeps") / run_name(options.files)
 
 
 def _widest(base: Train, space: list[Config]) -> Train:
@@ -216,13 +246,16 @@ def _check_same(path: Path, options: Sweep, data: Data) -> None:
         "text": data.sha256,
         **{
             name: getattr(options, name)
-            for name in ("steps", "evals", "schedule", "warmup", "level", "min_count")
+            for name in ("steps", "evals", "schedule", "level", "min_count")
         },
+        "warmup": base_of(options).rise,
     }
     if not path.exists():
-        path.write_text(json.dumps(now, indent=1) + "\n", "utf-8")
+        write_json(path, now)
         return
-    before = json.loads(path.read_text("utf-8"))
+    before = read_json(path)
+    if not isinstance(before, dict):
+        raise TableError(f"{path} is damaged: it does not say what the sweep is of.")
     for name, value in now.items():
         if before.get(name) != value:
             what = "The text" if name == "text" else option(name)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jrnn.cli.config import Train
+from jrnn.cli.plot import save_figure, silent_matplotlib
 from jrnn.cli.sweep.options import NUMBERS, SIZES
 from jrnn.sweep import Run, ranking
 from jrnn.sweep.runs import last
@@ -19,13 +20,14 @@ def draw(runs: list[Run], names: list[str], base: Train, folder: Path) -> list[P
     """Write the figures that these runs can fill; returns their paths."""
     done = [run for run in runs if run.status == "done"]
     made = []
-    if done and names:
-        made.append(_saved(marginals(done, names), folder / "marginals.png"))
-    if done:
-        made.append(_saved(curves(done, names, base), folder / "curves.png"))
-    pair = _pair(done, names)
-    if pair:
-        made.append(_saved(heat_map(runs, *pair), folder / "heat_map.png"))
+    with silent_matplotlib():
+        if done and names:
+            made.append(_saved(marginals(done, names), folder / "marginals.png"))
+        if done:
+            made.append(_saved(curves(done, names, base), folder / "curves.png"))
+        pair = _pair(done, names)
+        if pair:
+            made.append(_saved(heat_map(runs, *pair), folder / "heat_map.png"))
     return made
 
 
@@ -140,5 +142,5 @@ def _figure(number: int, width: float):
 
 
 def _saved(figure, path: Path) -> Path:
-    figure.savefig(path, dpi=110)
+    save_figure(figure, path, dpi=110)
     return path

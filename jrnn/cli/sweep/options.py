@@ -33,9 +33,10 @@ class Sweep:
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Text files, joined in the order given; the Python language reference if none."""
+    """Text files, folders, patterns or -, as for jrnn train. (default: the Python
+    language reference)"""
     out: Path | None = None
-    """Directory of the results; sweeps/NAME-OF-THE-FIRST-FILE if not given."""
+    """Directory of the results. (default: sweeps/NAME-OF-THE-FIRST-FILE)"""
 
     learning_rate: str = "log:1e-3:1e-1:5"
     """* Largest learning rate."""
@@ -72,26 +73,29 @@ class Sweep:
     """Measurements of the validation loss during each training, evenly spaced."""
     schedule: Literal["cosine", "linear", "constant"] = "cosine"
     """How the learning rate falls to zero at the last step, if at all."""
-    warmup: int = 10
-    """Steps over which the learning rate rises at first."""
+    warmup: int | None = None
+    """Steps over which the learning rate rises at first. (default: a twentieth of
+    --steps, at most 100)"""
     level: Literal["char", "byte", "word"] = "char"
     """Tokens: Unicode characters, bytes (takes any file) or words."""
     min_count: int = 1
-    """Symbols seen less often become one unknown token (char and word)."""
+    """Symbols seen less often become one unknown token (char and word). It changes what
+    is predicted, so losses with different --min-count do not compare."""
 
     cluster: str | None = None
     """One of several processes that share the trainings, all started with the same
     options: HOST:PORT of the first, their number and this one's, such as
     first:1234,4,0; or auto (Slurm, Open MPI, Kubernetes, cloud TPUs). The first alone
-    writes."""
+    writes. (default: one process)"""
 
     method: Literal["auto", "vmap", "map"] = "auto"
     """Trainings side by side (vmap), one at a time (map), or what some show to be
     faster."""
     together: int | None = None
-    """Largest number of trainings side by side on a device; fewer need less memory."""
+    """Largest number of trainings side by side on a device; fewer need less memory.
+    (default: what is fastest)"""
     devices: int | None = None
-    """Cores or accelerators that share the trainings; all if not given."""
+    """Cores or accelerators that share the trainings. (default: all)"""
     seed: int = 0
     """Seed of the random draws."""
 
@@ -133,6 +137,11 @@ def space_of(options: Sweep) -> list[Config]:
     return [
         {name: config[name] for name in (*NUMBERS, *SIZES, *WORDS)} for config in space
     ]
+
+
+def drawn(options: Sweep) -> bool:
+    """Whether values are drawn at random, from a range without a number of them."""
+    return any(_range(options, name) for name in NUMBERS)
 
 
 def varied(space: list[Config]) -> list[str]:

@@ -1,0 +1,112 @@
+"""From a dataclass of options to its command line: groups, help texts, values.
+
+The options of a command stay one flat dataclass, which is what `config.json` holds. For
+the parser it is cut into groups, each a dataclass of its own and a box of the help.
+"""
+
+import ast
+import dataclasses
+import inspect
+import textwrap
+from typing import Annotated, Any
+
+import tyro
+
+WIDTH = 79  # of the text above the boxes, which tyro does not wrap
+
+GROUPS = {
+    "data": "level min_count split",
+    "model": "cell hidden_size layers embed_size dropout recurrent_dropout",
+    "training": (
+        "steps batch_size window update_every optimizer learning_rate schedule warmup "
+        "clip weight_decay average patience seed"
+    ),
+    "search": "seeds draws evals",
+    "output": "eval_every log_every save_every sample_every",
+    "machine": "devices cluster method together",
+}
+_VALUES = {"files": "[FILE ...]", "run": "RUN", "cluster": "HOST:PORT,N,I|auto"}
+_DEFAULTS = {"None": "none", "": "none", "''": "none", "False": "no"}
+
+
+def read_form(kind: type, words: list[str], prog: str, default: Any = None) -> Any:
+    """Read the options of one command; help and mistakes end the program.
+
+    What stands under a field is its help text. It ends with `(default: ...)` where the
+    value itself, such as None, would not tell.
+
+    Args:
+        kind: a dataclass whose fields have docstrings.
+        words: what was typed after the command.
+        prog: the command, such as `jrnn train`.
+        default: an instance with the defaults; those of the class if None.
+
+    Returns:
+        An instance of `kind`.
+    """
+    form = tyro.cli(
+        _form(kind, default),
+        args=words,
+        prog=prog,
+        description=_wrapped(inspect.getdoc(kind)),
+        config=(
+            tyro.conf.OmitArgPrefixes,
+            tyro.conf.DisallowNone,
+            tyro.conf.FlagCreatePairsOff,
+        ),
+    )
+    return kind(**_flat(form))
+
+
+def first_paragraph(kind: type) -> str:
+    """What a command does, in one line."""
+    return " ".join(inspect.getdoc(kind).partition("\n\n")[0].split())
+
+
+def _form(kind: type, default: Any) -> type:
+    texts, fields = _field_texts(kind), dataclasses.fields(kind)
+    columns = {f.name: _column(f, texts[f.name], default) for f in fields}
+    if "steps" in columns:  # a command with many options
+        for group, names in GROUPS.items():
+            inner = [columns.pop(name) for name in names.split() if name in columns]
+            if inner:
+                inner = dataclasses.make_dataclass(group, inner, frozen=True)
+                columns[group] = (group, inner, inner())
+    return dataclasses.make_dataclass(kind.__name__, columns.values(), frozen=True)
+
+
+def _flat(form: Any) -> dict[str, Any]:
+    values = {f.name: getattr(form, f.name) for f in dataclasses.fields(form)}
+    for name in GROUPS.keys() & values.keys():
+        values |= _flat(values.pop(name))
+    return values
+
+
+def _column(field: dataclasses.Field, text: str, default: Any) -> tuple:
+    """Name, type with what the help says of it, and default if there is one."""
+    text, _, own_default = text.partition(" (default: ")
+    hint = lambda label: f"(default: {_DEFAULTS.get(label, label)})"
+    described = tyro.conf.arg(
+        help=text,
+        metavar="VALUES" if text.startswith("* ") else _VALUES.get(field.name),
+        help_behavior_hint=f"(default: {own_default}" if own_default else hint,
+    )
+    value = field.default if default is None else getattr(default, field.name)
+    column = field.name, Annotated[field.type, described], value
+    return column[:2] if value is dataclasses.MISSING else column
+
+
+def _field_texts(kind: type) -> dict[str, str]:
+    """The docstring under each field, as one line."""
+    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    texts = {}
+    for field, text in zip(body.body, body.body[1:], strict=False):
+        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
+            texts[field.target.id] = " ".join(ast.literal_eval(text.value).split())
+    return texts
+
+
+def _wrapped(text: str) -> str:
+    # tyro joins lines but those that do not start with a letter, hence the indentation
+    fill = lambda part: textwrap.indent(textwrap.fill(part, WIDTH - 2), "  ")
+    return "\n".join(fill(" ".join(part.split())) for part in text.split("\n\n"))

@@ -1,0 +1,96 @@
+"""The plot of the loss, and figures without a word of matplotlib's."""
+
+import contextlib
+import io
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from jrnn.cli.results import BITS
+from jrnn.train.checkpoint import write_atomically
+
+
+def plot_losses(
+    metrics: list[dict[str, Any]], vocab_size: int, title: str, path: Path
+) -> None:
+    """Draw training and validation loss over steps into a PNG file."""
+    with silent_matplotlib():
+        figure, axes = _axes(title)
+        train, valid = _curve(metrics, "loss"), _curve(metrics, "valid_loss")
+        _draw(axes, train, "-", color="#0072B2", label="training")
+        if valid:
+            step, best = min(valid, key=lambda pair: pair[1])
+            label = f"validation, best {best:.3f} nats at step {step}"
+            _draw(axes, valid, "o-", color="#D55E00", label=label)
+        uniform = math.log(vocab_size)
+        label = f"uniform, ln {vocab_size}"
+        axes.axhline(uniform, color="0.6", ls=":", lw=1, label=label)
+        axes.set_ylim(*_limits([loss for _, loss in train + valid], uniform))
+        # below the axes, where it can lie on no curve
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        save_figure(figure, path, dpi=130)
+
+
+def _axes(title: str):
+    # imported late: it takes longer than everything else the command needs
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=10, loc="left", parse_math=False)
+    axes.set_xlabel("step")
+    axes.set_ylabel("loss (nats per token)")
+    right = axes.secondary_yaxis(
+        "right", functions=(lambda n: n * BITS, lambda b: b / BITS)
+    )
+    right.set_ylabel("bits per token")
+    axes.spines["top"].set_visible(False)
+    return figure, axes
+
+
+def _curve(metrics: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
+    """The points of a curve that can be drawn."""
+    points = [(m["step"], m[name]) for m in metrics if name in m]
+    return [(step, y) for step, y in points if math.isfinite(y) and abs(y) < 1e6]
+
+
+def _draw(axes, points: list[tuple[int, float]], style: str, **how: Any) -> None:
+    if not points:
+        return
+    style = "o" if len(points) == 1 else style  # a line of one point is none
+    axes.plot(*zip(*points, strict=True), style, ms=4, lw=1.2, **how)
+
+
+def _limits(losses: list[float], uniform: float) -> tuple[float, float]:
+    """From a little below the curves to a little above them and a uniform guess."""
+    low, high = min(losses, default=0.0), max(losses, default=0.0)
+    top = max(uniform, min(high, 4 * max(1.0, uniform))) * 1.05
+    bottom = max(0.0, min(low, uniform) - 0.25)
+    return bottom, max(top, bottom + 0.1)
+
+
+def save_figure(figure, path: Path, dpi: int) -> None:
+    """Write a figure as PNG, whole or not at all."""
+    image = io.BytesIO()
+    with silent_matplotlib():
+        figure.savefig(image, format="png", dpi=dpi)
+    write_atomically(path, image.getvalue())
+
+
+@contextlib.contextmanager
+def silent_matplotlib() -> Iterator[None]:
+    """Keep what matplotlib warns of, such as a glyph that no font has, to itself."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

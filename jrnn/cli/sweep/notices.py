@@ -1,0 +1,31 @@
+"""Options of a sweep that do nothing, or not what one may think."""
+
+from collections.abc import Sequence
+
+from jrnn.cli.config import Train, option
+from jrnn.cli.notices import decay, of_counts, those, warmup
+from jrnn.cli.sweep.options import Sweep, drawn
+from jrnn.sweep.space import Config
+
+
+def of_sweep(base: Train, space: Sequence[Config], options: Sweep) -> list[str]:
+    """What is to be said of the options of `jrnn sweep`."""
+    idle = {c["optimizer"] for c in space if c["weight_decay"] > 0} - {"adamw"}
+    unused = [] if drawn(options) else ["draws", "seed"]
+    return those(
+        (bool(idle), decay(sorted(idle))),
+        (base.rise > base.steps, warmup(base)),
+        *of_counts(base),
+        *(
+            (
+                getattr(options, name) != getattr(Sweep, name),
+                f"{option(name)} does nothing without a range such as log:1e-3:1, from "
+                "which values are drawn.",
+            )
+            for name in unused
+        ),
+        (
+            options.method == "map" and options.together is not None,
+            "--together does nothing with --method map: one training at a time.",
+        ),
+    )

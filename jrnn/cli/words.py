@@ -1,0 +1,33 @@
+"""Messages of the library in the words of the command."""
+
+import re
+
+from jrnn import sweep, text, train
+from jrnn.cli.config import Train, option
+
+_NAMES = tuple(Train.__dataclass_fields__)
+# at its head a message of the library names the function that was called
+_FUNCTIONS = ("sample", "prime", *sweep.__all__, *text.__all__, *train.__all__)
+_HEAD = re.compile(rf"^(?:{'|'.join(_FUNCTIONS)}): ")
+_VALUE = re.compile(rf"\b({'|'.join(_NAMES)})(?:=| (?='))['\"]?([\w.]+)['\"]?")
+_NAME = re.compile(rf"\b({'|'.join(n for n in _NAMES if '_' in n)})\b")
+
+
+def in_command_words(message: str, **others: str) -> str:
+    """Write `--min-count` for `min_count` and `--level byte` for `level="byte"`.
+
+    Args:
+        message: of an error of the library, whose arguments have the names of the
+            options with `_` for `-`.
+        **others: arguments whose option is called otherwise, as `name=its_option`.
+
+    Example:
+        >>> in_command_words("encode: use min_count over 1, or level='byte'.")
+        'use --min-count over 1, or --level byte.'
+        >>> in_command_words("try batch_size=4", batch_size="together")
+        'try --together 4'
+    """
+    called = lambda name: option(others.get(name, name))
+    message = _HEAD.sub("", message)
+    message = _VALUE.sub(lambda m: f"{called(m[1])} {m[2]}", message)
+    return _NAME.sub(lambda m: called(m[1]), message)
