@@ -34,7 +34,9 @@ def steps_at_once(
     budget = step.budget
     if budget is None:
         held = length * sum(map(size, [*step.inputs()[2], *step.outputs()[1]]))
-        budget = max(LEAST, min(held, _MOST) if moved >= _LARGE else held)
+        # who has values computed again minds the memory more
+        budget = held if step.recompute else 2 * held
+        budget = max(LEAST, min(budget, _MOST) if moved >= _LARGE else budget)
     most = budget // moved
     if most >= length:
         return None

@@ -126,7 +126,8 @@ def split(
     crossing = cheapest_cut(
         at[BEFORE],
         wanted,
-        again=lambda eqn: again(eqn, depth),
+        # a row of a matrix costs as much wherever it is read: its token alone crosses
+        again=lambda e: 0 if e.primitive.name == "jrnn_rows" else again(e, depth),
         cost=size,
         ignored=lambda v: depth[v] == ONCE,
     )
@@ -216,9 +217,8 @@ def depths(
 
 def cost_again(eqn: Equation, depth: dict[Variable, int]) -> float | None:
     """The price of computing `eqn` a second time, as in `operations.cost_again`."""
-    of_weights = all(
-        not is_variable(a) or depth[a] == ONCE for a in operations.looked_into(eqn)
-    )
+    first = eqn.invars[0] if eqn.invars else None
+    of_weights = not is_variable(first) or depth[first] == ONCE
     return operations.cost_again(eqn, of_weights)
 
 

@@ -73,10 +73,11 @@ def scan(
         remat: what the backward pass keeps. `None`: all it needs, for every step.
             `"step"`: the carries, recomputing inside each step. `"chunk"`: the carry
             once every about sqrt(T) steps. An int: once every so many steps.
-        budget: bytes of memory that work moved out of the loop may take. None: as many
-            as xs and the outputs of all steps, saved values included, or 4 MiB if that
-            is more. What does not fit is moved for fewer steps at a time, or stays in
-            the loop. 0 moves nothing.
+        budget: bytes of memory that work moved out of the loop may take. None: twice
+            what xs and the outputs of all steps take, saved values included (once with
+            `remat="step"`), but 16 MiB where that of one step is 1 MiB or more; in any
+            case 4 MiB. What does not fit is moved for fewer steps at a time, or stays
+            in the loop. 0 moves nothing.
 
     Returns:
         `(carry, ys)`: the carry after the last step and the outputs, `(T, ...)`.

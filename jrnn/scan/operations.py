@@ -9,7 +9,7 @@ from jax import lax
 from jax.extend import core
 from jax.extend.core import primitives
 
-from jrnn.scan.program import Atom, Equation, differentiable, inner_programs, variables
+from jrnn.scan.program import Equation, differentiable, inner_programs, variables
 
 # Vectorising a conditional runs all its branches; a generator's bits, and where a value
 # lives, are not promised to be the same for many steps at once.
@@ -47,7 +47,7 @@ _CHEAP = {
     "stop_gradient",
 }  # fmt: skip
 # Reading some rows of a weight is as cheap as reading the same rows of a copy.
-_CHEAP_IN_WEIGHTS = {"gather", "dynamic_slice", "jrnn_rows"}
+_CHEAP_IN_WEIGHTS = {"gather", "dynamic_slice"}
 
 # Cheaper to compute again than to store, where what they need is stored in any case.
 _MODERATE = {"tanh", "logistic"}
@@ -83,7 +83,7 @@ def cost_again(eqn: Equation, of_weights: bool = False) -> float | None:
 
     Args:
         eqn: the equation.
-        of_weights: what it looks into is the same at every step.
+        of_weights: its first operand is the same at every step.
 
     Returns:
         0 where it is always better computed again, None where never.
@@ -92,11 +92,6 @@ def cost_again(eqn: Equation, of_weights: bool = False) -> float | None:
     if name in _CHEAP or (of_weights and name in _CHEAP_IN_WEIGHTS):
         return 0
     return 0.5 if name in _MODERATE else None
-
-
-def looked_into(eqn: Equation) -> list[Atom]:
-    """The operand that an equation reads some rows of, if that is what it does."""
-    return list(eqn.invars[1:] if eqn.primitive.name == "jrnn_rows" else eqn.invars[:1])
 
 
 def with_inner(eqn: Equation) -> Iterator[Equation]:

@@ -19,6 +19,7 @@ from jrnn.scan.operations import with_inner
 from jrnn.scan.products import apply_weight_on_the_right
 from jrnn.scan.program import (
     CALLS,
+    Atom,
     Equation,
     cached,
     call,
@@ -163,6 +164,10 @@ def _kind(value: Any) -> str | None:
     return jax.random.key_impl(value) if is_key else None
 
 
+def _is_key(atom: Atom) -> bool:
+    return jax.dtypes.issubdtype(atom.aval.dtype, jax.dtypes.prng_key)
+
+
 @cached
 def _prepare(
     loop: core.ClosedJaxpr,
@@ -211,6 +216,11 @@ def _prepare(
 def _flatten(
     loop: core.ClosedJaxpr, kinds: Sequence[str | None]
 ) -> tuple[core.ClosedJaxpr, tuple[str | None, ...]]:
+    jaxpr, _ = opened(loop)
+    nested = any(eqn.primitive.name in CALLS for eqn in jaxpr.eqns)
+    keys = any(map(_is_key, [*jaxpr.invars, *jaxpr.outvars]))
+    if not nested and not keys:
+        return loop, (None,) * len(jaxpr.outvars)
     out_kinds: list[str | None] = []
 
     def flat(*values: Any) -> list[Any]:
