@@ -5,8 +5,10 @@ go by the kind of what could be lost: rules of the user's own, checks, sums, tra
 sizes, names, memory, types, arguments, depth, platforms.
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import re
 import sys
 from pathlib import Path
@@ -1980,6 +1982,163 @@ def dataclass_trees(run):
     step = lambda c, x: (Carry(jnp.tanh(c.h + x), c.n + 1), c)
     last, ys = run(step, Carry(W[0], 0), B4[:, 0])
     return last.h, last.n, ys.h, ys.n
+
+
+def recurrence(w=W):
+    return lambda h, x: (jnp.tanh(h @ w + x), h)
+
+
+@tool
+def spmd_axis_and_axis_size(run):
+    f = lambda h: run(recurrence(), h, B4[:, 0])
+    same = jax.vmap(lambda: f(W[0]), axis_size=3, out_axes=None)
+    return jax.vmap(f, spmd_axis_name="batch")(W), same()
+
+
+@tool
+def holomorphic_and_integer_gradients(run):
+    w, xs = W.astype(complex), B4[:, 0].astype(complex)
+    step = lambda h, x: (jnp.sin(h @ w + x), h)
+    smooth = jax.grad(lambda h: run(step, h, xs)[0].sum(), holomorphic=True)
+    scaled = lambda c, n: run(lambda c, x: (jnp.tanh(c @ W + x), c * n), c, B4[:, 0])
+    both = jax.grad(lambda h, n: scaled(h, n)[1].sum(), (0, 1), allow_int=True)
+    return smooth(w[0]), both(W[0], 2.0)[0]
+
+
+@tool
+def batched_conditions_around(run):
+    f = lambda h: run(recurrence(), h, B4[:, 0])[0]
+    more = lambda s: (s[0] < 3) & (s[1].sum() < 4)
+    until = lambda h: lax.while_loop(more, lambda s: (s[0] + 1, f(s[1]) + 0.5), (0, h))
+    chosen = lambda on, h: lax.cond(on, f, jnp.sin, h)
+    on = jnp.array([True, False, True])
+    loss = lambda h: jax.vmap(chosen)(on, h).sum()
+    return jax.vmap(until)(W), jax.vmap(chosen)(on, W), jax.grad(loss)(W)
+
+
+@tool
+def threads(run):
+    def work(i):
+        f = lambda h: run(lambda c, x: (jnp.tanh(c @ W + x * i), c), h, B4[:, 0])
+        return jax.grad(lambda h: f(h)[1].sum())(W[0])
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        return list(pool.map(work, [1.0, 2.0, 3.0, 4.0]))
+
+
+@tool
+def clear_caches(run):
+    f = jax.grad(lambda h: run(recurrence(), h, B4[:, 0])[1].sum())
+    before = f(W[0])
+    jax.clear_caches()
+    return before, f(W[0])
+
+
+@tool
+def transfer_guard(run):
+    step, h, xs = recurrence(), jnp.array(W[0]), jnp.array(B4[:, 0])
+    run(step, h, xs)
+    with jax.transfer_guard("disallow"):
+        return run(step, h, xs)
+
+
+@tool
+def linear_call(run):
+    """Transposed by a rule that is not the transpose."""
+    twice = lambda w: jax.custom_derivatives.linear_call(
+        lambda _, x: x * 2.0, lambda _, ct: jnp.clip(ct, -0.1, 0.1), (), w
+    )
+    step = lambda w: lambda h, x: (twice(w) * h + x, h)
+    return jax.grad(lambda w: run(step(w), W[1], B4[:, 0])[1].sum())(W[0])
+
+
+@tool
+def rules_with_symbolic_zeros(run):
+    f = jax.custom_vjp(lambda x, y: x * y)
+
+    def forward(x, y):
+        return x.value * y.value, (x.value, y.value, x.perturbed, y.perturbed)
+
+    def backward(kept, ct):
+        x, y, on_x, on_y = kept
+        zero = isinstance(ct, jax.custom_derivatives.SymbolicZero)
+        ct = jnp.zeros(ct.shape, ct.dtype) if zero else ct
+        return ct * y * (1.0 + on_x), ct * x * (1.0 + 2.0 * on_y)
+
+    f.defvjp(forward, backward, symbolic_zeros=True)
+    step = lambda w: lambda h, x: (jnp.tanh(f(h, w)) + x, h)
+    loss = lambda h, w: run(step(w), h, B4[:, 0])[1].sum()
+    return [jax.grad(loss, by)(W[0], W[1]) for by in (0, 1, (0, 1))]
+
+
+@tool
+def rules_of_functions_and_to_recompute(run):
+    apply = jax.custom_vjp(lambda f, x: f(x), nondiff_argnums=(0,))
+    apply.defvjp(lambda f, x: (f(x), x), lambda f, x, g: (jnp.sign(g) * x,))
+    sine = jax.custom_vjp(jnp.sin)
+    kept = lambda x: (jnp.sin(x), x)
+    sine.defvjp(kept, lambda x, ct: (2.0 * ct * jnp.cos(x),), optimize_remat=True)
+    step = lambda w: lambda h, x: (sine(apply(jnp.sin, w) * h) + sine(w) + x, h)
+    loss = lambda w: run(step(w), W[0], B4[:, 0])[1].sum()
+    return jax.grad(loss)(W[1]), jax.grad(jax.checkpoint(loss))(W[1])
+
+
+@tool
+def linear_algebra(run):
+    def step(h, x):
+        lower = jnp.linalg.cholesky(W @ W.T + jnp.eye(3) + jnp.diag(x**2))
+        z = jax.scipy.linalg.solve_triangular(lower, h, lower=True)
+        return jnp.tanh(z + jnp.linalg.inv(lower)[0]), jnp.linalg.eigvalsh(
+            lower + lower.T
+        )
+
+    f = lambda h, xs: run(step, h, xs)
+    loss = lambda h, xs: sum(map(jnp.sum, f(h, xs)))
+    return f(W[0], B4[:, 0]), jax.grad(loss, (0, 1))(W[0], B4[:, 0])
+
+
+@tool
+def explicit_mesh(run):
+    kind = (jax.sharding.AxisType.Explicit,)
+    mesh = jax.make_mesh((1,), ("batch",), axis_types=kind)
+    step = lambda h, x: (jnp.tanh(h @ W + x[None]), h)
+    with jax.set_mesh(mesh):
+        h = jax.device_put(W, jax.P("batch", None))
+        return jax.jit(jax.grad(lambda h: run(step, h, B4[:, 0])[1].sum()))(h)
+
+
+@tool
+def compile_time_values(run):
+    def f(x):
+        with jax.ensure_compile_time_eval():
+            h = run(recurrence(), W[0], B4[:, 0])[0]
+        return h * x
+
+    return jax.jit(f)(2.0)
+
+
+@tool
+def loops_of_the_same_in_each_other(run):
+    inner = lambda h, x: run(lambda c, w: (jnp.tanh(c * w + x), c), h, W)
+    step = lambda h, x: (inner(h, x)[0], inner(h, x)[1].sum())
+    f = lambda h: run(step, h, B4[:, 0])
+    loss = lambda h: f(h)[1].sum()
+    return f(W[0]), jax.hessian(loss)(W[0]), jax.vmap(jax.grad(loss))(W)
+
+
+@tool
+def methods_partials_and_numpy_weights(run):
+    class Model:
+        w = np.asarray(W)
+
+        def step(self, h, x):
+            return jnp.tanh(h @ self.w + x), self.w[0] * h
+
+    half = functools.partial(lambda k, h, x: (h * k + x, h), 0.5)
+    return [
+        run(step, np.asarray(W[0]), np.asarray(B4[:, 0]))
+        for step in (Model().step, half, jax.jit(recurrence()))
+    ]
 
 
 @pytest.mark.filterwarnings("ignore:.*pmap.*:DeprecationWarning")
