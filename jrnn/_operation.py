@@ -13,9 +13,9 @@ from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
 try:  # JAX has no public way to say what its checks find inside an operation
-    from jax._src.checkify import checkify_jaxpr, error_checks
+    from jax._src.checkify import Error, checkify_jaxpr, error_checks
 except ImportError:
-    checkify_jaxpr, error_checks = None, {}
+    Error, checkify_jaxpr, error_checks = None, None, {}
 
 Function = Callable[..., list[Any]]
 
@@ -60,9 +60,12 @@ def operation(
 def check_inside(made: core.Primitive, plain: Callable[..., Function]) -> None:
     """Let `jax.experimental.checkify` check the plain function of an operation."""
 
-    def rule(error: Any, enabled: Any, *values: Any, **params: Any) -> Any:
+    def rule(*args: Any, **params: Any) -> Any:
+        # newer versions of JAX pass a context ahead of the error
+        at = next(i for i, value in enumerate(args) if isinstance(value, Error))
+        context, error, enabled, *values = args[:at], *args[at:]
         checked = jax.make_jaxpr(plain(**params))(*values)
-        return checkify_jaxpr(checked, enabled, error, *values)
+        return checkify_jaxpr(*context, checked, enabled, error, *values)
 
     error_checks[made] = rule
 

@@ -72,6 +72,9 @@ class Cell(_Functions):
         initial_carry(params, *, key=None)   -> carry
         step(params, carry, x, *, key=None)  -> (carry, y)
 
+    A map whose parameters and first carry are given wherever it is used, to analyse its
+    dynamics for instance, may have None for the first two.
+
     Raises:
         TypeError: a function that cannot be called in this way.
 
@@ -94,10 +97,15 @@ class Cell(_Functions):
     __slots__ = ()
 
     def __new__(  # noqa: D102
-        cls, init: InitFn, initial_carry: InitialCarryFn, step: StepFn
+        cls,
+        init: InitFn | None,
+        initial_carry: InitialCarryFn | None,
+        step: StepFn,
     ) -> "Cell":
-        _check.takes("Cell", "init", init, "key, x")
-        _check.takes("Cell", "initial_carry", initial_carry, "params, *, key=None")
+        if init is not None:
+            _check.takes("Cell", "init", init, "key, x")
+        if initial_carry is not None:
+            _check.takes("Cell", "initial_carry", initial_carry, "params, *, key=None")
         _check.takes("Cell", "step", step, "params, carry, x, *, key=None")
         return super().__new__(cls, init, initial_carry, step)
 

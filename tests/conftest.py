@@ -24,7 +24,8 @@ jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
-jax.config.update("jax_debug_key_reuse", True)
+# With JAX's own checks on, this one refuses every jax.lax.scan over keys.
+jax.config.update("jax_debug_key_reuse", not jax.config.jax_enable_checks)
 jax.config.update("jax_disable_most_optimizations", True)
 # What one test has compiled, another need not; a folder for each worker, so that none
 # reads what another is writing.

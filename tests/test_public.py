@@ -54,6 +54,7 @@ FLOORS = {
     "gradients": 3,
     "models": 3,
     "seq2seq": 3,
+    "testing": 3,
     "train": 3,
     "interop": 4,
     "sweep": 4,

@@ -261,7 +261,7 @@ def test_the_bar_counts_what_has_ended():
 
     plan = make_plan(Train(hidden_size=8, steps=8, log_every=2))
     assert plan.call == 2
-    pending = [Metrics(Later(), None, None) for _ in range(3)]
+    pending = [Metrics(Later(), *[None] * 4) for _ in range(3)]
     pending[0].loss.ended = pending[2].loss.ended = True
     _count_finished(display, pending, 6, plan, wait=False)
     assert display.done == 2

@@ -183,7 +183,8 @@ def _prepare(
     step = Step(flat, weights, carry, **often._asdict())
     jaxpr, _ = opened(flat)
     weight_vars, carry_vars, x_vars = step.inputs()
-    eqns = needed(jaxpr.eqns, jaxpr.outvars)
+    # What nothing reads is kept for those that check every value, and never planned.
+    eqns = jaxpr.eqns
     known = [*constants(flat), *weight_vars]
     depth, at = depths(eqns, known, x_vars, carry_vars, fixed=often.budget == 0)
     rest = [eqn for eqn in eqns if depth[eqn.outvars[0]] != ONCE]
@@ -193,7 +194,7 @@ def _prepare(
 
     def once(*values: Any) -> list[Any]:
         env = constants(flat) | dict(zip(weight_vars, values, strict=True))
-        evaluate(needed(at[ONCE], entering), env)
+        evaluate(at[ONCE], env)
         return [env[v] for v in entering]
 
     inputs = [*entering, *carry_vars, *x_vars]

@@ -116,11 +116,13 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
     weights, carry, xs = step.parts(joint.inputs)
     depth, _ = depths(joint.eqns, [*constants(joint.program), *weights], xs, carry)
     wanted = free(joint.tangent_eqns, joint.results(step.carry))
+    ys = [a for a in joint.outputs[step.carry :] if is_variable(a)]
+    at_hand = {*xs, *(ys if step.recompute else [])}
     known = cheapest_cut(
         joint.eqns,
         [v for v in wanted if v in depth],
-        again=lambda eqn: 0 if step.recompute else cost_again(eqn, depth),
-        cost=lambda v: 0 if v in xs else size(v),
+        again=lambda eqn: _price(eqn, depth, step.recompute),
+        cost=lambda v: 0 if v in at_hand else size(v),
         ignored=lambda v: depth[v] == ONCE,
     )
     # A next carry whose carry is read too is stored already, one step later.
@@ -149,6 +151,12 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
         dys=joint.dys,
         shifted=[i for i, (v, *_) in enumerate(packed, len(shared)) if v in carry],
     )
+
+
+def _price(eqn: Equation, depth: dict[Variable, int], recompute: bool) -> float | None:
+    """As `cost_again`; next to nothing where all but carries is to be recomputed."""
+    price = cost_again(eqn, depth)
+    return price if price == 0 or not recompute else 1e-3
 
 
 def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
@@ -284,7 +292,7 @@ def _linear(
     def again(eqn: Equation, depth: dict[Variable, int]) -> float | None:
         if is_tangent(eqn):
             return cost_again(eqn, depth) if eqn.primitive.name in PARTS else None
-        return 0 if step.recompute else cost_again(eqn, depth)
+        return _price(eqn, depth, step.recompute)
 
     where = split(linear, again, spread=lambda v: v in tangents)
     stored = invars[len(inputs) : first_dx]

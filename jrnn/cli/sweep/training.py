@@ -51,7 +51,10 @@ def training(base: Train, data: Data) -> Callable[[Config, jax.Array], dict]:
             layers=options.layers,
             embed_size=options.embed_size,
             dropout_rate=options.dropout,
-            recurrent_dropout_rate=options.recurrent_dropout,
+            # a traced 0 for a GRU: a configuration with more is refused
+            recurrent_dropout_rate=0.0
+            if options.cell == "gru"
+            else options.recurrent_dropout,
         )
         rows = jax.tree.map(
             jnp.asarray, streams(tokens, options.batch_size, options.stride)
