@@ -656,10 +656,6 @@ def taken(values, kind, place):
 
 
 def make_step(program, p, run):
-    # a check of what nothing reads is not promised
-    checks = program.transformation == "checked"
-    wanted = alive(program) if checks else range(len(program.lines))
-
     def step(c, x):
         c, values = dict(c), {"f": [c["h"], c["g"]], "n": [c["n"]], "b": [c["b"]]}
         if program.draw:
@@ -667,10 +663,7 @@ def make_step(program, p, run):
             noise = jax.random.normal(use, c["h"].shape, jnp.float32)
             values["f"].append(c["g"] + noise.astype(c["g"].dtype))
         e = Env(p, x, program.types, run)
-        for number, (operation, operands) in enumerate(program.lines):
-            if number not in wanted:
-                values[operation.makes].append(None)
-                continue
+        for operation, operands in program.lines:
             read = [
                 taken(values, k, i)
                 for k, i in zip(operation.reads, operands, strict=True)
@@ -682,22 +675,6 @@ def make_step(program, p, run):
         return c, [taken(values, k, i) for k, i in program.outputs]
 
     return step
-
-
-def alive(program):
-    """Numbers of the lines that carry and outputs depend on."""
-    made_by = {"f": [None, None] + [None] * program.draw, "n": [None], "b": [None]}
-    reads = {}
-    for number, (operation, operands) in enumerate(program.lines):
-        pairs = zip(operation.reads, operands, strict=True)
-        reads[number] = [taken(made_by, k, i) for k, i in pairs]
-        made_by[operation.makes].append(number)
-    ends = [(KIND[name], i) for name, i in program.carry.items()] + program.outputs
-    wanted = {taken(made_by, k, i) for k, i in ends}
-    for number in reversed(range(len(program.lines))):
-        if number in wanted:
-            wanted.update(reads[number])
-    return wanted - {None}
 
 
 def exact_outputs(program):
