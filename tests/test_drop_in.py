@@ -25,6 +25,8 @@ from jax.experimental import checkify
 import jrnn
 from jrnn.scan import scan
 
+pytestmark = pytest.mark.slow
+
 
 def assert_close(got, expected, rtol=1e-12):
     """The same shapes, the same dtypes, and numbers that differ by rounding only."""

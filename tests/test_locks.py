@@ -18,7 +18,7 @@ from jrnn import _lock
 from jrnn._lock import InUseError, held
 from jrnn.sweep import grid, read_table, sweep
 
-pytestmark = pytest.mark.xdist_group("locks")
+pytestmark = [pytest.mark.xdist_group("locks"), pytest.mark.slow]
 ROUNDS = int(os.environ.get("JRNN_TEST_ROUNDS", "3"))
 OPTIONS = (
     "--cell gru --hidden-size 8 --dropout 0.1 --steps 1600 --eval-every 40 "

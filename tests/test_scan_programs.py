@@ -11,6 +11,8 @@ import scan_programs
 from jax import lax
 from scan_programs import OPERATIONS, TRANSFORMATIONS, difference, program
 
+pytestmark = pytest.mark.slow
+
 COUNT = int(os.environ.get("JRNN_TEST_PROGRAMS", "60"))
 AT_ONCE = 10
 

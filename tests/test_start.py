@@ -15,6 +15,8 @@ from jrnn.text import Vocabulary, build_vocabulary, encode
 from jrnn.train import read
 from jrnn.train.checkpoint import named_leaves
 
+pytestmark = pytest.mark.slow
+
 OTHER = "the quick brown fox: jumps over 12 lazy dogs\n" * 30
 # without what decides the model, which comes from the old run
 TRAINING = "--steps 6 --log-every 2 --save-every 2 --batch-size 3 --window 6".split()

@@ -14,6 +14,8 @@ from jax.extend import core
 import jrnn.testing
 from jrnn.testing import ScanDifference, check_scan
 
+pytestmark = pytest.mark.slow
+
 W = jnp.array([[0.4, -1.2, 0.3], [0.9, 0.2, -0.5], [-0.7, 0.6, 0.8]])
 H, XS = W[0], jnp.sin(jnp.arange(12.0)).reshape(4, 3)
 
