@@ -6,6 +6,7 @@
 import os
 
 import jax
+import jax.numpy as jnp
 import pytest
 import scan_programs
 from jax import lax
@@ -57,3 +58,25 @@ def test_wrong_engines_are_found(engine, monkeypatch):
     monkeypatch.setattr(scan_programs, "scan", without_remat)
     seeds = [s for s in range(40) if program(s).options["reverse"]][:5]
     assert any(difference(program(seed)) for seed in seeds)
+
+
+def test_a_sum_in_another_order_is_found(monkeypatch):
+    """It is near the right one, and a loop in Python must not excuse it."""
+    operation = OPERATIONS["a + b + v + v"]
+    one = program(0)._replace(
+        lines=[scan_programs.Line(operation, (0, 1))], transformation="value",
+        types=scan_programs.Types(jnp.dtype("float64"), jnp.dtype("int32")),
+        width=3, carry=dict.fromkeys("hgnb", 0), outputs=[("f", 0)], bounded=False,
+        draw=False, options={}, plain_options={},
+    )  # fmt: skip
+    assert difference(one) is None
+    other = lambda e, a, b: a + (b + (e.x["v"] + e.x["v"]))
+
+    def reordered(f, init, xs, **options):
+        wrong = scan_programs.Line(operation._replace(function=other), (0, 1))
+        step = scan_programs.make_step(one._replace(lines=[wrong]), weights, lax.scan)
+        return lax.scan(step, init, xs, **options)
+
+    weights = scan_programs.arguments(one)[0]
+    monkeypatch.setattr(scan_programs, "scan", reordered)
+    assert "bit for bit" in difference(one)
