@@ -39,7 +39,7 @@ def in_chunks(
     outs = []
     for start, stop in parts:
         n, chunk = ((stop - start) // size, size) if start == 0 else (1, stop - start)
-        if start == stop and (outs or stop < length):
+        if start == stop and (outs or length):
             continue
         split = lambda x: x[start:stop].reshape(n, chunk, *x.shape[1:])  # noqa: B023
         one = wrap(lambda c, x: some_steps(c, x, chunk))  # noqa: B023

@@ -106,7 +106,8 @@ def scan(
     options = {"reverse": reverse, "unroll": _unroll(unroll)}
     if _nothing_is_traced():
         _check_remat(remat, length)
-        init, xs = jax.tree.map(as_array, (init, xs))
+        if not jax.config.jax_disable_jit:
+            init, xs = jax.tree.map(as_array, (init, xs))
         return lax.scan(f, init, xs, length, **options)
     if remat in (None, "step"):
         recompute = remat == "step"
