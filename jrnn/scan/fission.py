@@ -74,23 +74,29 @@ class Plan(NamedTuple):
 Price = Callable[[Equation, dict[Variable, int]], float | None]
 
 
-def plan(
+def plan(step: Step) -> Plan:
+    """Decide where a step that will not be derived any more runs, within its budget."""
+    return within_budget(step, split(step, final=True), final=True)
+
+
+def within_budget(
     step: Step,
+    where: Plan,
     again: Price | None = None,
     spread: Callable[[Variable], bool] = lambda v: False,
     spare: Collection[Variable] = (),
     final: bool = False,
 ) -> Plan:
-    """Decide where each equation of `step` runs, within its budget of memory.
+    """A plan that takes no more memory than its step may.
 
     Args:
         step: the step.
+        where: how it is split.
         again: as of `split`.
         spread: as of `split`.
         spare: inputs whose memory the loop's results may take.
         final: as of `split`.
     """
-    where = split(step, again, spread, final)
     at_once = budget.steps_at_once(step, where, spare)
     if at_once == 1:
         return split(step._replace(budget=0), again, spread, final)

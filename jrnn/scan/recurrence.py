@@ -42,7 +42,7 @@ def recurrence(step: Step, values: Sequence[Any]) -> list[Any]:
 
 
 def _evaluate(*values: Any, step: Step, cpu: bool = False) -> list[Any]:
-    carry, ys = run(step, plan(step, final=True), values, cpu=cpu)
+    carry, ys = run(step, plan(step), values, cpu=cpu)
     return [*carry, *ys]
 
 

@@ -84,7 +84,7 @@ def scan_report(
     rule = derivative(step, active_inputs(step, given))
     new = rule.extended.outputs()[1][len(step.outputs()[1]) :]
     saved = [(_array(a), steps * _bytes(a)) for a in new]
-    alone = plan(step, final=True)
+    alone = plan(step)
     return ScanReport(
         steps,
         _places(alone),

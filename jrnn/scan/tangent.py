@@ -15,7 +15,16 @@ from jax.extend import core
 
 from jrnn.scan.cut import cheapest_cut
 from jrnn.scan.divide import divide_sums
-from jrnn.scan.fission import LOOP, ONCE, Plan, Step, cost_again, depths, plan, split
+from jrnn.scan.fission import (
+    LOOP,
+    ONCE,
+    Plan,
+    Step,
+    cost_again,
+    depths,
+    split,
+    within_budget,
+)
 from jrnn.scan.operations import PARTS
 from jrnn.scan.pack import (
     groups,
@@ -226,7 +235,8 @@ class _Linear(NamedTuple):
     def within_budget(self) -> "_Linear":
         """The same, planned for no more memory than its step may take."""
         spare = read_in_the_loop_only(self.plan, self.stored)
-        where = plan(self.step, self.again, lambda v: v in self.tangents, spare=spare)
+        spread = lambda v: v in self.tangents
+        where = within_budget(self.step, self.plan, self.again, spread, spare)
         return self._replace(plan=where)
 
 
