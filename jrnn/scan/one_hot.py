@@ -58,16 +58,11 @@ def _nested(f: Callable, times: int) -> Callable:
     return f
 
 
-def _vectors(tokens: Any, size: int, dtype: Any) -> Any:
-    """One-hot vectors (N, V) of all tokens."""
-    return jax.nn.one_hot(tokens.reshape(-1), size, dtype=dtype)
-
-
 def _product(dtype: Any, precision: Any, batch: int) -> Callable:
     """The rows (..., G) of w (V, G) for tokens (...), as a product."""
 
     def rows(tokens: Any, w: Any) -> list[Any]:
-        x = _vectors(tokens, w.shape[0], w.dtype)
+        x = jax.nn.one_hot(tokens.reshape(-1), w.shape[0], dtype=w.dtype)  # (N, V)
         made = jnp.matmul(x, w, precision=precision, preferred_element_type=dtype)
         return [made.reshape(*tokens.shape, w.shape[1])]
 
@@ -107,20 +102,13 @@ def _row_numbers(tokens: Any, size: int) -> Any:
     return jnp.where(known, tokens, size).astype(jnp.int32)
 
 
-def _added(rows: Callable, like: Any, **params: Any) -> Callable:
+def _sums(rows: Callable, size: int, of: Any, batch: int, **params: Any) -> Callable:
     """The transpose of `rows` in w: each cotangent (G,) added to its token's row."""
 
     def sums(tokens: Any, ct: Any) -> list[Any]:
         find = lambda w: rows(**params, batch=0)(tokens, w)
-        return jax.linear_transpose(find, like)([ct])
-
-    return sums
-
-
-def _sums(rows: Callable, size: int, of: Any, batch: int, **params: Any) -> Callable:
-    def sums(tokens: Any, ct: Any) -> list[Any]:
         like = jax.ShapeDtypeStruct((size, ct.shape[-1]), of)
-        return _added(rows, like, **params)(tokens, ct)
+        return jax.linear_transpose(find, like)([ct])
 
     return _nested(sums, batch)
 
