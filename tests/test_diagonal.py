@@ -305,6 +305,28 @@ def test_the_error_at_modulus_one_is_what_the_docstring_says(constant):
     assert low < pairwise < high
 
 
+@pytest.mark.parametrize("level", [0, 3])
+def test_products_within_a_rounding_of_a_power_of_two(level):
+    """A compiler that rounds a product in two ways must not halve m and leave e as it is.
+
+    Each pair of factors turns by a multiple of a quarter: its product has a part that is
+    1 up to rounding, above it or below.
+    """
+    length, lanes = 512, 40
+    rng = np.random.default_rng(1)
+    angle = rng.uniform(0, 2 * np.pi, (length, lanes))
+    angle[1::2] = rng.integers(0, 4, angle[1::2].shape) * (np.pi / 2) - angle[::2]
+    a = np.exp(1j * angle).astype("c8")
+    u = rng.normal(size=a.shape).astype("c8")
+    h = np.zeros(lanes, "c8")
+    exact = by_hand(a.astype("c16"), u.astype("c16"), h, False)
+    run = lambda a, u, h: jrnn.diagonal_scan(a, u, h, parallel=True)
+    options = {"xla_backend_optimization_level": level}
+    got = jax.jit(run, compiler_options=options)(a, u, h)
+    error = np.abs(np.asarray(got) - exact).max() / np.abs(exact).max()
+    assert error < 2e-5
+
+
 def test_a_zero_among_many_large_factors_has_a_derivative():
     """Their product is 0 * 2^e with an e that no float has, going back too."""
     a = np.full(512, 1e38, "f4")

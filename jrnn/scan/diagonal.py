@@ -122,25 +122,31 @@ def _push(reverse, primals, tangents):
 
 
 # A product of many factors leaves the range of floats long before the states do: it is
-# kept as m * 2^e, the largest part of m in [1/2, 1) as `frexp` has it, or zero.
+# kept as m * 2^e, the largest part of m in [0.3, 0.6), or zero.
+#
+# Scaling m and counting in e must follow from one number. A compiler may compute a
+# product twice and round it in two ways, on either side of the bound: the barriers keep
+# it from that, except on CPUs before jaxlib 0.12, which drop them early. So the bounds
+# are far from powers of two, where the factors of many recurrences lie, and from half
+# the largest part of a number of modulus 1, 0.35 to 0.5.
+_LOW, _HIGH = 0.3, 0.6
 
 
 def _join(first, second):
     (m, e, u), (m_next, e_next, u_next) = first, second
-    m = m_next * m
-    s = _size(m)  # in [1/4, 1); of complex numbers in [1/6, 2)
-    k = (
-        (s >= 1).astype(e.dtype)
-        - (s < 0.5).astype(e.dtype)
-        - (s < 0.25).astype(e.dtype)
-    )
+    m = lax.optimization_barrier(m_next * m)
+    s = _size(m)  # in [0.09, 0.36); of complex numbers in [0.06, 0.72)
+    of_dtype = lambda condition: condition.astype(e.dtype)
+    below = (of_dtype(s < _LOW / 2**i) for i in range(3))
+    k = of_dtype(s >= _HIGH) - sum(below)
     u = _shifted(m_next.astype(u.dtype) * u, e_next)
     e = jnp.where(s == 0, _LEAST, e + e_next + k)
     return _shifted_little(m, -k), e, u + u_next
 
 
 def _split(a: jax.Array) -> tuple[jax.Array, jax.Array]:
-    e = jnp.frexp(_size(a))[1]
+    a = lax.optimization_barrier(a)
+    e = jnp.frexp(_size(a) * (0.5 / _HIGH))[1] + 1  # |a| / (0.6 * 2^e) in [1/2, 1)
     return _shifted(a, -e), jnp.where(a == 0, _LEAST, e)
 
 
