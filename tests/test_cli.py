@@ -71,6 +71,7 @@ def refused(capsys, *words) -> str:
     return err
 
 
+@pytest.mark.slow
 def test_a_run_leaves_what_the_design_says(trained):
     assert {p.name for p in trained.iterdir()} == {
         "config.json",
@@ -98,6 +99,7 @@ def test_a_run_leaves_what_the_design_says(trained):
     assert (trained / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_what_training_prints(text, tmp_path, capsys):
     assert main(["train", str(text), "--out", str(tmp_path / "r"), *SMALL]) == 0
     out, err = capsys.readouterr()
@@ -117,6 +119,7 @@ def test_what_training_prints(text, tmp_path, capsys):
         assert wanted in out.replace("\n", " ") or wanted in out, wanted
 
 
+@pytest.mark.slow
 def test_sample(trained, capsys):
     command = ["sample", str(trained), "--length", "40", "--prime", "the sea"]
     outputs = []
@@ -130,6 +133,7 @@ def test_sample(trained, capsys):
     assert outputs[3] == outputs[4]
 
 
+@pytest.mark.slow
 def test_several_samples_and_a_stop_token(trained, capsys):
     words = ["sample", str(trained), "--num-samples", "3", "--stop", "\n"]
     assert main([*words, "--length", "300"]) == 0
@@ -320,6 +324,7 @@ def test_checkpoint_of_another_size(capsys, trained, text, tmp_path):
     assert "holds another model" in refused(capsys, "sample", run)
 
 
+@pytest.mark.slow
 def test_resume_refuses_another_text(capsys, text, tmp_path):
     mine = tmp_path / "mine.txt"
     mine.write_text(TEXT)

@@ -236,6 +236,7 @@ def measure(capsys, *words, code=0):
     return table_of(out), out, err
 
 
+@pytest.mark.slow
 def test_each_file_is_measured_and_the_total_weighs_tokens(runs, folder, capsys):
     files = [folder / "sea.txt", folder / "more.txt"]
     table, _, err = measure(capsys, runs["plain"], *files)
@@ -289,6 +290,7 @@ def test_a_file_that_fails_does_not_hold_up_the_others(runs, folder, tmp_path, c
     assert out == "" and table == {}
 
 
+@pytest.mark.slow
 def test_unknown_symbols_without_an_unknown_token(runs, folder, capsys):
     odd = folder / "odd.txt"
     for policy in ("count", "fail"):  # of probability zero: the text is refused
@@ -402,6 +404,7 @@ def test_presets_are_not_warned_of(preset):
     assert notices.of_training(PRESETS[preset]) == []
 
 
+@pytest.mark.slow
 def test_warnings_are_lines_on_stderr(tmp_path, folder, capsys):
     words = ["train", str(folder / "sea.txt"), *SMALL, "--steps", "5"]
     words += ["--weight-decay", "0.1", "--min-count", "2", "--warmup", "9"]

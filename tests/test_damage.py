@@ -18,6 +18,8 @@ import safetensors.numpy
 from jrnn.cli import info, job, main, run
 from jrnn.train import CheckpointError, load, read, save
 
+pytestmark = pytest.mark.slow  # they train runs to damage
+
 TREE = {
     "w": jnp.arange(6, dtype=jnp.float32).reshape(2, 3) / 7,
     "half": jnp.arange(4, dtype=jnp.bfloat16) / 3,
@@ -193,7 +195,6 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in arrays.items()}
 
 
-@pytest.mark.slow
 def test_no_damage_is_passed_over_or_shows_a_traceback(
     runs, tmp_path, capsys, one_model
 ):
@@ -233,7 +234,6 @@ def test_no_damage_is_passed_over_or_shows_a_traceback(
     print(f"{DAMAGES} damages to a run, {refused} refusals")
 
 
-@pytest.mark.slow
 def test_no_damage_to_a_sweep_shows_a_traceback(runs, tmp_path, capsys):
     chance, refused = random.Random(os.environ.get("JRNN_TEST_SEED")), 0
     for _ in range(max(4, DAMAGES // 10)):

@@ -146,6 +146,7 @@ def test_pairwise_equals_the_loop_at_any_magnitude(seed, reverse, dtype):
     assert (product > np.finfo(dtype).max).mean() > 0.05  # what used to be infinite
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_pairwise_gradients_at_any_magnitude(seed):
     """g_t = w_t + a_{t+1} g_{t+1};  du = g,  da_t = g_t h_{t-1},  dh_0 = a_1 g_1."""
@@ -176,6 +177,7 @@ def test_pairwise_gradients_at_any_magnitude(seed):
     assert right[fits].all() and fits.mean() > 0.5
 
 
+@pytest.mark.slow
 def test_a_product_that_overflows_where_the_states_do_not():
     a = np.concatenate([np.full(32, 1e30), np.zeros(32)]).astype("f4")
     zeros = np.zeros(64, "f4")
@@ -191,6 +193,7 @@ def test_a_product_that_overflows_where_the_states_do_not():
     np.testing.assert_allclose(got, [1e8, 1e-22, 0, 0], rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_complex_products_that_overflow():
     rng = np.random.default_rng(5)
     turn = np.exp(2j * np.pi * rng.random((STEPS, 50)))
@@ -227,6 +230,7 @@ def test_what_is_not_finite_does_not_reach_earlier_states(where, bad):
     assert not np.isfinite(got[4:, 1]).any() and np.isfinite(got[:, 0]).all()
 
 
+@pytest.mark.slow
 def test_second_derivatives_of_the_pairwise_form():
     a, u, h = (x["p"][:, 0] if x["p"].ndim > 1 else x["p"][0] for x in numbers())
 
@@ -260,6 +264,7 @@ def test_pairwise_in_other_types(dtype):
         np.testing.assert_allclose(got.astype("f8"), exact, rtol=1e-2, atol=1e-2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parallel", [False, True, None])
 def test_dtypes_that_do_not_go_together(parallel):
     a, u, h = jnp.ones((T, H), "c8"), jnp.ones((T, H), "f4"), jnp.ones(H, "f4")
@@ -283,6 +288,7 @@ def test_dtypes_that_do_not_go_together(parallel):
         np.testing.assert_allclose(real, got)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("constant", [True, False], ids=["constant", "varying"])
 def test_the_error_at_modulus_one_is_what_the_docstring_says(constant):
     """Factors of modulus 1, 100,000 steps in float32; shares of the largest state."""
@@ -305,12 +311,13 @@ def test_the_error_at_modulus_one_is_what_the_docstring_says(constant):
     assert low < pairwise < high
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", [0, 3])
 def test_products_within_a_rounding_of_a_power_of_two(level):
-    """A compiler that rounds a product in two ways must not halve m and leave e as it is.
+    """A product that is rounded in two ways is scaled and counted alike.
 
-    Each pair of factors turns by a multiple of a quarter: its product has a part that is
-    1 up to rounding, above it or below.
+    Each pair of factors turns by a multiple of a quarter: its product has a part that
+    is 1 up to rounding, above it or below.
     """
     length, lanes = 512, 40
     rng = np.random.default_rng(1)
@@ -327,6 +334,7 @@ def test_products_within_a_rounding_of_a_power_of_two(level):
     assert error < 2e-5
 
 
+@pytest.mark.slow
 def test_a_zero_among_many_large_factors_has_a_derivative():
     """Their product is 0 * 2^e with an e that no float has, going back too."""
     a = np.full(512, 1e38, "f4")

@@ -39,6 +39,7 @@ def gaussian_net(seed, gain, size):
 # Lyapunov exponents
 
 
+@pytest.mark.slow
 def test_exponents_of_a_linear_network_are_the_moduli_of_its_eigenvalues():
     rng, values = np.random.default_rng(1), np.array([1.2, -0.9, 0.5, 0.2])
     basis = rng.normal(size=(4, 4))  # far from orthogonal
@@ -71,6 +72,7 @@ def test_all_exponents_sum_to_the_mean_log_determinant():
     np.testing.assert_allclose(got.sum(), expected, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_directions_are_those_that_the_past_has_chosen():
     """Behind a long past the frame does not depend on its start: one step by numpy."""
     params, xs = net(normal(1, 4, 4)), normal(2, 200, 1)
@@ -148,6 +150,7 @@ def test_kaplan_yorke_dimension(exponents, expected):
 # Fixed points
 
 
+@pytest.mark.slow
 def test_fixed_points_of_two_independent_bistable_units():
     w, cell = 2.0, jrnn.elman(2)
     starts = jnp.asarray(np.random.default_rng(1).uniform(-1.2, 1.2, (60, 2)))
@@ -197,6 +200,7 @@ def test_slow_points_are_minima_of_speed_that_are_not_fixed():
     assert found.distinct.tolist() == [True] + [False] * 4
 
 
+@pytest.mark.slow
 def test_fixed_points_keep_the_form_of_the_carry():
     params = jrnn.LSTMParams(normal(1, 2, 12), normal(2, 3, 12), normal(3, 12))
     starts = jrnn.LSTMCarry(0.1 * normal(4, 5, 3), 0.1 * normal(5, 5, 3))
@@ -293,6 +297,7 @@ def test_noise_suppresses_chaos():
     np.testing.assert_allclose(theory_of(gains, variances).chi, np.ones(4), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_mean_field_with_noise_agrees_with_a_network():
     size, gain, variance = 300, 1.5, 0.25
     cell, params = jrnn.elman(size), gaussian_net(1, gain, size)

@@ -625,6 +625,7 @@ def test_activations_by_name(name):
     assert (step(cell, p)[0] == expected).all()
 
 
+@pytest.mark.slow
 def test_every_name_of_an_activation_is_elementwise():
     x = jnp.linspace(-3.0, 3.0, 7)
     for name in _activation.NAMES:
@@ -632,6 +633,7 @@ def test_every_name_of_an_activation_is_elementwise():
         assert jnp.allclose(f(x), jnp.stack([f(x[n]) for n in range(7)])), name
 
 
+@pytest.mark.slow
 def test_dtypes_that_go_together_pass():
     """Half-precision weights under a float32 carry, integers, what JAX calls weak."""
     for cell in (lstm, gru, elman):

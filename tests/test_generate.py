@@ -100,6 +100,7 @@ SETTINGS = [
 # Sampling
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", SETTINGS, ids=str)
 def test_sample_equals_numpy_loop_with_the_same_noise(options):
     length = LONG
@@ -144,6 +145,7 @@ def test_table_of_tokens_changes_nothing(monkeypatch, layer, entries):
         assert int(state.token) == expected[-1]
 
 
+@pytest.mark.slow
 def test_what_is_looked_up():
     w = jax.random.normal(jax.random.key(9), (5, 3))
     step = lambda carry, token: (carry + 1, carry @ w[token])
@@ -225,6 +227,7 @@ def test_vmap_over_keys_temperatures_and_states_equals_loops():
     assert len({tuple(row) for row in batch[1].tolist()}) == 3
 
 
+@pytest.mark.slow
 def test_settings_are_traced_once():
     def run(key, state, temperature, top_p, stop_token):
         return sample(
@@ -276,6 +279,7 @@ def test_frequencies_are_the_stated_probabilities(options):
         assert not within_five_sigma(np.asarray(tokens), plain).all()
 
 
+@pytest.mark.slow
 def test_temperature_limits():
     huge = constant([1e10, 3e10, 2e10])  # divided by 1e-300 all alike: infinite
     for options in ({}, {"top_p": 0.9}):
@@ -313,6 +317,7 @@ def run_traced(temperature, options):
     )[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("options", [{}, {"top_k": 2}, {"top_p": 0.4}, {"top_p": 1.0}])
 @pytest.mark.parametrize("jit", [False, True])
@@ -329,6 +334,7 @@ def test_log_probs_at_temperature_zero_and_just_above(dtype, options, jit):
     np.testing.assert_allclose(got, exact.astype(dtype), rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocab_size", [7, 40])
 @pytest.mark.parametrize("layer", ["table", "carry"])
 @pytest.mark.parametrize(
@@ -385,6 +391,7 @@ def test_traced_settings_out_of_range_are_nan(options):
     assert (tokens == -1).all()
 
 
+@pytest.mark.slow
 def test_derivatives_of_the_log_probabilities():
     logits = jnp.array([0.3, -1.0, 2.0, 0.7])
     for options in ({}, {"top_k": 3}, {"top_p": 0.9}):
@@ -415,6 +422,7 @@ def test_stopped_stays_stopped_whatever_the_stop_token():
     chex.assert_trees_all_equal(state.carry, STATE.carry)
 
 
+@pytest.mark.slow
 def test_stop_token_fills_the_rest_and_holds_the_carry():
     model, params = model_and_params(jrnn.lstm)
     start = prime(model, params, PRIME)
@@ -446,6 +454,7 @@ def test_noise_is_independent_of_start_and_standard_gumbel():
     assert gumbel_noise(KEY, 0, 2, 3, jnp.float32).dtype == jnp.float32
 
 
+@pytest.mark.slow
 def test_half_precision_models_are_sampled_in_float32():
     dtype = jnp.bfloat16
     params = jax.tree.map(lambda a: a.astype(dtype), PARAMS)
@@ -491,6 +500,7 @@ EITHER_SIDE = (-1e-9, 1e-9)
 FILTER = jax.jit(filtered_log_probs, static_argnames="top_k")
 
 
+@pytest.mark.slow
 def test_filter_by_hand():
     logits = jnp.log(jnp.array([0.1, 0.4, 0.1, 0.3, 0.1]))
     kept = lambda **options: np.flatnonzero(
@@ -563,6 +573,7 @@ def enumerate_texts(params, vocab_size, length, stop_token=None):
 PRIME_3 = np.array([2, 0, 1, 1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stop_token", [None, 1])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_beam_search_against_enumeration(seed, stop_token):

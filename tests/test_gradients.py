@@ -88,6 +88,7 @@ def two_layers(params, xs, h_probes, c_probes, g_probes):
     return jnp.stack(ys)
 
 
+@pytest.mark.slow
 def test_flow_sees_every_layer_and_field():
     model = jrnn.stack(jrnn.lstm(H), jrnn.gru(3), jrnn.linear(2))
     params, xs = perturbed(model), normal(1, T, I)
@@ -103,6 +104,7 @@ def test_flow_sees_every_layer_and_field():
     close(flow.norms[0].c, np.linalg.norm(expected[1], axis=1))
 
 
+@pytest.mark.slow
 def test_flow_with_a_key():
     cell = jrnn.dropout(TANH, 0.5)
     params, xs = perturbed(cell), normal(1, T, I)
@@ -183,6 +185,7 @@ def test_flow_of_10_000_steps_is_quick_and_small():
     assert flow.norms.shape == (steps,) and flow.norms[-1] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bias", [1.0, 5.0])
 def test_lstm_without_recurrent_weights_forgets_by_its_bias(bias):
     steps = 60
@@ -219,6 +222,7 @@ def test_step_jacobians_of_a_tanh_network_by_their_formula():
     close(steps_of(TANH, params, xs), expected)
 
 
+@pytest.mark.slow
 def test_lag_jacobians_equal_products_of_step_jacobians():
     params, xs = perturbed(LSTM), normal(1, T, I)
     js = np.asarray(steps_of(LSTM, params, xs))
@@ -295,6 +299,7 @@ def test_the_bound_is_reached_by_a_network_at_rest():
 # decay_rate, bounds
 
 
+@pytest.mark.slow
 def test_decay_rate_against_numpy():
     k = np.arange(3, 40, 2)
     y = -0.3 * k + 2 + 0.1 * np.asarray(normal(1, len(k)))
@@ -329,6 +334,7 @@ def test_omega_is_zero_for_an_orthogonal_linear_network_only():
     close(half, T * 0.25)  # every ratio is 1/2
 
 
+@pytest.mark.slow
 def test_omega_of_a_tanh_network_and_its_immediate_derivative():
     params, xs = perturbed(TANH), normal(1, T, I)
     gs = flow_of(TANH, params, xs, squares, vectors=True).vectors
@@ -472,6 +478,7 @@ def test_errors_bear_the_name_of_the_function_called():
             call()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [-1, 3])
 def test_bptt_of_a_label_that_does_not_exist_is_nan(bad):
     model = jrnn.stack(jrnn.elman(4), jrnn.linear(3))
@@ -481,6 +488,7 @@ def test_bptt_of_a_label_that_does_not_exist_is_nan(bad):
     assert np.isnan(bptt(params, xs, jnp.array([0, bad, 1])).loss)
 
 
+@pytest.mark.slow
 def test_bptt_equals_the_gradient_of_the_library_and_its_flow(tagger):
     model, params, xs, labels = tagger
     loss = lambda ys: T * jrnn.losses.cross_entropy(ys, labels)

@@ -106,6 +106,7 @@ def test_params_have_the_dtype_of_the_input(key, name, dtype):
     assert {str(p.dtype) for p in jax.tree.leaves(params)} == {dtype}
 
 
+@pytest.mark.slow
 def test_starting_values_of_the_cells():
     x = jnp.zeros(3)
     elman, irnn = (

@@ -183,6 +183,7 @@ MEANS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axes", [0, 1, 2, 3])
 @pytest.mark.parametrize("name", MEANS)
 @settings(deadline=None, max_examples=20, derandomize=True)

@@ -349,6 +349,7 @@ def trees_of_a_dtype(draw):
     return leaves
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=300, derandomize=True)
 @given(trees_of_a_dtype(), st.sampled_from([0.0, 1e-3, 1.0, 5.0, INF]))
 def test_clipping_equals_exact_arithmetic(tree, max_norm):
@@ -372,6 +373,7 @@ def clip_alone(tree, max_norm):
     return rule.update([jnp.asarray(leaf) for leaf in tree], rule.init(None))[0]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(trees_of_a_dtype())
 def test_the_norm_equals_exact_arithmetic(tree):
@@ -408,6 +410,7 @@ def test_clipping_by_hand(name, traced):
     np.testing.assert_allclose(got, expected, rtol=1e-3 if g.dtype == "f2" else 3e-7)
 
 
+@pytest.mark.slow
 def test_an_ordinary_gradient_is_clipped_as_by_optax():
     """To two units in the last place, and its norm to the last bit."""
     for seed in range(20):
@@ -441,6 +444,7 @@ def test_what_is_not_finite_is_not_hidden(bad):
     np.testing.assert_array_equal(got, [bad, 1.0])
 
 
+@pytest.mark.slow
 def test_clipping_has_a_derivative_where_the_gradient_is_zero():
     total = lambda g: clip_alone([g], 1.0)[0].sum()
     np.testing.assert_array_equal(jax.grad(total)(jnp.zeros(3)), np.ones(3))
@@ -448,6 +452,7 @@ def test_clipping_has_a_derivative_where_the_gradient_is_zero():
     assert row == pytest.approx(0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*FACTORIES, "rprop"])
 def test_half_precision_follows_float32(name):
     """In float16 every eps is zero, and so are the squares of these gradients."""

@@ -40,6 +40,7 @@ def train(text, run, *words) -> int:
     return main([*map(str, ("train", text, "--out", run, *SMALL, *words))])
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_kept(text, tmp_path, capsys):
     run = tmp_path / "run"
     assert train(text, run) == 0
@@ -65,6 +66,7 @@ def test_what_was_measured_is_kept(text, tmp_path, capsys):
         assert words in shown and "off by 0.3 nats" in shown
 
 
+@pytest.mark.slow
 def test_a_run_killed_before_its_last_words_says_them_when_resumed(
     text, tmp_path, capsys
 ):
@@ -80,6 +82,7 @@ def test_a_run_killed_before_its_last_words_says_them_when_resumed(
     assert "--steps 24" in said
 
 
+@pytest.mark.slow
 def test_a_run_that_stopped_early_is_over(text, tmp_path, capsys):
     run = tmp_path / "run"
     words = "--learning-rate 1 --optimizer sgd --clip 2 --patience 1 --steps 2000"
@@ -124,6 +127,7 @@ DIVERGE = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", DIVERGE)
 def test_a_run_that_diverges_ends_as_one(how, text, tmp_path, capsys):
     run = tmp_path / "run"
@@ -143,6 +147,7 @@ def test_a_run_that_diverges_ends_as_one(how, text, tmp_path, capsys):
         assert all(np.isfinite(a).all() for a in numbers)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_validation_loss_that_is_no_number(
     value, text, tmp_path, capsys, monkeypatch
@@ -156,6 +161,7 @@ def test_a_validation_loss_that_is_no_number(
     assert not (run / "best.safetensors").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("value", [math.nan, 700.0])
 def test_a_test_loss_out_of_all_measure(value, text, tmp_path, capsys, monkeypatch):
     from jrnn.cli import report
@@ -184,6 +190,7 @@ def test_cautions():
     assert "0.2 nats" in caution(900, 100, "words")  # 2 / sqrt(100)
 
 
+@pytest.mark.slow
 def test_a_pipe_that_is_closed(text, tmp_path):
     run = tmp_path / "run"
     assert train(text, run) == 0
@@ -311,6 +318,7 @@ def test_no_curve_makes_matplotlib_speak(name, tmp_path, capfd, recwarn):
     assert (tmp_path / "loss.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.slow
 def test_a_text_of_one_symbol(tmp_path, capsys):
     path = tmp_path / "a.txt"
     path.write_text("a" * 900)
@@ -318,6 +326,7 @@ def test_a_text_of_one_symbol(tmp_path, capsys):
     assert code == 0 and "Warning" not in said and "Finished" in said
 
 
+@pytest.mark.slow
 def test_random_texts_do_not_diverge(tmp_path):
     """The mark of divergence lies above what drawn weights give on noise."""
     path = tmp_path / "noise.txt"

@@ -199,6 +199,7 @@ def test_generated_steps(recipe, transform, reverse):
     assert_equal_under(transform, scan_steps.generated(recipe), reverse=reverse)
 
 
+@pytest.mark.slow
 def test_no_input():
     w, c = scan_steps.weights(), scan_steps.carry()
     step = lambda c, _: (jnp.tanh(c @ w.w), c)
@@ -257,6 +258,7 @@ def test_integer_boolean_complex_and_key_carries():
         assert_close(f(scan), f(lax.scan))
 
 
+@pytest.mark.slow
 def test_a_random_key_may_be_used_again():
     key = jax.random.key(0)
     step = lambda c, i: (c + jax.random.normal(jax.random.fold_in(key, i)), c)
@@ -265,6 +267,7 @@ def test_a_random_key_may_be_used_again():
     assert jnp.isfinite(jax.random.normal(jax.random.fold_in(key, 1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["rbg", "unsafe_rbg"])
 def test_generators_that_draw_otherwise_in_batches_stay_in_the_loop(kind):
     keys = jax.random.split(jax.random.key(0, impl=kind), T)
@@ -305,6 +308,7 @@ def test_a_vector_times_a_weight_of_any_width(columns):
     assert_close(jax.jit(lambda: f(scan))(), jax.jit(lambda: f(lax.scan))())
 
 
+@pytest.mark.slow
 def test_named_axes():
     def step(c, x):
         c = jnp.tanh(c + x - lax.pmean(x, "batch"))
@@ -340,6 +344,7 @@ def test_inside_shard_map(check_vma):
     assert_close(f(scan), f(lax.scan))
 
 
+@pytest.mark.slow
 def test_custom_derivatives_are_kept():
     @jax.custom_vjp
     def double_gradient(x):
@@ -366,6 +371,7 @@ def test_custom_derivatives_are_kept():
     assert_equal_under(grad_of_vmap, step)
 
 
+@pytest.mark.slow
 def test_while_loops_go_forward_only():
     def step(p):
         def step(c, x):
@@ -386,6 +392,7 @@ def test_while_loops_go_forward_only():
         assert_equal_under(grad, step)
 
 
+@pytest.mark.slow
 def test_nested_in_itself_and_in_other_loops():
     def step(run):
         def build(p):
@@ -403,6 +410,7 @@ def test_nested_in_itself_and_in_other_loops():
         assert_equal_under(own, None)
 
 
+@pytest.mark.slow
 def test_captured_tracers():
     w, c, xs = scan_steps.weights(), scan_steps.carry(), scan_steps.inputs()
 
@@ -431,6 +439,7 @@ def test_disable_jit():
     assert carry == 3 and ys.tolist() == [0, 0, 1]
 
 
+@pytest.mark.slow
 def test_transformations_of_compiled_functions():
     w, c = scan_steps.weights(), scan_steps.carry()
     xs = scan_steps.inputs(batch=(B,))
@@ -441,6 +450,7 @@ def test_transformations_of_compiled_functions():
     assert_close(f(scan)(w), f(lax.scan)(w))
 
 
+@pytest.mark.slow
 def test_inside_checkpoint():
     w, c, xs = scan_steps.weights(), scan_steps.carry(), scan_steps.inputs()
     f = lambda run: jax.grad(

@@ -166,6 +166,7 @@ def test_temporary_memory_is_not_more(name):
     assert own <= (1.3 if name == "gru" else 1.05) * plain
 
 
+@pytest.mark.slow
 def test_chunks_bound_memory():
     """With the loss inside the step, what is kept grows with the square root of T."""
     length, batch, hidden = 10_000, 16, 64
@@ -190,6 +191,7 @@ def test_chunks_bound_memory():
     assert memory(remat="chunk") * 20 <= memory()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("remat", [None, "chunk"])
 def test_one_trace_over_changing_data(remat):
     traces, counts = [], []
@@ -352,6 +354,7 @@ def test_only_tokens_cross_into_the_loop(name):
     assert f"dot_general float32[{gates * H}]" in report.step["loop"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_vmap", [False, True])
 def test_one_hot_products_look_rows_up_and_their_derivative_adds_rows(by_vmap):
     """Values and derivatives equal those of the product, and neither multiplies."""

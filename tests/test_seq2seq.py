@@ -46,6 +46,7 @@ def numpy_softmax(e):
     return np.exp(e) / np.exp(e).sum()
 
 
+@pytest.mark.slow
 def test_attention_equals_numpy():
     rng = np.random.default_rng(1)
     q, memory = rng.normal(size=3), rng.normal(size=(S, 2))
@@ -140,6 +141,7 @@ def logits_of(model, params, source, length):
     return seq2seq.teacher_forcing(decoder, params, 0, TARGETS)
 
 
+@pytest.mark.slow
 def test_encoder_and_decoder_equal_numpy():
     expected = numpy_logits(PARAMS, np.asarray(SOURCE[:4]), [0, 2, 0, 1])
     got = logits_of(MODEL, PARAMS, SOURCE, 4)
@@ -366,6 +368,7 @@ def test_a_mistake_in_a_table_is_named(tmp_path, content, message):
         read_pairs(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
@@ -386,6 +389,7 @@ def test_a_mistake_ends_the_command_with_a_plain_line(tmp_path, capsys, lines, m
     assert message in shown.err and shown.err.count("\n") == 1 and not shown.out
 
 
+@pytest.mark.slow
 def test_a_users_table_with_unseen_characters_is_answered_and_nothing_saved(
     tmp_path, capsys, monkeypatch
 ):

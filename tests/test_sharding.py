@@ -24,6 +24,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "f, args", [(f, args) for f, *args in CASES.values()], ids=CASES
 )

@@ -103,6 +103,7 @@ def test_map_is_bit_for_bit_the_run_alone(one_by_one):
         assert run.metrics["last"] == float(alone["last"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 3])
 def test_vmap_is_the_run_alone_up_to_rounding(one_by_one, batch_size):
     found = swept(method="vmap", batch_size=batch_size)
@@ -143,6 +144,7 @@ def test_words_are_structural_of_themselves():
     assert names == ["gru", "lstm"]
 
 
+@pytest.mark.slow
 def test_auto_widens_while_it_pays_and_makes_every_run_once(monkeypatch):
     from jrnn.sweep import choose
 
@@ -469,6 +471,7 @@ def test_survivors_of_halving_are_the_runs_made_whole():
     assert all(config["rate"] == 0.3 for config in rungs[1].configs[:2])
 
 
+@pytest.mark.slow
 def test_halving_that_keeps_all_stops_what_diverges():
     space = grid(rate=[0.1, 0.2, 1e30])
     rungs = successive_halving(start, descend, space, steps=[3, 6], keep=1, devices=1)

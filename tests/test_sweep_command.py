@@ -114,6 +114,7 @@ def test_mistakes_are_told(words, text_of_it, text, tmp_path, capsys):
     assert not (folder / "table.csv").exists()
 
 
+@pytest.mark.slow
 def test_refused_and_diverged_trainings_are_counted(text, tmp_path, capsys):
     words = ["sweep", text, *SMALL, "--out", tmp_path / "out", "--evals", "1"]
     words += ["--cell", "gru,elman", "--recurrent-dropout", "0,0.5"]

@@ -58,6 +58,7 @@ def test_bytes_round_trip(data):
     assert len(vocabulary) == 256
 
 
+@pytest.mark.slow
 @given(TEXTS)
 @example(AWKWARD)
 def test_bytes_encode_any_text(text):

@@ -35,6 +35,7 @@ def test_bits_are_those_of_jax(draw, seed, partitionable):
             np.testing.assert_array_equal(got, expected)
 
 
+@pytest.mark.slow
 def test_batches_of_keys_and_old_keys():
     keys = jax.random.split(jax.random.key(3), (4, 2))
     draw = lambda key: jax.random.bits(key, (3,), jnp.uint32)
@@ -50,6 +51,7 @@ def test_keys_of_other_generators_are_left_alone(name):
     assert unrolled(key) is key
 
 
+@pytest.mark.slow
 def test_on_devices():
     mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
     keys = jax.random.split(jax.random.key(3), 4)

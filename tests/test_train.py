@@ -106,6 +106,7 @@ def test_truncation_equals_a_loop_written_out(model, params, tokens, k1, k2):
         chex.assert_trees_all_close(carry, carries[start + k1], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_no_gradient_crosses_a_window(model, params, tokens):
     def second_window(carry, params):
         return truncated_loss(model)(
@@ -126,6 +127,7 @@ def test_k1_beyond_the_window_is_refused(model, params, tokens):
         )
 
 
+@pytest.mark.slow
 def test_masks_are_drawn_anew_in_each_window(key):
     model = jrnn.stack(
         jrnn.one_hot(V),
@@ -143,6 +145,7 @@ def test_masks_are_drawn_anew_in_each_window(key):
     assert set(np.unique(two[1].mask)) <= {0.0, 2.0}
 
 
+@pytest.mark.slow
 def test_batched_is_the_mean_over_rows(model, params, tokens):
     batch = (tokens[:, :T], tokens[:, 1 : T + 1])
     carries = initial_carries(model, params, B)
@@ -187,6 +190,7 @@ def test_a_batch_divided_among_devices_is_the_same_batch():
     chex.assert_trees_all_close(whole, divided, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("place", ["elsewhere", "on the mesh", "in its context"])
 def test_a_mesh_with_explicit_axes(model, params, tokens, place):
     mesh = jax.make_mesh((2,), ("rows",))
@@ -220,6 +224,7 @@ def test_divisions_that_cannot_be(model, params, tokens):
         loss(params, initial_carries(model, params, B), batch)
 
 
+@pytest.mark.slow
 def test_many_steps_in_a_call_equal_single_steps(model, params, tokens):
     loss = batched(truncated_loss(model))
     step = make_step(loss, optimizers.adagrad, average_decay=0.9)
@@ -272,6 +277,7 @@ def one_step(step, batch, optimizer=optimizers.sgd, params=None, carry=None, rat
     return step(state, batch, hyper)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("jit", [False, True])
 @pytest.mark.parametrize(
     ("batch", "norm", "clipped", "nonfinite"),
@@ -296,6 +302,7 @@ def test_metrics_of_gradients_of_any_magnitude(batch, norm, clipped, nonfinite, 
         )
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_nan_is_reported_though_its_gradient_is_finite():
     loss = lambda params, carry, batch, *, key=None: (
         jrnn.losses.cross_entropy(params, batch), carry,
@@ -309,6 +316,7 @@ def no_moment(learning_rate, max_norm):
     return optimizers.adam(learning_rate, jnp.inf)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
 def test_a_skipped_step_leaves_nothing_but_its_number(bad):
     step = skip_nonfinite(make_step(dot, no_moment, average_decay=0.5))
@@ -322,6 +330,7 @@ def test_a_skipped_step_leaves_nothing_but_its_number(bad):
     assert after.step == state.step + 1
 
 
+@pytest.mark.slow
 def test_a_step_is_skipped_for_what_overflows_in_parameters_or_carry():
     unclipped = lambda learning_rate, max_norm: optimizers.sgd(learning_rate, jnp.inf)
     step = skip_nonfinite(make_step(dot, unclipped))
@@ -339,6 +348,7 @@ def test_a_step_is_skipped_for_what_overflows_in_parameters_or_carry():
     assert not metrics.skipped and state.carry[1] == 1
 
 
+@pytest.mark.slow
 def test_training_goes_on_past_a_nan_in_the_data(key):
     def loss(params, carry, batch, *, key=None):
         x, target = batch
@@ -377,6 +387,7 @@ def test_fit_may_be_traced_whatever_it_finds(key):
     assert metrics.nonfinite.tolist() == [[False] * 3, [True] * 3]
 
 
+@pytest.mark.slow
 def test_complex_parameters_descend(key):
     """`jax.grad` gives the conjugate of the direction of steepest ascent."""
     target = jnp.array([1 - 2j, 0.5j])
@@ -559,6 +570,7 @@ def test_evaluate_needs_two_tokens(model, params):
         evaluate(model, params, jnp.array([1]))
 
 
+@pytest.mark.slow
 def test_fit_learns_and_keeps_every_metric(key):
     def loss(params, carry, batch, *, key=None):
         return jnp.square(params - batch).sum(), carry

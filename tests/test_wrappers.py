@@ -74,6 +74,7 @@ def valid_steps_only(xs, valid, carry):
 step = jax.jit(MODEL.step)
 
 
+@pytest.mark.slow
 @settings(**SETTINGS)
 @given(
     valid=st.lists(st.booleans(), min_size=T, max_size=T),
@@ -94,6 +95,7 @@ def test_masked_padding_reaches_nothing(valid, garbage):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "valid",
     [(1, 1, 0, 0, 0), (0, 1, 0, 1, 1), (1, 0, 0, 0, 1), (0, 0, 0, 0, 0)],
@@ -132,6 +134,7 @@ def test_masked_row_of_length_zero_returns_the_carry_given_or_its_own():
     chex.assert_trees_all_equal(jrnn.unroll(cell, params, xs, start)[0], start)
 
 
+@pytest.mark.slow
 def test_masked_keeps_nan_out_of_gradients_in_reverse_and_under_vmap():
     cell = jrnn.masked(jrnn.gru(H))
     params, xs = perturbed(cell, (jnp.zeros(I), True)), normal(2, B, T, I)
@@ -155,6 +158,7 @@ def test_masked_all_true_is_the_cell():
     close(got, jrnn.unroll(cell, params, xs))
 
 
+@pytest.mark.slow
 def test_masked_integer_tokens_out_of_range_are_not_read():
     cell = jrnn.masked(jrnn.stack(jrnn.embed(V, I), jrnn.gru(H)))
     tokens = jnp.array([3, 5, -9, 2**30, 1])
@@ -202,6 +206,7 @@ def test_reset_comes_before_the_step_that_carries_the_flag():
     close(run(params, normal(3, H), (x, False)), cell.step(params, normal(3, H), x))
 
 
+@pytest.mark.slow
 def test_reset_forgets_a_carry_that_is_not_finite():
     cell = jrnn.reset(jrnn.gru(H))
     params, xs = perturbed(cell, (jnp.zeros(I), True)), normal(2, T, I)
@@ -239,6 +244,7 @@ def test_reset_without_flags_is_the_cell():
     close(got, jrnn.unroll(cell, params, xs, carry))
 
 
+@pytest.mark.slow
 def test_reset_draws_new_variational_masks():
     cell = jrnn.reset(jrnn.record(jrnn.variational_dropout(jrnn.elman(40), 0.5)))
     xs = normal(2, T, I), jnp.array([0, 0, 1, 0, 0], bool)
@@ -258,6 +264,7 @@ def two_cells():
     return forward, backward, params
 
 
+@pytest.mark.slow
 def test_bidirectional_is_two_unrolls():
     forward, backward, params = two_cells()
     xs = normal(2, T, I)
@@ -338,6 +345,7 @@ def test_dropout_of_rate_zero_is_the_cell():
     close(got, jrnn.unroll(cell, params, xs))
 
 
+@pytest.mark.slow
 def test_dropout_zeroes_and_scales_independently_at_every_step():
     rate, size = 0.25, 400
     xs = jnp.full((T, size), 3.0)
@@ -426,6 +434,7 @@ def test_variational_dropout_has_one_mask_for_a_sequence():
     assert abs((masks[:, 0] != 0).mean() - (1 - rate)) < error
 
 
+@pytest.mark.slow
 def test_resample_draws_masks_anew_and_keeps_the_state():
     cell = jrnn.stack(
         jrnn.variational_dropout(jrnn.lstm(40), 0.5),
@@ -607,6 +616,7 @@ def test_debug_nans_stops_at_a_token_that_does_not_exist(first):
         fresh()(params, jnp.array([0, V - 1]))
 
 
+@pytest.mark.slow
 def test_padding_with_a_token_that_does_not_exist_passes_no_nan():
     model = jrnn.stack(jrnn.embed(V, I), jrnn.lstm(H), jrnn.linear(V))
     params = model.init(jax.random.key(0), jnp.array(0))
