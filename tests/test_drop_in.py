@@ -1251,7 +1251,7 @@ def blockwise_attention(run, wrap):
     return loss, (f32(4096, 32), f32(32, 128, 32), f32(32, 128, 32)), (0, 1, 2)
 
 
-def gradient_accumulation(run, wrap):
+def gradient_accumulation(run, wrap, width=64):
     """16 micro-batches of 512 rows through three layers."""
 
     def accumulated(w, xs):
@@ -1264,10 +1264,20 @@ def gradient_accumulation(run, wrap):
         total, _ = run(wrap(step), jax.tree.map(jnp.zeros_like, w), xs)
         return sum(map(jnp.sum, total))
 
-    return accumulated, ([f32(64, 64)] * 3, f32(16, 512, 64)), (0,)
+    return accumulated, ([f32(width, width)] * 3, f32(16, 512, width)), (0,)
 
 
-FRUGAL = [chunked_cross_entropy, blockwise_attention, gradient_accumulation]
+def wide_accumulation(run, wrap):
+    """Layers so wide that a product is as fast for one step as for many together."""
+    return gradient_accumulation(run, wrap, width=256)
+
+
+FRUGAL = [
+    chunked_cross_entropy,
+    blockwise_attention,
+    gradient_accumulation,
+    wide_accumulation,
+]
 
 
 @pytest.mark.parametrize("recompute", [False, True], ids=["", "checkpoint"])

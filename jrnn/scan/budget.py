@@ -10,8 +10,19 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
+from jax import lax
+
 from jrnn.scan.operations import cost_again
-from jrnn.scan.program import Atom, Equation, Variable, is_variable, size, variables
+from jrnn.scan.program import (
+    Atom,
+    Equation,
+    Variable,
+    count,
+    inner_programs,
+    is_variable,
+    size,
+    variables,
+)
 
 if TYPE_CHECKING:
     from jrnn.scan.fission import Plan, Step
@@ -22,6 +33,9 @@ LEAST = 4 * 2**20
 _LARGE, _MOST = 2**20, 16 * 2**20
 # Fewer steps at once than these are not worth a loop of their own.
 _FEW = 4
+# A product of matrices all of whose sides are as long as this is no faster for being
+# computed for many steps at once, if its arrays are no larger than that, in bytes.
+_LONG, _CACHED = 256, 4 * 2**20
 
 
 def steps_at_once(
@@ -33,6 +47,8 @@ def steps_at_once(
         return None
     budget = step.budget
     if budget is None:
+        if moved >= _LARGE and not any(map(_gains, [*where.before, *where.after])):
+            return 1
         held = length * sum(map(size, [*step.inputs()[2], *step.outputs()[1]]))
         # who has values computed again minds the memory more
         budget = held if step.recompute else 2 * held
@@ -41,6 +57,21 @@ def steps_at_once(
     if most >= length:
         return None
     return _even(length, most) if most >= _FEW else 1
+
+
+def _gains(eqn: Equation) -> bool:
+    """Whether large arrays are worth it: whether `eqn` has products with a short side."""
+    if eqn.primitive is not lax.dot_general_p:
+        inner = [e for program in inner_programs(eqn) for e in program.eqns]
+        return any(map(_gains, inner))
+    (contracted, _), (batch, _) = eqn.params["dimension_numbers"]
+    shape = eqn.invars[0].aval.shape
+    together = count(shape[d] for d in batch)
+    summed = count(shape[d] for d in contracted)
+    arrays = [*eqn.invars, *eqn.outvars]
+    others = max(together * summed, 1)
+    left, right = (count(a.aval.shape) // others for a in eqn.invars)
+    return min(left, right, summed) < _LONG or max(map(size, arrays)) > _CACHED
 
 
 def moved_bytes(step: "Step", where: "Plan", spare: Collection[Variable] = ()) -> int:

@@ -75,9 +75,10 @@ def scan(
             once every about sqrt(T) steps. An int: once every so many steps.
         budget: bytes of memory that work moved out of the loop may take. None: twice
             what xs and the outputs of all steps take, saved values included (once with
-            `remat="step"`), but 16 MiB where that of one step is 1 MiB or more; in any
-            case 4 MiB. What does not fit is moved for fewer steps at a time, or stays
-            in the loop. 0 moves nothing.
+            `remat="step"`); where that of one step is 1 MiB or more, 16 MiB, or nothing
+            if its products are large in every direction; in any case 4 MiB. What does
+            not fit is moved for fewer steps at a time, or stays in the loop. 0 moves
+            nothing.
 
     Returns:
         `(carry, ys)`: the carry after the last step and the outputs, `(T, ...)`.
