@@ -12,6 +12,9 @@ from cases import CASES, example
 import jrnn
 
 T, H = 7, 3
+NOT_FINITE = pytest.mark.skipif(
+    jax.config.jax_debug_nans, reason="its states are not finite, on purpose"
+)
 
 
 def numbers(length=T):
@@ -32,6 +35,8 @@ def by_hand(a, u, h, reverse):
 @pytest.mark.parametrize("parallel", [False, True, None])
 @pytest.mark.parametrize("length", [0, 1, T])
 def test_all_forms_equal_a_loop_by_hand(parallel, reverse, length):
+    if jax.config.jax_disable_jit and not length:
+        pytest.skip("without jit, JAX refuses a loop of no steps")
     a, u, h = numbers(length)
     run = lambda *args: jrnn.diagonal_scan(*args, reverse=reverse, parallel=parallel)
     expected = jax.tree.map(
@@ -146,6 +151,7 @@ def test_pairwise_equals_the_loop_at_any_magnitude(seed, reverse, dtype):
     assert (product > np.finfo(dtype).max).mean() > 0.05  # what used to be infinite
 
 
+@NOT_FINITE
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 def test_pairwise_gradients_at_any_magnitude(seed):
@@ -219,6 +225,7 @@ def test_complex_products_that_overflow():
     chex.assert_trees_all_close(got, loop, rtol=1e-11)
 
 
+@NOT_FINITE
 @pytest.mark.parametrize("where", ["a", "u"])
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_what_is_not_finite_does_not_reach_earlier_states(where, bad):
@@ -289,6 +296,7 @@ def test_dtypes_that_do_not_go_together(parallel):
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(jax.config.jax_disable_jit, reason="100,000 steps in Python")
 @pytest.mark.parametrize("constant", [True, False], ids=["constant", "varying"])
 def test_the_error_at_modulus_one_is_what_the_docstring_says(constant):
     """Factors of modulus 1, 100,000 steps in float32; shares of the largest state."""
