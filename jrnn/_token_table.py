@@ -6,16 +6,25 @@ and not on the carry, such as the product of its embedding with the input weight
 table of V rows, and the loop looks its row up.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import jax
 from jax.extend import core
 
+from jrnn.scan.program import (
+    Equation,
+    constants,
+    dependents,
+    evaluate,
+    opened,
+    read,
+    trace,
+    variables,
+)
+
 # A table this large is not worth its memory; 256 tokens and an LSTM of 1024 units fit
 MAX_ENTRIES = 2**20
-
-_CALLS = {"jit", "pjit", "closed_call", "core_call"}
 
 
 def with_token_table(step: Callable, carry: Any, tokens: jax.Array) -> Callable | None:
@@ -41,22 +50,21 @@ def with_token_table(step: Callable, carry: Any, tokens: jax.Array) -> Callable 
     """
     flat, tree = jax.tree.flatten(carry)
     leaves = lambda *args: jax.tree.leaves(step(tree.unflatten(args[:-1]), args[-1]))
-    nested = jax.make_jaxpr(leaves)(*flat, tokens[0])
-    program = jax.make_jaxpr(lambda *args: _call(nested, args))(*flat, tokens[0])
-    jaxpr, env = program.jaxpr, _constants(program)
+    program = trace(leaves, [*flat, tokens[0]])
+    jaxpr, env = opened(program)[0], constants(program)
     fixed, per_token, in_loop = _sort(jaxpr)
     made = {v for eqn in per_token for v in eqn.outvars}
     used = [a for eqn in in_loop for a in eqn.invars] + list(jaxpr.outvars)
-    crossing = [v for v in dict.fromkeys(_variables(used)) if v in made]
+    crossing = [v for v in variables(used) if v in made]
     entries = len(tokens) * sum(v.aval.size for v in crossing)
     if not crossing or entries > MAX_ENTRIES or jaxpr.effects:
         return None
-    _evaluate(fixed, env)
+    evaluate(fixed, env)
     *carry_vars, token_var = jaxpr.invars
 
     def row(token):
         values = env | {token_var: token}
-        _evaluate(per_token, values)
+        evaluate(per_token, values)
         return [values[v] for v in crossing]
 
     table = jax.vmap(row)(tokens)
@@ -66,57 +74,18 @@ def with_token_table(step: Callable, carry: Any, tokens: jax.Array) -> Callable 
         values = env | dict(zip(carry_vars, jax.tree.leaves(carry), strict=True))
         values[token_var] = tokens[index]
         values.update(zip(crossing, [rows[index] for rows in table], strict=True))
-        _evaluate(in_loop, values)
-        return out.unflatten([_read(values, atom) for atom in jaxpr.outvars])
+        evaluate(in_loop, values)
+        return out.unflatten([read(values, atom) for atom in jaxpr.outvars])
 
     return look_up
 
 
-def _sort(jaxpr: core.Jaxpr) -> tuple[list, list, list]:
+def _sort(jaxpr: core.Jaxpr) -> tuple[list[Equation], list[Equation], list[Equation]]:
     """Equations that depend on neither, on the token alone, and on the carry."""
-    *carry_vars, token_var = jaxpr.invars
-    of_carry, of_token = set(carry_vars), {token_var}
-    fixed, per_token, in_loop = [], [], []
-    for eqn in jaxpr.eqns:
-        inputs = set(_variables(eqn.invars))
-        if inputs & of_carry:
-            in_loop.append(eqn)
-            of_carry.update(eqn.outvars)
-        elif inputs & of_token:
-            per_token.append(eqn)
-            of_token.update(eqn.outvars)
-        else:
-            fixed.append(eqn)
-    return fixed, per_token, in_loop
-
-
-def _call(program: core.ClosedJaxpr, args: Iterable[Any]) -> list[Any]:
-    """Evaluate a program, nested jits and all."""
-    values = _constants(program) | dict(zip(program.jaxpr.invars, args, strict=True))
-    _evaluate(program.jaxpr.eqns, values)
-    return [_read(values, atom) for atom in program.jaxpr.outvars]
-
-
-def _evaluate(eqns: Iterable[core.JaxprEqn], values: dict) -> None:
-    for eqn in eqns:
-        inputs = [_read(values, atom) for atom in eqn.invars]
-        if eqn.primitive.name in _CALLS:
-            inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
-            results = _call(inner, inputs)
-        else:
-            params = eqn.primitive.get_bind_params(eqn.params)
-            results = eqn.primitive.bind(*inputs, **params)
-            results = results if eqn.primitive.multiple_results else [results]
-        values.update(zip(eqn.outvars, results, strict=True))
-
-
-def _constants(program: core.ClosedJaxpr) -> dict:
-    return dict(zip(program.jaxpr.constvars, program.consts, strict=True))
-
-
-def _variables(atoms: Iterable) -> list[core.Var]:
-    return [atom for atom in atoms if isinstance(atom, core.Var)]
-
-
-def _read(values: dict, atom) -> Any:
-    return atom.val if isinstance(atom, core.Literal) else values[atom]
+    *carry, token = jaxpr.invars
+    of_carry, of_token = (dependents(jaxpr.eqns, v) for v in (carry, [token]))
+    reads = lambda eqn, sources: not sources.isdisjoint(variables(eqn.invars))
+    in_loop = [eqn for eqn in jaxpr.eqns if reads(eqn, of_carry)]
+    rest = [eqn for eqn in jaxpr.eqns if not reads(eqn, of_carry)]
+    per_token = [eqn for eqn in rest if reads(eqn, of_token)]
+    return [eqn for eqn in rest if not reads(eqn, of_token)], per_token, in_loop

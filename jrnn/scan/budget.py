@@ -60,7 +60,7 @@ def steps_at_once(
 
 
 def _gains(eqn: Equation) -> bool:
-    """Whether large arrays are worth it: whether `eqn` has products with a short side."""
+    """Whether large arrays pay: whether `eqn` has products with a short side."""
     if eqn.primitive is not lax.dot_general_p:
         inner = [e for program in inner_programs(eqn) for e in program.eqns]
         return any(map(_gains, inner))

@@ -20,6 +20,7 @@ from jrnn.scan.program import (
     Equation,
     Variable,
     constants,
+    dependents,
     free,
     is_variable,
     needed,
@@ -56,6 +57,31 @@ class Step(NamedTuple):
         """The next carry and y."""
         outvars = opened(self.program)[0].outvars
         return list(outvars[: self.carry]), list(outvars[self.carry :])
+
+    def reached(
+        self,
+        sources: tuple[bool, ...],
+        through: Callable[[Atom], bool] = lambda atom: True,
+    ) -> tuple[bool, ...]:
+        """The inputs that are `sources`, and the carries that come to depend on them.
+
+        Args:
+            sources: a flag for each input.
+            through: whether a value hands on what reaches it.
+        """
+        jaxpr, _ = opened(self.program)
+        eqns = [eqn for eqn in jaxpr.eqns if any(map(through, eqn.outvars))]
+        while True:
+            flags = zip(jaxpr.invars, sources, strict=True)
+            found = dependents(eqns, [v for v, on in flags if on])
+            depends = [
+                is_variable(a) and through(a) and a in found for a in self.outputs()[0]
+            ]
+            weights, carry, x = self.parts(sources)
+            grown = [on or more for on, more in zip(carry, depends, strict=True)]
+            if grown == carry:
+                return sources
+            sources = (*weights, *grown, *x)
 
 
 class Plan(NamedTuple):

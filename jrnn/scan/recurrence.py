@@ -25,12 +25,13 @@ from jrnn.scan.program import (
     cached,
     call,
     dependents,
+    differentiable,
     is_variable,
     opened,
     trace,
 )
 from jrnn.scan.store import scan_all
-from jrnn.scan.tangent import active_inputs, derivative
+from jrnn.scan.tangent import derivative
 
 scan_p = core.Primitive("jrnn_scan")
 scan_p.multiple_results = True
@@ -78,7 +79,7 @@ def _differentiate(
     primals: Sequence[Any], tangents: Sequence[Any], *, step: Step
 ) -> tuple[list[Any], list[Any]]:
     given = tuple(not isinstance(t, ad.Zero) for t in tangents)
-    active = active_inputs(step, given)
+    active = step.reached(given, through=differentiable)
     rule = derivative(step, active)
     outs = scan_p.bind(*rule.captured, *primals, step=rule.extended)
     weights, _, xs = step.parts(primals)
@@ -173,7 +174,7 @@ partial_eval.partial_eval_jaxpr_custom_rules[scan_p] = _recompute_or_save
 def _batch(
     values: Sequence[Any], axes: Sequence[int | None], *, step: Step
 ) -> tuple[list[Any], list[int | None]]:
-    mapped = _mapped_inputs(step, tuple(axis is not None for axis in axes))
+    mapped = step.reached(tuple(axis is not None for axis in axes))
     (size,) = {v.shape[a] for v, a in zip(values, axes, strict=True) if a is not None}
     batched, out_mapped = _batched_step(step, mapped, size)
     stacked = [*[0] * (step.weights + step.carry)]
@@ -195,20 +196,6 @@ def _move(value: Any, axis: int | None, place: int, size: int) -> Any:
         shape = (size, *value.shape)
         return jnp.moveaxis(jnp.broadcast_to(value, shape), 0, place)
     return jnp.moveaxis(value, axis, place)
-
-
-def _mapped_inputs(step: Step, mapped: tuple[bool, ...]) -> tuple[bool, ...]:
-    """Inputs with a batch axis: those given, and carries that depend on them."""
-    jaxpr, _ = opened(step.program)
-    while True:
-        sources = [v for v, on in zip(jaxpr.invars, mapped, strict=True) if on]
-        reached = dependents(jaxpr.eqns, sources)
-        grown = list(mapped)
-        for i, atom in enumerate(jaxpr.outvars[: step.carry], start=step.weights):
-            grown[i] = grown[i] or (is_variable(atom) and atom in reached)
-        if tuple(grown) == mapped:
-            return mapped
-        mapped = tuple(grown)
 
 
 @cached

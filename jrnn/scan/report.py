@@ -8,7 +8,7 @@ import jax
 from jrnn.scan.fission import Plan, Step, plan
 from jrnn.scan.program import Atom, Equation, differentiable, examples, opened
 from jrnn.scan.steps import prepare, traced, understood
-from jrnn.scan.tangent import active_inputs, derivative
+from jrnn.scan.tangent import derivative
 
 PyTree = Any
 
@@ -81,7 +81,7 @@ def scan_report(
     step = _step(call, recompute=remat == "step", budget=budget)
     inputs = opened(step.program)[0].invars
     given = tuple(differentiable(v) for v in inputs)
-    rule = derivative(step, active_inputs(step, given))
+    rule = derivative(step, step.reached(given, through=differentiable))
     new = rule.extended.outputs()[1][len(step.outputs()[1]) :]
     saved = [(_array(a), steps * _bytes(a)) for a in new]
     alone = plan(step)

@@ -100,23 +100,6 @@ class _Joint(NamedTuple):
         return [self.tangent_outputs[i] for i in places]
 
 
-def active_inputs(step: Step, given: tuple[bool, ...]) -> tuple[bool, ...]:
-    """Inputs with a tangent: those given, and carries that come to depend on them."""
-    jaxpr, _ = opened(step.program)
-    smooth = [eqn for eqn in jaxpr.eqns if any(differentiable(v) for v in eqn.outvars)]
-    active = list(given)
-    while True:
-        sources = [v for v, on in zip(jaxpr.invars, active, strict=True) if on]
-        reached = dependents(smooth, sources)
-        grown = list(active)
-        for i, atom in enumerate(jaxpr.outvars[: step.carry], start=step.weights):
-            moves = is_variable(atom) and differentiable(atom) and atom in reached
-            grown[i] = grown[i] or moves
-        if grown == active:
-            return tuple(active)
-        active = grown
-
-
 @cached
 def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
     """Derive `step` for tangents of its `active` inputs."""
