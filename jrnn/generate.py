@@ -21,10 +21,10 @@ from jax import lax
 from jax.typing import ArrayLike
 
 from jrnn import _check
-from jrnn._largest import index_of_largest
-from jrnn._likelihood import negative_log_likelihood
-from jrnn._threefry import unrolled
-from jrnn._token_table import with_token_table
+from jrnn._replacements.largest import index_of_largest
+from jrnn._replacements.likelihood import negative_log_likelihood
+from jrnn._replacements.threefry import unrolled
+from jrnn._replacements.token_table import with_token_table
 from jrnn.cell import Carry, Cell, Key, Params
 from jrnn.scan import scan
 from jrnn.unroll import unroll

@@ -8,8 +8,8 @@ import optax
 from jax.typing import ArrayLike
 
 from jrnn import _check
-from jrnn._largest import index_of_largest
-from jrnn._likelihood import negative_log_likelihood
+from jrnn._replacements.largest import index_of_largest
+from jrnn._replacements.likelihood import negative_log_likelihood
 
 
 def cross_entropy(

@@ -21,7 +21,7 @@ from jax.flatten_util import ravel_pytree
 from jax.typing import ArrayLike
 
 from jrnn import _check
-from jrnn._largest import index_of_largest
+from jrnn._replacements.largest import index_of_largest
 from jrnn._rows import rows
 from jrnn.attention import Score, attend
 from jrnn.cell import Carry, Cell, Key, Params

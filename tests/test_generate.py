@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import jrnn
-from jrnn import _token_table, generate
+from jrnn import generate
+from jrnn._replacements import token_table
 from jrnn.generate import filtered_log_probs, gumbel_noise, sample
 
 V, H = 7, 4
@@ -131,7 +132,7 @@ def test_table_of_tokens_changes_nothing(monkeypatch, layer, entries):
     params = model.init(jax.random.key(8), jnp.array(0))
     noise = np.asarray(gumbel_noise(KEY, 0, LONG, V))
     step = jax.jit(model.step)
-    monkeypatch.setattr(_token_table, "MAX_ENTRIES", entries)
+    monkeypatch.setattr(token_table, "MAX_ENTRIES", entries)
     for begin in ([V], [2, V, 5]):
         carry, expected = model.initial_carry(params), list(begin)
         for n in range(1 - len(begin), LONG):
@@ -150,24 +151,24 @@ def test_what_is_looked_up():
     w = jax.random.normal(jax.random.key(9), (5, 3))
     step = lambda carry, token: (carry + 1, carry @ w[token])
     tokens = jnp.arange(5)
-    fast = _token_table.with_token_table(step, jnp.zeros(3), tokens)
+    fast = token_table.with_token_table(step, jnp.zeros(3), tokens)
     names = lambda f: [str(e.primitive) for e in jax.make_jaxpr(f)(w[0], 2).eqns]
     assert "dot_general" in names(fast)
     chex.assert_trees_all_close(fast(w[1], 2), step(w[1], 2), rtol=1e-12)
     step = lambda carry, token: jnp.tanh(carry + jax.nn.one_hot(token, 5) @ w)
-    fast = _token_table.with_token_table(step, jnp.zeros(3), tokens)
+    fast = token_table.with_token_table(step, jnp.zeros(3), tokens)
     assert "dot_general" in str(jax.make_jaxpr(step)(w[0], 2))
     assert "dot_general" not in str(jax.make_jaxpr(lambda c: fast(c, 2))(w[0]))
     chex.assert_trees_all_close(fast(w[1], 2), step(w[1], 2), rtol=1e-12)
     # nothing depends on the token; something is printed
     nothing = lambda carry, token: carry * 2
-    assert _token_table.with_token_table(nothing, jnp.zeros(3), tokens) is None
+    assert token_table.with_token_table(nothing, jnp.zeros(3), tokens) is None
 
     def prints(carry, token):
         jax.debug.print("{}", token)
         return step(carry, token)
 
-    assert _token_table.with_token_table(prints, jnp.zeros(3), tokens) is None
+    assert token_table.with_token_table(prints, jnp.zeros(3), tokens) is None
 
 
 def test_greedy_equals_argmax_loop():

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from jrnn._largest import index_of_largest
+from jrnn._replacements.largest import index_of_largest
 
 compiled = jax.jit(index_of_largest)
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jrnn import losses
-from jrnn._likelihood import negative_log_likelihood
+from jrnn._replacements.likelihood import negative_log_likelihood
 
 T, V = 5, 7
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jrnn._largest import index_of_largest
-from jrnn._threefry import unrolled
+from jrnn._replacements.largest import index_of_largest
+from jrnn._replacements.threefry import unrolled
 from jrnn.generate import gumbel_noise
 from jrnn.losses import cross_entropy
 

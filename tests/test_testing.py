@@ -104,7 +104,7 @@ def test_a_wrong_operation_is_found_and_named(
 
 def test_a_broken_pass_of_the_engine_is_found_and_named(monkeypatch):
     """Where `scan` evaluates one equation after the other, cosines come out wrong."""
-    program = sys.modules["jrnn.scan.program"]
+    program = sys.modules["jrnn._programs.program"]
     apply = program.apply
 
     def wrong(eqn, values, **options):

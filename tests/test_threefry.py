@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jrnn._threefry import unrolled
+from jrnn._replacements.threefry import unrolled
 
 DRAWS = {
     "bits": lambda key: jax.random.bits(key, (5, 7), jnp.uint32),

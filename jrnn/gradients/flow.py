@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._programs import program
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
 from jrnn.gradients._flat import scaled
-from jrnn.scan import program
 from jrnn.unroll import unroll
 
 

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 
 from jax import lax
 
-from jrnn.scan.operations import cost_again
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     Atom,
     Equation,
     Variable,
@@ -23,6 +22,7 @@ from jrnn.scan.program import (
     size,
     variables,
 )
+from jrnn.scan.operations import cost_again
 
 if TYPE_CHECKING:
     from jrnn.scan.fission import Plan, Step

@@ -4,7 +4,7 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Sequence
 
-from jrnn.scan.program import Equation, Variable, variables
+from jrnn._programs.program import Equation, Variable, variables
 
 _UNBOUNDED = 1 << 62
 _SOURCE, _SINK = "source", "sink"

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     Atom,
     Environment,
     Equation,

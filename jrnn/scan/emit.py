@@ -8,10 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jrnn.scan import products
-from jrnn.scan.chunks import in_chunks
-from jrnn.scan.fission import Plan, Step
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     Atom,
     Environment,
     Equation,
@@ -27,6 +24,9 @@ from jrnn.scan.program import (
     symbolic,
     variables,
 )
+from jrnn.scan import products
+from jrnn.scan.chunks import in_chunks
+from jrnn.scan.fission import Plan, Step
 from jrnn.scan.store import Parts, scan_all, storing_loop
 
 Wrapper = Callable[[Callable], Callable]

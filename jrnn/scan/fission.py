@@ -13,9 +13,7 @@ from typing import Any, NamedTuple
 from jax import lax
 from jax.extend import core
 
-from jrnn.scan import budget, operations
-from jrnn.scan.cut import cheapest_cut
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     Atom,
     Equation,
     Variable,
@@ -28,6 +26,8 @@ from jrnn.scan.program import (
     size,
     variables,
 )
+from jrnn.scan import budget, operations
+from jrnn.scan.cut import cheapest_cut
 
 ONCE, BEFORE, LOOP = range(3)  # how much a value depends on: weights, x_t, the carry
 

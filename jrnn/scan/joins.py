@@ -10,7 +10,13 @@ from typing import Any, NamedTuple
 
 from jax import lax
 
-from jrnn.scan.program import Equation, Variable, dependents, is_variable, variables
+from jrnn._programs.program import (
+    Equation,
+    Variable,
+    dependents,
+    is_variable,
+    variables,
+)
 
 
 class Join(NamedTuple):

@@ -11,7 +11,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax.extend.core import primitives
 
-from jrnn.scan.program import Equation, needed
+from jrnn._programs.program import Equation, needed
 from jrnn.scan.store import unwritten
 
 

@@ -17,7 +17,7 @@ import jax
 from jax.extend import core
 from jax.interpreters import ad
 
-from jrnn._operation import (
+from jrnn._programs.operation import (
     Function,
     example,
     lower,
@@ -26,9 +26,9 @@ from jrnn._operation import (
     replaced,
     transposed,
 )
+from jrnn._programs.program import cached, call, lifted, opened, trace
 from jrnn.scan.emit import run
 from jrnn.scan.overwrite import call_overwriting
-from jrnn.scan.program import cached, call, lifted, opened, trace
 from jrnn.scan.tangent import Derivative
 
 

@@ -17,8 +17,8 @@ from jax import lax
 from jax.extend import core
 from jax.interpreters import ad, batching
 
-from jrnn._operation import lower, operation
-from jrnn.scan.program import (
+from jrnn._programs.operation import lower, operation
+from jrnn._programs.program import (
     Atom,
     Environment,
     Equation,

@@ -9,7 +9,7 @@ from jax import lax
 from jax.extend import core
 from jax.extend.core import primitives
 
-from jrnn.scan.program import Equation, differentiable, inner_programs, variables
+from jrnn._programs.program import Equation, differentiable, inner_programs, variables
 
 # Vectorising a conditional runs all its branches; a generator's bits, and where a value
 # lives, are not promised to be the same for many steps at once.

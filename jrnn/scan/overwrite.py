@@ -14,9 +14,7 @@ from jax import lax
 from jax.extend import core
 from jax.extend.core import primitives
 
-from jrnn.scan.joins import ends, joined_last, nearly_at_hand
-from jrnn.scan.later import loops_first, once_over, unwritten_beside, zero_behind
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     Atom,
     Equation,
     apply,
@@ -29,6 +27,8 @@ from jrnn.scan.program import (
     symbolic,
     without_checkpoints,
 )
+from jrnn.scan.joins import ends, joined_last, nearly_at_hand
+from jrnn.scan.later import loops_first, once_over, unwritten_beside, zero_behind
 from jrnn.scan.steps import loop_parts
 from jrnn.scan.store import loop, put, row, written_out
 

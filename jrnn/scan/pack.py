@@ -11,9 +11,9 @@ from typing import Any
 import jax
 from jax import lax
 
-from jrnn._operation import example
+from jrnn._programs.operation import example
+from jrnn._programs.program import Variable, count, free, symbolic
 from jrnn.scan.fission import Plan
-from jrnn.scan.program import Variable, count, free, symbolic
 
 Group = list[Variable]
 

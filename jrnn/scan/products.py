@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     Atom,
     Environment,
     Equation,

@@ -15,11 +15,8 @@ from jax import lax
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir, partial_eval
 
-from jrnn._operation import Function, check_inside, example, transposed
-from jrnn.scan.emit import run
-from jrnn.scan.fission import Step, plan
-from jrnn.scan.linear import push
-from jrnn.scan.program import (
+from jrnn._programs.operation import Function, check_inside, example, transposed
+from jrnn._programs.program import (
     Equation,
     Variable,
     cached,
@@ -30,6 +27,9 @@ from jrnn.scan.program import (
     opened,
     trace,
 )
+from jrnn.scan.emit import run
+from jrnn.scan.fission import Step, plan
+from jrnn.scan.linear import push
 from jrnn.scan.store import scan_all
 from jrnn.scan.tangent import derivative
 

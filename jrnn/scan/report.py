@@ -5,8 +5,8 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
+from jrnn._programs.program import Atom, Equation, differentiable, examples, opened
 from jrnn.scan.fission import Plan, Step, plan
-from jrnn.scan.program import Atom, Equation, differentiable, examples, opened
 from jrnn.scan.steps import prepare, traced, understood
 from jrnn.scan.tangent import derivative
 

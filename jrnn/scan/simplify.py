@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 from jax import lax
 from jax.interpreters import ad
 
-from jrnn._operation import batch_as_itself, lower, operation
-from jrnn.scan.operations import SUMS
-from jrnn.scan.program import (
+from jrnn._programs.operation import batch_as_itself, lower, operation
+from jrnn._programs.program import (
     Atom,
     Environment,
     Equation,
@@ -23,6 +22,7 @@ from jrnn.scan.program import (
     read,
     variables,
 )
+from jrnn.scan.operations import SUMS
 
 
 def evaluate_sums_early(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from jax import lax
 from jax.extend import core
 
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     Environment,
     Equation,
     Variable,

@@ -12,12 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-from jrnn._sharding import divided
-from jrnn.scan.fission import LOOP, ONCE, Step, depths, light
-from jrnn.scan.one_hot import with_lookups
-from jrnn.scan.operations import with_inner
-from jrnn.scan.products import apply_weight_on_the_right
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     CALLS,
     Atom,
     Equation,
@@ -34,6 +29,11 @@ from jrnn.scan.program import (
     read,
     trace,
 )
+from jrnn._programs.sharding import divided
+from jrnn.scan.fission import LOOP, ONCE, Step, depths, light
+from jrnn.scan.one_hot import with_lookups
+from jrnn.scan.operations import with_inner
+from jrnn.scan.products import apply_weight_on_the_right
 from jrnn.scan.simplify import evaluate_sums_early
 from jrnn.scan.slices import split_slices
 from jrnn.scan.store import scan_all

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jrnn.scan.program import symbolic
+from jrnn._programs.program import symbolic
 
 State = Any
 

@@ -13,6 +13,26 @@ from typing import Any, NamedTuple
 import jax
 from jax.extend import core
 
+from jrnn._programs.program import (
+    Atom,
+    Equation,
+    Variable,
+    cached,
+    call,
+    constants,
+    dependents,
+    differentiable,
+    evaluate,
+    examples,
+    free,
+    is_variable,
+    lifted,
+    needed,
+    opened,
+    read,
+    size,
+    trace,
+)
 from jrnn.scan.cut import cheapest_cut
 from jrnn.scan.divide import divide_sums
 from jrnn.scan.fission import (
@@ -32,26 +52,6 @@ from jrnn.scan.pack import (
     packed_example,
     read_in_the_loop_only,
     unpack,
-)
-from jrnn.scan.program import (
-    Atom,
-    Equation,
-    Variable,
-    cached,
-    call,
-    constants,
-    dependents,
-    differentiable,
-    evaluate,
-    examples,
-    free,
-    is_variable,
-    lifted,
-    needed,
-    opened,
-    read,
-    size,
-    trace,
 )
 from jrnn.scan.simplify import evaluate_sums_early
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jrnn._likelihood import negative_log_likelihood
+from jrnn._replacements.likelihood import negative_log_likelihood
 from jrnn.cell import Cell, Params
 from jrnn.train.truncated import initial_carries
 from jrnn.unroll import unroll

@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import ad
 
-from jrnn._operation import batch_as_itself, lower, operation
-from jrnn._sharding import divided, without_last_axis
+from jrnn._programs.operation import batch_as_itself, lower, operation
+from jrnn._programs.sharding import divided, without_last_axis
 
 # Sizes from which on two passes are faster, of a row and of all rows together.
 _WIDE, _MANY = 32, 100

@@ -18,7 +18,7 @@ import numpy as np
 from jax import lax
 from jax.extend import random
 
-from jrnn._operation import batch_as_itself, lower, operation
+from jrnn._programs.operation import batch_as_itself, lower, operation
 from jrnn.cell import Key
 
 _ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)

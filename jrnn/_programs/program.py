@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core, source_info_util
 
-from jrnn._operation import Function, example
+from jrnn._programs.operation import Function, example
 
 Variable = core.Var
 Atom = core.Var | core.Literal

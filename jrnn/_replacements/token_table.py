@@ -12,7 +12,7 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from jrnn.scan.program import (
+from jrnn._programs.program import (
     Equation,
     constants,
     dependents,

@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax.extend import core
 from jax.interpreters import ad, batching
 
-from jrnn._operation import lower, operation
-from jrnn._sharding import divided, without_last_axis
+from jrnn._programs.operation import lower, operation
+from jrnn._programs.sharding import divided, without_last_axis
 
 # Logits from which on the labels of a derivative are worth a pass of their own on CPU.
 _MANY = 2**15

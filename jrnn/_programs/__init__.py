@@ -1,0 +1,1 @@
+"""Programs as data: jaxprs read, evaluated and rewritten; functions as primitives."""
