@@ -3,7 +3,13 @@
 A cell is three pure functions, a model is a cell made of cells, and everything works on
 one sequence: batches, seeds and hyperparameters are `jax.vmap`, compilation is
 `jax.jit`, backpropagation through time is `jax.grad`.
+
+Modules for a task, such as `jrnn.train` and `jrnn.sweep`, are imported when they are
+first asked for.
 """
+
+import importlib.metadata
+import typing
 
 from jrnn import dynamics, gradients, initializers, losses, optimizers
 from jrnn.cell import Cell, DiagonalStep, diagonal, output_spec, spec, stateless
@@ -47,6 +53,16 @@ from jrnn.wrappers import (
     residual,
     variational_dropout,
 )
+
+if typing.TYPE_CHECKING:
+    from jrnn import attention as attention
+    from jrnn import generate as generate
+    from jrnn import models as models
+    from jrnn import seq2seq as seq2seq
+    from jrnn import sweep as sweep
+    from jrnn import testing as testing
+    from jrnn import text as text
+    from jrnn import train as train
 
 __all__ = [
     "Cell",
@@ -102,3 +118,30 @@ __all__ = [
     "variational_dropout",
     "window",
 ]
+
+# They import what cells do not need, such as checkpoint formats and process pools.
+_LATER = {
+    "attention",
+    "generate",
+    "models",
+    "seq2seq",
+    "sweep",
+    "testing",
+    "text",
+    "train",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _LATER:
+        return importlib.import_module(f"jrnn.{name}")
+    if name == "__version__":
+        try:
+            return importlib.metadata.version("jrnn")
+        except importlib.metadata.PackageNotFoundError:
+            return "0+unknown"  # a source tree that is not installed
+    raise AttributeError(f"module 'jrnn' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_LATER, "__version__"])

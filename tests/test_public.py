@@ -4,6 +4,9 @@ import ast
 import doctest
 import importlib
 import inspect
+import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import jax
@@ -264,3 +267,42 @@ def test_a_doctest_that_lies_is_noticed():
     failed = doctest.DocTestRunner(verbose=False)
     test = doctest.DocTestParser().get_doctest(">>> 1\n2\n", {}, "lie", None, 0)
     assert failed.run(test, out=lambda _: None).failed == 1
+
+
+LATER = "attention generate models seq2seq sweep testing text train".split()
+
+
+def in_a_fresh_process(program: str) -> str:
+    run = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return run.stdout
+
+
+def test_modules_of_tasks_are_imported_when_asked_for():
+    """All that are public, none of them by `import jrnn`."""
+    program = f"""
+import sys, jrnn
+names = {LATER}
+print([n for n in names if "jrnn." + n in sys.modules])
+print([n for n in names if getattr(jrnn, n) is not sys.modules["jrnn." + n]])
+print([n for n in names if n not in dir(jrnn)])
+"""
+    assert in_a_fresh_process(program).split("\n")[:3] == ["[]"] * 3
+
+
+def test_every_public_module_is_an_attribute_of_the_package():
+    found = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
+    assert not [n for n in found - {"cli"} if not hasattr(jrnn, n)]
+
+
+def test_the_version_is_that_of_the_installed_package():
+    declared = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())
+    assert jrnn.__version__ in (declared["project"]["version"], "0+unknown")
+    assert "__version__" in dir(jrnn)
+
+
+def test_a_name_that_does_not_exist_is_refused_as_by_python():
+    with pytest.raises(AttributeError, match="module 'jrnn' has no attribute 'lstn'"):
+        jrnn.lstn  # noqa: B018
+    assert not hasattr(jrnn, "_nothing")

@@ -2,10 +2,11 @@
 
 import contextlib
 import functools
-import importlib.metadata
 import os
 import sys
 from collections.abc import Sequence
+
+from jrnn import __version__
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -68,7 +69,7 @@ def _run(words: list[str]) -> None:
     from jrnn.cli.sweep.options import Sweep
 
     if words == ["--version"]:
-        print("jrnn", _version())
+        print("jrnn", __version__)
         return
     if not words:  # a script that lost its arguments has not succeeded
         with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
@@ -91,10 +92,3 @@ def _run(words: list[str]) -> None:
 
         act = functools.partial(train, seen=default)
     act(command)
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("jrnn")
-    except importlib.metadata.PackageNotFoundError:
-        return "(not installed: run from its source tree)"
