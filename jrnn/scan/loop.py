@@ -10,9 +10,10 @@ import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from jrnn.scan.chunks import in_chunks
-from jrnn.scan.recurrence import recurrence
-from jrnn.scan.steps import (
+from jrnn.scan.emit.chunks import in_chunks
+from jrnn.scan.emit.store import scan_all
+from jrnn.scan.primitives.recurrence import recurrence
+from jrnn.scan.trace import (
     as_array,
     evaluate_around,
     prepare,
@@ -20,7 +21,6 @@ from jrnn.scan.steps import (
     understood,
     with_keys,
 )
-from jrnn.scan.store import scan_all
 
 PyTree = Any
 Step = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]

@@ -6,9 +6,10 @@ from typing import Any, Literal, NamedTuple
 import jax
 
 from jrnn._programs.program import Atom, Equation, differentiable, examples, opened
-from jrnn.scan.fission import Plan, Step, plan
-from jrnn.scan.steps import prepare, traced, understood
-from jrnn.scan.tangent import derivative
+from jrnn.scan.derive.tangent import derivative
+from jrnn.scan.plan.placement import Plan, plan
+from jrnn.scan.step import Step
+from jrnn.scan.trace import prepare, traced, understood
 
 PyTree = Any
 

@@ -27,10 +27,10 @@ from jrnn._programs.program import (
     symbolic,
     without_checkpoints,
 )
-from jrnn.scan.joins import ends, joined_last, nearly_at_hand
-from jrnn.scan.later import loops_first, once_over, unwritten_beside, zero_behind
-from jrnn.scan.steps import loop_parts
-from jrnn.scan.store import loop, put, row, written_out
+from jrnn.scan.cpu.concatenations import ends, joined_last, nearly_at_hand
+from jrnn.scan.cpu.ordering import loops_first, once_over, unwritten_beside, zero_behind
+from jrnn.scan.emit.store import loop, put, row, written_out
+from jrnn.scan.trace import loop_parts
 
 
 def call_overwriting(

@@ -27,11 +27,12 @@ from jrnn._programs.program import (
     opened,
     trace,
 )
-from jrnn.scan.emit import run
-from jrnn.scan.fission import Step, plan
-from jrnn.scan.linear import push
-from jrnn.scan.store import scan_all
-from jrnn.scan.tangent import derivative
+from jrnn.scan.derive.tangent import derivative
+from jrnn.scan.emit.run import run
+from jrnn.scan.emit.store import scan_all
+from jrnn.scan.plan.placement import plan
+from jrnn.scan.primitives.linear import push
+from jrnn.scan.step import Step
 
 scan_p = core.Primitive("jrnn_scan")
 scan_p.multiple_results = True

@@ -30,13 +30,14 @@ from jrnn._programs.program import (
     trace,
 )
 from jrnn._programs.sharding import divided
-from jrnn.scan.fission import LOOP, ONCE, Step, depths, light
-from jrnn.scan.one_hot import with_lookups
+from jrnn.scan.emit.store import scan_all
+from jrnn.scan.normalise.one_hot import with_lookups
+from jrnn.scan.normalise.products import apply_weight_on_the_right
+from jrnn.scan.normalise.simplify import evaluate_sums_early
+from jrnn.scan.normalise.slices import split_slices
 from jrnn.scan.operations import with_inner
-from jrnn.scan.products import apply_weight_on_the_right
-from jrnn.scan.simplify import evaluate_sums_early
-from jrnn.scan.slices import split_slices
-from jrnn.scan.store import scan_all
+from jrnn.scan.plan.placement import LOOP, ONCE, depths, light
+from jrnn.scan.step import Step
 
 
 class Traced(NamedTuple):

@@ -25,7 +25,8 @@ from jrnn._programs.program import (
 from jrnn.scan.operations import cost_again
 
 if TYPE_CHECKING:
-    from jrnn.scan.fission import Plan, Step
+    from jrnn.scan.plan.placement import Plan
+from jrnn.scan.step import Step
 
 # Bytes that nobody minds, however little the loop itself holds.
 LEAST = 4 * 2**20

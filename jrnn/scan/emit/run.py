@@ -24,10 +24,11 @@ from jrnn._programs.program import (
     symbolic,
     variables,
 )
-from jrnn.scan import products
-from jrnn.scan.chunks import in_chunks
-from jrnn.scan.fission import Plan, Step
-from jrnn.scan.store import Parts, scan_all, storing_loop
+from jrnn.scan.emit.chunks import in_chunks
+from jrnn.scan.emit.store import Parts, scan_all, storing_loop
+from jrnn.scan.normalise import products
+from jrnn.scan.plan.placement import Plan
+from jrnn.scan.step import Step
 
 Wrapper = Callable[[Callable], Callable]
 

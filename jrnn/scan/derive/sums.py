@@ -28,7 +28,7 @@ from jrnn._programs.program import (
     read,
     rewritten,
 )
-from jrnn.scan.simplify import late_sums, total, whole_sums
+from jrnn.scan.normalise.simplify import late_sums, total, whole_sums
 
 
 class _Division(NamedTuple):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.extend.core import primitives
 
 from jrnn._programs.program import Equation, needed
-from jrnn.scan.store import unwritten
+from jrnn.scan.emit.store import unwritten
 
 
 def loops_first(eqns: Sequence[Equation]) -> list[Equation]:

@@ -33,27 +33,27 @@ from jrnn._programs.program import (
     size,
     trace,
 )
-from jrnn.scan.cut import cheapest_cut
-from jrnn.scan.divide import divide_sums
-from jrnn.scan.fission import (
-    LOOP,
-    ONCE,
-    Plan,
-    Step,
-    cost_again,
-    depths,
-    split,
-    within_budget,
-)
-from jrnn.scan.operations import PARTS
-from jrnn.scan.pack import (
+from jrnn.scan.derive.packing import (
     groups,
     pack,
     packed_example,
     read_in_the_loop_only,
     unpack,
 )
-from jrnn.scan.simplify import evaluate_sums_early
+from jrnn.scan.derive.sums import divide_sums
+from jrnn.scan.normalise.simplify import evaluate_sums_early
+from jrnn.scan.operations import PARTS
+from jrnn.scan.plan.min_cut import cheapest_cut
+from jrnn.scan.plan.placement import (
+    LOOP,
+    ONCE,
+    Plan,
+    cost_again,
+    depths,
+    split,
+    within_budget,
+)
+from jrnn.scan.step import Step
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from jax import lax
 
 from jrnn._programs.operation import example
 from jrnn._programs.program import Variable, count, free, symbolic
-from jrnn.scan.fission import Plan
+from jrnn.scan.plan.placement import Plan
 
 Group = list[Variable]
 

@@ -27,9 +27,9 @@ from jrnn._programs.operation import (
     transposed,
 )
 from jrnn._programs.program import cached, call, lifted, opened, trace
-from jrnn.scan.emit import run
-from jrnn.scan.overwrite import call_overwriting
-from jrnn.scan.tangent import Derivative
+from jrnn.scan.cpu.overwrite import call_overwriting
+from jrnn.scan.derive.tangent import Derivative
+from jrnn.scan.emit.run import run
 
 
 def push(values: Sequence[Any], rule: Derivative) -> list[Any]:

@@ -1,0 +1,1 @@
+"""What only steers XLA's compiler for CPUs; chosen at lowering, nowhere else seen."""

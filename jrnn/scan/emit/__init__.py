@@ -1,0 +1,1 @@
+"""Run a planned step: around the loop, in the loop, and chunk by chunk."""

@@ -1,0 +1,1 @@
+"""Rewrites that leave a step's meaning and make its loop smaller."""

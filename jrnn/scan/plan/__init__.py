@@ -1,0 +1,1 @@
+"""Where and how each equation runs: placement, minimum cut, budget of memory."""

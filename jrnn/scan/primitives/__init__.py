@@ -1,0 +1,1 @@
+"""The loop and its derivative as primitives of JAX, with their rules."""
