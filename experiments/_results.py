@@ -10,6 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import jax
+import matplotlib.pyplot as plt
 import numpy as np
 
 FOLDER = Path(__file__).parent / "results"
@@ -27,9 +28,14 @@ def save(name, config, metrics, figure=None, folder=FOLDER):
     path = folder / f"{name}.json"
     path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
     if figure is not None:
-        # no date: the same numbers give the same file
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
+        save_figure(folder / f"{name}.svg", figure)
     return path
+
+
+def save_figure(path, figure):
+    """Write an SVG without a date and random ids: the same numbers, the same file."""
+    with plt.rc_context({"svg.hashsalt": path.stem}):
+        figure.savefig(path, metadata={"Date": None})
 
 
 def need(*modules):

@@ -4,6 +4,9 @@ import dataclasses
 import importlib
 import json
 import math
+import re
+import subprocess
+import sys
 
 import jax
 import matplotlib.pyplot as plt
@@ -13,6 +16,7 @@ import pytest
 from experiments import _table
 from experiments._results import FOLDER, plain
 
+ROOT = FOLDER.parents[1]
 NEEDS = {
     "captioning": ["sklearn"],
     "digits": ["sklearn"],
@@ -100,6 +104,42 @@ def outer(figure):
             or axes.get_subplotspec().is_last_row()
         )
     ]
+
+
+# What is saved
+
+
+FIGURE = """
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from experiments._results import save
+from experiments.hello import Config
+
+figure, (left, right) = plt.subplots(1, 2, layout="constrained")
+left.plot(np.random.default_rng(0).normal(size=50), "o-")
+left.fill_between([0, 50], -1, 1, hatch="//")
+left.set(xlabel="step", ylabel="loss", yscale="symlog")
+right.imshow(np.arange(6.0).reshape(2, 3), aspect="auto")
+save("twice", Config(), {}, figure, Path(sys.argv[1]))
+"""
+
+
+@pytest.mark.slow
+def test_a_figure_saved_by_two_processes_is_the_same_file(tmp_path):
+    saved = []
+    for name in ("first", "second"):
+        subprocess.run(
+            [sys.executable, "-c", FIGURE, tmp_path / name], cwd=ROOT, check=True
+        )
+        saved.append((tmp_path / name / "twice.svg").read_bytes())
+    assert saved[0] == saved[1]
+    # marks, clipping, hatching and an image: all that has an id
+    ids = [f' id="{kind}' for kind in ("m", "p", "h", "image")]
+    assert all(re.search(rf'{i}[0-9a-f]{{6,}}"'.encode(), saved[0]) for i in ids)
 
 
 # What the committed results say
