@@ -27,6 +27,7 @@ from jrnn.cells import (
 )
 from jrnn.combine import bidirectional, parallel, stack
 from jrnn.feedback import FeedbackCarry, FeedbackParams, feedback
+from jrnn.files import load, register, save
 from jrnn.layers import (
     EmbedParams,
     LinearParams,
@@ -98,6 +99,7 @@ __all__ = [
     "learned_carry",
     "length_mask",
     "linear",
+    "load",
     "losses",
     "lstm",
     "masked",
@@ -106,9 +108,11 @@ __all__ = [
     "output_spec",
     "parallel",
     "record",
+    "register",
     "resample",
     "reset",
     "residual",
+    "save",
     "scan",
     "scan_report",
     "spec",

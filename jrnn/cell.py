@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._description import Description, described
 
 # Pytrees of arrays; each cell defines its own NamedTuples for them.
 Params = Any
@@ -75,6 +76,9 @@ class Cell(_Functions):
     A map whose parameters and first carry are given wherever it is used, to analyse its
     dynamics for instance, may have None for the first two.
 
+    A cell that a factory of the library has made knows how, for `jrnn.save`. That is no
+    part of the tuple: `_replace` makes another cell, which has no description.
+
     Raises:
         TypeError: a function that cannot be called in this way.
 
@@ -94,7 +98,7 @@ class Cell(_Functions):
         [1.0, 3.0, 6.0]
     """
 
-    __slots__ = ()
+    description: Description | None = None
 
     def __new__(  # noqa: D102
         cls,
@@ -110,6 +114,7 @@ class Cell(_Functions):
         return super().__new__(cls, init, initial_carry, step)
 
 
+@described
 def stateless(
     init: InitFn, apply: Callable[[Params, Input, Key | None], Output]
 ) -> Cell:
@@ -159,6 +164,7 @@ class DiagonalStep:
         return h, self.output(params, h, x)
 
 
+@described
 def diagonal(
     init: InitFn,
     initial_carry: InitialCarryFn,

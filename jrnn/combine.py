@@ -6,11 +6,13 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._description import described
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params, output_spec
 from jrnn.unroll import unroll
 from jrnn.wrappers import length_mask, masked
 
 
+@described
 def stack(*cells: Cell) -> Cell:
     """Feed each cell's output to the next: layers, or a whole model.
 
@@ -65,6 +67,7 @@ def stack(*cells: Cell) -> Cell:
     return Cell(init, initial_carry, step)
 
 
+@described
 def parallel(*cells: Cell) -> Cell:
     """Give every cell the same input and return the tuple of their outputs.
 

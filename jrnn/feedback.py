@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._description import described
 from jrnn.cell import Carry, Cell, Key, Output, Params
 
 
@@ -24,6 +25,7 @@ class FeedbackCarry(NamedTuple):
     y: jax.Array  # (O,), y_{t-1}
 
 
+@described
 def feedback(
     cell: Cell, choose: Callable[[Output, Key | None], jax.Array] | None = None
 ) -> Cell:

@@ -11,10 +11,12 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jrnn import _check
+from jrnn._description import described
 
 Initializer = Callable[..., jax.Array]
 
 
+@described
 def orthogonal(scale: ArrayLike = 1.0) -> Initializer:
     """Random orthogonal matrix times `scale`.
 
@@ -46,6 +48,7 @@ def orthogonal(scale: ArrayLike = 1.0) -> Initializer:
     return init
 
 
+@described
 def identity(scale: ArrayLike = 1.0) -> Initializer:
     """Scaled identity matrix, `w = scale * I`, the start of the IRNN.
 
@@ -75,6 +78,7 @@ def identity(scale: ArrayLike = 1.0) -> Initializer:
     return init
 
 
+@described
 def spectral_radius(rho: ArrayLike, base: Initializer | None = None) -> Initializer:
     """Random matrix rescaled to have spectral radius `rho` exactly.
 
@@ -117,6 +121,7 @@ def spectral_radius(rho: ArrayLike, base: Initializer | None = None) -> Initiali
     return init
 
 
+@described
 def gain(g: ArrayLike = 1.0) -> Initializer:
     """Gaussian entries with standard deviation `g / sqrt(H)`, H the number of rows.
 
@@ -146,6 +151,7 @@ def gain(g: ArrayLike = 1.0) -> Initializer:
     return init
 
 
+@described
 def gatewise(base: Initializer, gates: int) -> Initializer:
     """Draw each gate's block of a joint weight by itself and put them side by side.
 

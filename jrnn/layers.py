@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._activation import named
+from jrnn._description import described
 from jrnn._rows import no_row, rows
 from jrnn.cell import Cell, stateless
 from jrnn.initializers import Initializer
@@ -33,6 +34,7 @@ class EmbedParams(NamedTuple):
     table: jax.Array  # (V, D)
 
 
+@described
 def linear(
     output_size: int,
     *,
@@ -79,6 +81,7 @@ def linear(
     return stateless(init, apply)
 
 
+@described
 def embed(
     vocab_size: int,
     size: int,
@@ -129,6 +132,7 @@ def embed(
     return stateless(init, apply)
 
 
+@described
 def one_hot(vocab_size: int, *, dtype: jnp.dtype | None = None) -> Cell:
     """Integer token to a vector with a single 1.
 
@@ -169,6 +173,7 @@ def one_hot(vocab_size: int, *, dtype: jnp.dtype | None = None) -> Cell:
     return stateless(init, apply)
 
 
+@described
 def activation(f: Callable[[jax.Array], jax.Array] | str) -> Cell:
     """Any function of the step's input, as a layer without parameters.
 

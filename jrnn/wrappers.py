@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from jrnn import _check
+from jrnn._description import described
 from jrnn.cell import Carry, Cell, Key, Output, Params, output_spec
 from jrnn.cells import GRUParams
 
@@ -44,6 +45,7 @@ class Recorded(NamedTuple):
     carry: Carry  # after the step
 
 
+@described
 def residual(cell: Cell) -> Cell:
     """Add the input to the output.
 
@@ -83,6 +85,7 @@ def residual(cell: Cell) -> Cell:
     return cell._replace(step=step)
 
 
+@described
 def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
     """Normalise the output over its features.
 
@@ -133,6 +136,7 @@ def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
     return Cell(init, initial_carry, step)
 
 
+@described
 def dropout(cell: Cell, rate: ArrayLike) -> Cell:
     """Set random outputs to zero, independently at every step.
 
@@ -182,6 +186,7 @@ def dropout(cell: Cell, rate: ArrayLike) -> Cell:
     return cell._replace(step=step)
 
 
+@described
 def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
     """Drop units of the recurrent state, the same ones at every step of a sequence.
 
@@ -275,6 +280,7 @@ def resample(cell: Cell, params: Params, carry: Carry, key: Key) -> Carry:
     )
 
 
+@described
 def record(cell: Cell) -> Cell:
     """Return the carry of every step beside the output.
 
@@ -304,6 +310,7 @@ def record(cell: Cell) -> Cell:
     return cell._replace(step=step)
 
 
+@described
 def masked(cell: Cell) -> Cell:
     """Skip the steps whose flag is false.
 
@@ -352,6 +359,7 @@ def masked(cell: Cell) -> Cell:
     return Cell(init, cell.initial_carry, step)
 
 
+@described
 def reset(cell: Cell) -> Cell:
     """Start again from the initial carry where a flag is true.
 
@@ -397,6 +405,7 @@ def reset(cell: Cell) -> Cell:
     return Cell(init, cell.initial_carry, step)
 
 
+@described
 def learned_carry(cell: Cell) -> Cell:
     """Make the initial carry a parameter.
 

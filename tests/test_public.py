@@ -30,6 +30,7 @@ FLOORS = {
     # DESIGN, section 4: a module imports only from floors below it, or its own
     "_activation": 0,
     "_check": 0,
+    "_description": 0,
     "_norm": 0,
     "_programs": 0,
     "_replacements": 0,
@@ -55,6 +56,7 @@ FLOORS = {
     "seq2seq": 3,
     "testing": 3,
     "train": 3,
+    "files": 4,
     "interop": 4,
     "sweep": 4,
     "cli": 5,

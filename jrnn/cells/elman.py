@@ -11,6 +11,7 @@ import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._activation import named
+from jrnn._description import described
 from jrnn.cell import Cell
 from jrnn.initializers import Initializer, identity, orthogonal
 
@@ -23,6 +24,7 @@ class ElmanParams(NamedTuple):
     b: jax.Array  # (H,)
 
 
+@described
 def elman(
     hidden_size: int,
     activation: Callable[[jax.Array], jax.Array] | str = jnp.tanh,
@@ -68,6 +70,7 @@ def elman(
     return _elman("elman", hidden_size, activation, w_x_init, w_h_init, b_init)
 
 
+@described
 def irnn(hidden_size: int, scale: float = 1.0) -> Cell:
     """Recurrent network of rectified units that starts as an integrator.
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._description import described
 from jrnn.cell import Cell
 from jrnn.cells._gates import gates
 from jrnn.initializers import Initializer, gatewise, orthogonal
@@ -25,6 +26,7 @@ class GRUParams(NamedTuple):
     b_h: jax.Array  # (3H,)
 
 
+@described
 def gru(
     hidden_size: int,
     reset: Literal["after", "before"] = "after",

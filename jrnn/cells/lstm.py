@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._description import described
 from jrnn.cell import Cell
 from jrnn.cells._gates import gates
 from jrnn.initializers import Initializer, gatewise, orthogonal
@@ -31,6 +32,7 @@ class LSTMCarry(NamedTuple):
     c: jax.Array  # (H,) cell state
 
 
+@described
 def lstm(
     hidden_size: int,
     *,

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._description import described
 from jrnn.cell import Cell
 from jrnn.initializers import Initializer
 
@@ -19,6 +20,7 @@ class WindowParams(NamedTuple):
     start: jax.Array  # (n - 1, I)
 
 
+@described
 def window(size: int, *, start_init: Initializer = jax.nn.initializers.zeros) -> Cell:
     """The last `size` inputs, joined to one vector.
 

@@ -4,12 +4,12 @@ Rooms in the order in which a step goes through them; each imports only from tho
 above it, from `jrnn._programs` (flat programs: trace, evaluate, slice) and from the two
 files `step` (a step as a flat program) and `operations` (what is known of single ones):
 
-normalise/   sums, slices, products and one-hot products in the form that costs least
-trace        from a step function to such a step: what `jax.lax.scan` checks and promotes
+normalise/   sums, slices, products, one-hot products: the form that costs least
 plan/        placement before, in and after the loop; minimum cut; budget of memory
-emit/        run a step as planned; loops that store what they make; loops over chunks
-derive/      the derivative of a step, split by the same code, and what is saved for it
-cpu/         what only steers XLA's compiler for CPUs: overwriting, order, concatenations
+emit/        run a step as planned; loops that store what they make, and over chunks
+trace        from a step function to such a step: what `jax.lax.scan` checks
+derive/      the derivative of a step, split by the same code, and what it saves
+cpu/         what only steers XLA's compiler for CPUs: overwriting, order
 primitives/  the loop, its derivative and its transpose as operations of JAX
 loop         `scan` itself, and `remat`
 diagonal     linear recurrences without mixing, in a loop or in parallel

@@ -48,7 +48,7 @@ def save(path: str | Path, tree: Any, metadata: dict[str, Any] | None = None) ->
     """
     arrays = {name: _to_numpy(leaf) for name, leaf in named_leaves(tree)}
     metadata = json.loads(json.dumps(metadata or {}))  # as it will be read
-    content = {"metadata": metadata, "sha256": _digest(arrays, metadata)}
+    content = {"metadata": metadata, "sha256": digest(arrays, metadata)}
     # one entry only: safetensors writes several in an order that changes at random
     header = {FORMAT: json.dumps(content, sort_keys=True)}
     write_atomically(path, safetensors.numpy.save(arrays, metadata=header))
@@ -126,6 +126,17 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"There is no checkpoint at {path}.")
+    header, arrays = read_tensors(path)
+    if not header.keys() & {FORMAT, WITHOUT_DIGEST}:
+        raise CheckpointError(
+            f"{path} is a safetensors file, but not a checkpoint of this program: "
+            f"it has no entry {FORMAT!r}."
+        )
+    return arrays, _metadata(path, header, arrays)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """The metadata and the arrays of any safetensors file."""
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = file.metadata() or {}
@@ -135,12 +146,7 @@ def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         raise CheckpointError(
             f"{path} is truncated or is not a safetensors file ({error})."
         ) from error
-    if not header.keys() & {FORMAT, WITHOUT_DIGEST}:
-        raise CheckpointError(
-            f"{path} is a safetensors file, but not a checkpoint of this program: "
-            f"it has no entry {FORMAT!r}."
-        )
-    return arrays, _metadata(path, header, arrays)
+    return header, arrays
 
 
 def write_atomically(path: str | Path, data: bytes) -> None:
@@ -210,13 +216,13 @@ def named_leaves(tree: Any) -> list[tuple[str, Any]]:
     return [(jax.tree_util.keystr(path), leaf) for path, leaf in pairs]
 
 
-def _digest(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
+def digest(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
     """SHA-256 of everything that a checkpoint says."""
     forms = [(n, str(a.dtype), list(a.shape)) for n, a in sorted(arrays.items())]
-    digest = hashlib.sha256(json.dumps([metadata, forms], sort_keys=True).encode())
+    result = hashlib.sha256(json.dumps([metadata, forms], sort_keys=True).encode())
     for _, array in sorted(arrays.items()):
-        digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
-    return digest.hexdigest()
+        result.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+    return result.hexdigest()
 
 
 def _metadata(path: Path, header: dict[str, str], arrays: dict) -> dict[str, Any]:
@@ -234,7 +240,7 @@ def _metadata(path: Path, header: dict[str, str], arrays: dict) -> dict[str, Any
         raise damaged from error
     if not isinstance(metadata, dict):
         raise damaged
-    if FORMAT in header and expected != _digest(arrays, metadata):
+    if FORMAT in header and expected != digest(arrays, metadata):
         raise damaged
     return metadata
 

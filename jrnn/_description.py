@@ -1,0 +1,44 @@
+"""How a cell or an initialiser was made: by which factory, from which arguments.
+
+A model file holds this in place of code (see `jrnn.files`). The arguments are kept as
+they are; whether a file can hold them is asked when one is written.
+"""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Made = TypeVar("Made")
+
+
+class Description(NamedTuple):
+    """The call that made something."""
+
+    factory: str  # its name
+    arguments: dict[str, Any]  # by parameter, defaults too
+
+
+def describe_call(
+    name: str, factory: Callable, args: tuple, kwargs: dict[str, Any]
+) -> Description:
+    """The description of `factory(*args, **kwargs)`."""
+    bound = inspect.signature(factory).bind(*args, **kwargs)
+    bound.apply_defaults()
+    return Description(name, dict(bound.arguments))
+
+
+def described(factory: Callable[P, Made]) -> Callable[P, Made]:
+    """Let what a factory makes know how it was made, as its attribute `description`.
+
+    For factories that return something new at every call: it is theirs to mark.
+    """
+
+    @functools.wraps(factory)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Made:
+        made = factory(*args, **kwargs)
+        made.description = describe_call(factory.__name__, factory, args, kwargs)
+        return made
+
+    return make

@@ -1,0 +1,129 @@
+"""The model of a run of `jrnn train`, from its directory."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jrnn import text
+from jrnn.cell import Cell, Params
+from jrnn.models import CELLS, language_model
+from jrnn.train.checkpoint import CheckpointError, load, named_leaves, read
+
+FORMAT = "jrnn-run-1"
+SIZES = "hidden_size", "layers", "embed_size"
+
+
+def load_run(directory: Path) -> tuple[Cell, Params, text.Vocabulary]:
+    """The model of a run with its best weights, and its vocabulary.
+
+    Args:
+        directory: what `jrnn train` has written.
+
+    Returns:
+        `(model, params, vocabulary)`; the model without dropout.
+
+    Raises:
+        CheckpointError: not a run, or a damaged one.
+    """
+    config = _config(directory)
+    vocabulary = _vocabulary(directory, config)
+    options = config["options"]
+    model = language_model(
+        len(vocabulary),
+        cell=CELLS[options["cell"]],
+        **{name: options[name] for name in SIZES},
+    ).evaluate
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    token = jax.ShapeDtypeStruct((), jnp.int32)
+    like = jax.eval_shape(lambda key: model.init(key, token), key)
+    params = _weights(directory, like, config.get("id"))
+    return model, jax.tree.map(jnp.asarray, params), vocabulary
+
+
+def _config(directory: Path) -> dict[str, Any]:
+    path = directory / "config.json"
+    if not path.exists():
+        raise CheckpointError(
+            f"{directory} is not a run of jrnn train: it has no config.json."
+        )
+    data = _read_json(path)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise CheckpointError(f"{path} is not the configuration of a run.")
+    content = {name: value for name, value in data.items() if name != "sha256"}
+    if "sha256" in data and data["sha256"] != _digest(content):
+        raise CheckpointError(f"{path} is damaged, or was edited.")
+    options = data.get("options")
+    if not (
+        isinstance(options, dict)
+        and options.get("cell") in CELLS
+        and all(type(options.get(name)) is int for name in SIZES)
+        and isinstance(data.get("text"), dict)
+    ):
+        raise CheckpointError(f"{path} is damaged: it does not describe a model.")
+    return data
+
+
+def _vocabulary(directory: Path, config: dict[str, Any]) -> text.Vocabulary:
+    path = directory / "vocab.json"
+    if not path.exists():
+        raise CheckpointError(f"{directory} is not a whole run: it has no vocab.json.")
+    try:
+        vocabulary = text.from_json(_read_json(path))
+    except (ValueError, TypeError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+    expected = config["text"].get("symbols_sha256")
+    if expected not in (None, _digest(text.to_json(vocabulary))):
+        raise CheckpointError(
+            f"{path} is damaged or from another run: its symbols are not those of "
+            "config.json."
+        )
+    return vocabulary
+
+
+def _weights(directory: Path, like: Params, run: str | None) -> Params:
+    """The best weights, or the last ones of a run that measures none."""
+    best, last = directory / "best.safetensors", directory / "checkpoint.safetensors"
+    if best.exists():
+        path, (params, facts) = best, load(best, like)
+    elif last.exists():
+        path, (params, facts) = last, _last_weights(last, like)
+    else:
+        raise CheckpointError(
+            f"{directory} has no checkpoint yet. Train it with\n"
+            f"  jrnn train --resume {directory}"
+        )
+    if facts.get("run") != run:
+        raise CheckpointError(
+            f"{path} belongs to another run than the config.json beside it."
+        )
+    return params
+
+
+def _last_weights(path: Path, like: Params) -> tuple[Params, dict[str, Any]]:
+    """The weights of a training checkpoint: the running mean if there is one."""
+    arrays, facts = read(path)
+    if facts.get("best_step") is not None:
+        raise CheckpointError(f"best.safetensors is missing beside {path}.")
+    for prefix in (".state.average", ".state.params"):
+        names = [prefix + name for name, _ in named_leaves(like)]
+        if all(name in arrays for name in names):
+            leaves = [arrays[name] for name in names]
+            forms = [(leaf.shape, leaf.dtype) for leaf in leaves]
+            if forms == [(a.shape, a.dtype) for a in jax.tree.leaves(like)]:
+                return jax.tree.unflatten(jax.tree.structure(like), leaves), facts
+    raise CheckpointError(f"{path} holds another model than its config.json describes.")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8", errors="surrogatepass"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}.") from error
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

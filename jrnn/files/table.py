@@ -1,0 +1,149 @@
+"""What a name in a file may stand for: the library's factories and functions.
+
+Whatever a file says is compared with these tables before anything is called.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from jrnn import _activation
+from jrnn.cell import Cell, diagonal, stateless
+from jrnn.cells import elman, gru, irnn, lstm, window
+from jrnn.combine import parallel, stack
+from jrnn.feedback import feedback
+from jrnn.initializers import gain, gatewise, identity, orthogonal, spectral_radius
+from jrnn.layers import activation, embed, linear, one_hot
+from jrnn.wrappers import (
+    dropout,
+    layer_norm,
+    learned_carry,
+    masked,
+    record,
+    reset,
+    residual,
+    variational_dropout,
+)
+
+# What `safetensors` and NumPy write and read without change.
+DTYPES = (
+    "bool int8 uint8 int16 uint16 int32 uint32 int64 uint64 "
+    "float16 bfloat16 float32 float64 complex64"
+).split()
+
+
+class Kind(NamedTuple):
+    """The values that an argument may have."""
+
+    words: str
+    fits: Callable[[Any], bool]
+
+
+def is_cell(value: Any) -> bool:
+    """Whether this is a cell of the library's class."""
+    return isinstance(value, Cell)
+
+
+def is_function(value: Any) -> bool:
+    """Whether this can be called and is no class."""
+    return callable(value) and not isinstance(value, type)
+
+
+ANYTHING = Kind("anything", lambda v: True)
+WHOLE = Kind("a whole number", lambda v: type(v) is int and abs(v) < 2**63)
+NUMBER = Kind("a number", lambda v: type(v) in (int, float) and abs(v) < 2**1023)
+CELL = Kind("a cell", is_cell)
+CELLS = Kind("a list of cells", lambda v: type(v) is tuple and all(map(is_cell, v)))
+FUNCTION = Kind("a function", is_function)
+INITIALIZER = Kind("an initialiser", is_function)
+OPTIONAL = Kind("a function or null", lambda v: v is None or is_function(v))
+ACTIVATION = Kind(
+    "an activation",
+    lambda v: is_function(v) or (type(v) is str and v in _activation.NAMES),
+)
+DTYPE = Kind(
+    "a dtype or null",
+    lambda v: v is None or isinstance(v, np.dtype) or (type(v) is str and v in DTYPES),
+)
+RESET = Kind(
+    '"after" or "before"', lambda v: type(v) is str and v in ("after", "before")
+)
+
+
+class Factory(NamedTuple):
+    """A factory of the library, and what a file may give it."""
+
+    make: Callable[..., Any]
+    arguments: dict[str, Kind]
+    gates: str | None = None  # in the order in which they lie on the last axis
+
+
+# Whoever adds a factory adds it here; a test compares the table with what is public.
+_ELMAN_INITS = dict.fromkeys(("w_x_init", "w_h_init", "b_init"), INITIALIZER)
+_GATED_INITS = dict.fromkeys(("w_x_init", "w_h_init"), INITIALIZER)
+_RATE = {"cell": CELL, "rate": NUMBER}
+
+CELLS_BY_NAME: dict[str, Factory] = {
+    "elman": Factory(
+        elman, {"hidden_size": WHOLE, "activation": ACTIVATION, **_ELMAN_INITS}
+    ),
+    "irnn": Factory(irnn, {"hidden_size": WHOLE, "scale": NUMBER}),
+    "lstm": Factory(
+        lstm,
+        {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
+        gates="i f g o",
+    ),
+    "gru": Factory(
+        gru, {"hidden_size": WHOLE, "reset": RESET, **_GATED_INITS}, gates="r z n"
+    ),
+    "window": Factory(window, {"size": WHOLE, "start_init": INITIALIZER}),
+    "linear": Factory(
+        linear,
+        {"output_size": WHOLE, "w_init": INITIALIZER, "b_init": INITIALIZER},
+    ),
+    "embed": Factory(
+        embed,
+        {
+            "vocab_size": WHOLE,
+            "size": WHOLE,
+            "dtype": DTYPE,
+            "table_init": INITIALIZER,
+        },
+    ),
+    "one_hot": Factory(one_hot, {"vocab_size": WHOLE, "dtype": DTYPE}),
+    "activation": Factory(activation, {"f": ACTIVATION}),
+    "stateless": Factory(stateless, {"init": FUNCTION, "apply": FUNCTION}),
+    "diagonal": Factory(
+        diagonal,
+        dict.fromkeys(("init", "initial_carry", "coefficients", "output"), FUNCTION),
+    ),
+    "stack": Factory(stack, {"cells": CELLS}),
+    "parallel": Factory(parallel, {"cells": CELLS}),
+    "residual": Factory(residual, {"cell": CELL}),
+    "layer_norm": Factory(layer_norm, {"cell": CELL, "epsilon": NUMBER}),
+    "dropout": Factory(dropout, _RATE),
+    "variational_dropout": Factory(variational_dropout, _RATE),
+    "record": Factory(record, {"cell": CELL}),
+    "masked": Factory(masked, {"cell": CELL}),
+    "reset": Factory(reset, {"cell": CELL}),
+    "learned_carry": Factory(learned_carry, {"cell": CELL}),
+    "feedback": Factory(feedback, {"cell": CELL, "choose": OPTIONAL}),
+}
+
+INITIALIZERS_BY_NAME: dict[str, Factory] = {
+    "orthogonal": Factory(orthogonal, {"scale": NUMBER}),
+    "identity": Factory(identity, {"scale": NUMBER}),
+    "spectral_radius": Factory(spectral_radius, {"rho": NUMBER, "base": OPTIONAL}),
+    "gain": Factory(gain, {"g": NUMBER}),
+    "gatewise": Factory(gatewise, {"base": INITIALIZER, "gates": WHOLE}),
+}
+
+FACTORIES = CELLS_BY_NAME | INITIALIZERS_BY_NAME
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    **{name: getattr(jax.nn, name) for name in _activation.NAMES},
+    "zeros": jax.nn.initializers.zeros,
+    "ones": jax.nn.initializers.ones,
+}
