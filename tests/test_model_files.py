@@ -108,6 +108,12 @@ def first(xs):
     return jax.tree.map(lambda a: a[0], xs)
 
 
+def drawn(cell, x, seed=5):
+    """Random parameters of the form that `init` gives."""
+    spec = jax.eval_shape(cell.init, jax.random.key(0), x)
+    return draw(np.random.default_rng(seed), spec)
+
+
 def equal(a, b):
     """The same trees, to the bit, of the same dtypes."""
     assert jax.tree.structure(a) == jax.tree.structure(b)
@@ -148,8 +154,7 @@ def rewritten(path, change, arrays=None):
 def test_outputs_are_the_same_to_the_bit(tmp_path, name, dtype):
     case, _, _, xs, _ = example(name, dtype)
     cell = FACTORY[name](jnp.dtype(dtype))
-    spec = jax.eval_shape(cell.init, jax.random.key(0), first(xs))
-    params = draw(np.random.default_rng(5), spec)
+    params = drawn(cell, first(xs))
     jrnn.save(tmp_path / "m", cell, params, first(xs))
     again, loaded, vocabulary = jrnn.load(tmp_path / "m")
     assert vocabulary is None
@@ -193,9 +198,7 @@ def test_a_fresh_process_gives_the_same_outputs(tmp_path):
         jrnn.layer_norm(jrnn.linear(O)),
     )
     xs = np.random.default_rng(2).normal(size=(T, I))
-    params = draw(
-        np.random.default_rng(3), jax.eval_shape(cell.init, jax.random.key(0), xs[0])
-    )
+    params = drawn(cell, xs[0])
     path = tmp_path / "m.safetensors"
     jrnn.save(path, cell, params, xs[0])
     np.save(tmp_path / "xs.npy", xs)
@@ -241,7 +244,7 @@ def test_the_dtypes_that_a_file_can_hold(tmp_path):
 
 def test_weights_may_have_been_cast_since_init(tmp_path):
     cell = jrnn.lstm(H)
-    params = cell.init(jax.random.key(0), jnp.zeros(I, jnp.float32))
+    params = drawn(cell, jnp.zeros(I, jnp.float32))
     half = jax.tree.map(lambda p: np.asarray(p.astype(jnp.bfloat16)), params)
     jrnn.save(tmp_path / "m", cell, half, jnp.zeros(I, jnp.float32))
     loaded = jrnn.load(tmp_path / "m").params
@@ -252,7 +255,7 @@ def test_weights_may_have_been_cast_since_init(tmp_path):
 def test_a_vocabulary_goes_along(tmp_path):
     vocabulary = build_vocabulary("héllo \ud800", min_count=1)
     model = language_model(len(vocabulary), hidden_size=3).evaluate
-    params = model.init(jax.random.key(0), jnp.array(0))
+    params = drawn(model, jnp.array(0))
     jrnn.save(tmp_path / "m", model, params, 0, vocabulary=vocabulary)
     assert jrnn.load(tmp_path / "m").vocabulary == vocabulary
 
@@ -270,7 +273,7 @@ def saved(path):
         ),
         jrnn.residual(jrnn.learned_carry(jrnn.gru(3, "before"))),
     )
-    params = cell.init(jax.random.key(0), jnp.array(0))
+    params = drawn(cell, jnp.array(0))
     jrnn.save(path, cell, params, jnp.array(0, jnp.int32))
     return cell, params
 
@@ -529,7 +532,7 @@ def nameless(x):
 
 X = np.zeros(I, np.float32)
 LSTM = jrnn.lstm(H)
-PARAMS = LSTM.init(jax.random.key(1), X)
+PARAMS = drawn(LSTM, X)
 NEST = jrnn.stack(jrnn.gru(2), jrnn.residual(jrnn.elman(2, nameless)))
 
 UNDESCRIBABLE = {
@@ -647,11 +650,11 @@ def test_a_default_that_has_no_name_is_left_out():
 changed = lambda **k: PARAMS._replace(**k)
 WRONG_PARAMS = {
     "another cell's": (
-        lambda: jrnn.gru(H).init(jax.random.key(0), X),
+        lambda: drawn(jrnn.gru(H), X),
         "the parameters are those of another model: missing b; unexpected b_h, b_x.",
     ),
     "other sizes": (
-        lambda: jrnn.lstm(3).init(jax.random.key(0), X),
+        lambda: drawn(jrnn.lstm(3), X),
         "w_x has shape (2, 12), but the model's has (2, 16).",
     ),
     "whole numbers": (lambda: changed(b=np.ones(16, int)), "b is int64, but the model"),
@@ -904,9 +907,7 @@ def test_a_file_that_is_not_there(tmp_path):
 
 def test_numbers_that_jax_would_cut(tmp_path):
     wide = jrnn.lstm(2)
-    jrnn.save(
-        tmp_path / "m", wide, wide.init(jax.random.key(0), np.ones(2)), np.ones(2)
-    )
+    jrnn.save(tmp_path / "m", wide, drawn(wide, np.ones(2)), np.ones(2))
     with jax.enable_x64(False):
         with pytest.raises(
             CheckpointError,

@@ -31,17 +31,21 @@ def load_run(directory: Path) -> tuple[Cell, Params, text.Vocabulary]:
     """
     config = _config(directory)
     vocabulary = _vocabulary(directory, config)
-    options = config["options"]
-    model = language_model(
-        len(vocabulary),
-        cell=CELLS[options["cell"]],
-        **{name: options[name] for name in SIZES},
-    ).evaluate
+    model = _model(directory, config["options"], len(vocabulary))
     key = jax.eval_shape(lambda: jax.random.key(0))
     token = jax.ShapeDtypeStruct((), jnp.int32)
     like = jax.eval_shape(lambda key: model.init(key, token), key)
     params = _weights(directory, like, config.get("id"))
     return model, jax.tree.map(jnp.asarray, params), vocabulary
+
+
+def _model(directory: Path, options: dict[str, Any], vocab_size: int) -> Cell:
+    sizes = {name: options[name] for name in SIZES}
+    try:
+        model = language_model(vocab_size, cell=CELLS[options["cell"]], **sizes)
+    except ValueError as error:
+        raise CheckpointError(f"{directory / 'config.json'}: {error}") from error
+    return model.evaluate
 
 
 def _config(directory: Path) -> dict[str, Any]:
@@ -59,7 +63,7 @@ def _config(directory: Path) -> dict[str, Any]:
     options = data.get("options")
     if not (
         isinstance(options, dict)
-        and options.get("cell") in CELLS
+        and options.get("cell") in list(CELLS)  # JSON may hold what has no hash
         and all(type(options.get(name)) is int for name in SIZES)
         and isinstance(data.get("text"), dict)
     ):
