@@ -26,7 +26,7 @@ import tyro
 import jrnn
 from experiments._results import save, show
 from jrnn import losses, optimizers
-from jrnn.cli.devices import provide_cores
+from jrnn.devices import provide_cores
 from jrnn.sweep import LogUniform, Run, draw, sweep
 
 CELLS = {"tanh": jrnn.elman, "IRNN": jrnn.irnn, "GRU": jrnn.gru, "LSTM": jrnn.lstm}

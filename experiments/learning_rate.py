@@ -26,7 +26,7 @@ import tyro
 import jrnn
 from experiments._results import save, show
 from jrnn import initializers, optimizers
-from jrnn.cli.devices import provide_cores
+from jrnn.devices import provide_cores
 from jrnn.sweep import grid, ranking, successive_halving, sweep
 
 BASELINE = 1 / 3  # mean square of a number drawn evenly from [-1, 1]

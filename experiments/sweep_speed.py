@@ -35,7 +35,7 @@ import tyro
 import jrnn
 from experiments._results import save, show
 from jrnn import optimizers
-from jrnn.cli.devices import provide_cores
+from jrnn.devices import provide_cores
 from jrnn.sweep import grid, sweep
 
 

@@ -57,6 +57,7 @@ from jrnn.wrappers import (
 
 if typing.TYPE_CHECKING:
     from jrnn import attention as attention
+    from jrnn import devices as devices
     from jrnn import generate as generate
     from jrnn import models as models
     from jrnn import seq2seq as seq2seq
@@ -126,6 +127,7 @@ __all__ = [
 # They import what cells do not need, such as checkpoint formats and process pools.
 _LATER = {
     "attention",
+    "devices",
     "generate",
     "models",
     "seq2seq",

@@ -440,7 +440,7 @@ def test_freed_memory_is_kept(one_arena, mebibytes):
     code = (
         "import resource\n"
         "from concurrent.futures import ThreadPoolExecutor\n"
-        "from jrnn.cli.memory import keep_memory\n"
+        "from jrnn.devices import keep_memory\n"
         "def faults():\n"
         "    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt\n"
         "    for _ in range(5):\n"

@@ -206,6 +206,20 @@ def test_two_processes_train_one_model_and_one_of_them_writes(tmp_path):
     assert "start all with --resume" in left[2] and "Traceback" not in left[2]
 
 
+def test_processes_with_different_texts_are_refused(tmp_path):
+    """Each would put rows of another text on its own devices."""
+    run = tmp_path / "run"
+    for index, length in ((0, 40), (1, 41)):
+        (tmp_path / f"run-{index}").mkdir()
+        text = "the cat sat on a mat and ate one fat rat\n" * length
+        (tmp_path / f"run-{index}" / "text.txt").write_text(text)
+    words = "text.txt", "--out", run, "--steps", "8", *OPTIONS
+    results = end(train(tmp_path, run, *words))
+    assert [code for code, _, _ in results] == [2, 2], results
+    assert all("--cluster have different texts" in said for _, _, said in results)
+    assert not any("Traceback" in said for _, _, said in results)
+
+
 def steps(run: Path) -> set[str]:
     lines = (run / "metrics.jsonl").read_text().splitlines()
     return {line.split(",")[0].split()[-1] for line in lines}

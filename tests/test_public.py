@@ -20,6 +20,7 @@ from jrnn import dynamics, gradients, initializers, losses, optimizers
 PACKAGE = Path(jrnn.__file__).parent
 MODULES = {
     "jrnn": jrnn,
+    "devices": jrnn.devices,
     "dynamics": dynamics,
     "gradients": gradients,
     "initializers": initializers,
@@ -49,6 +50,7 @@ FLOORS = {
     "text": 2,
     "wrappers": 2,
     "_lock": 3,
+    "devices": 3,
     "dynamics": 3,
     "generate": 3,
     "gradients": 3,
@@ -271,7 +273,7 @@ def test_a_doctest_that_lies_is_noticed():
     assert failed.run(test, out=lambda _: None).failed == 1
 
 
-LATER = "attention generate models seq2seq sweep testing text train".split()
+LATER = "attention devices generate models seq2seq sweep testing text train".split()
 
 
 def in_a_fresh_process(program: str) -> str:

@@ -12,7 +12,6 @@ import subprocess
 import sys
 
 import jax
-import numpy as np
 
 import jrnn
 from experiments.benchmark import of_jrnn, peers, record
@@ -20,8 +19,7 @@ from experiments.benchmark.compare import Session, check
 from experiments.benchmark.models import Entry, Model, gradient_entry
 from experiments.benchmark.problem import Problem, data, weights
 from experiments.benchmark.timing import measure
-from jrnn.cli.devices import provide_cores
-from jrnn.cli.memory import keep_memory
+from jrnn.devices import keep_memory, mesh_of, placed, provide_cores
 from jrnn.losses import cross_entropy
 from jrnn.train import batched
 
@@ -73,7 +71,7 @@ def divided_entry(problem: Problem, w, d) -> Entry:
     """Weights on every device, rows of the batch divided among them."""
     there = range(1, jax.device_count() + 1)
     devices = max(n for n in there if problem.batch % n == 0)
-    mesh = jax.sharding.Mesh(np.array(jax.devices()[:devices]), ("rows",))
+    mesh = mesh_of(devices)
     cell = of_jrnn.language_model(problem)
 
     def window_loss(params, carry, batch, *, key=None):  # of one sequence
@@ -83,9 +81,8 @@ def divided_entry(problem: Problem, w, d) -> Entry:
     mean = batched(window_loss, mesh)
     loss = lambda params, data: mean(params, (), tuple(data))[0]
     name = f"{record.JRNN}, batch on {devices} devices"
-    place = lambda tree, spec: jax.device_put(tree, jax.NamedSharding(mesh, spec))
-    load = lambda weights: place(of_jrnn.stack_weights(weights), jax.P())
-    return gradient_entry(Model(name, loss, load), w, place(d, jax.P("rows")))
+    load = lambda weights: placed(of_jrnn.stack_weights(weights), mesh, jax.P())
+    return gradient_entry(Model(name, loss, load), w, placed(d, mesh))
 
 
 def main(argument: str) -> None:

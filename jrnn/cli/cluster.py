@@ -26,6 +26,7 @@ __all__ = [
     "all_or_none",
     "any_of",
     "apart",
+    "check_same",
     "gathered",
     "join",
     "moved",
@@ -138,6 +139,23 @@ def any_of(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(multihost_utils.process_allgather(np.array(flag)).any())
+
+
+def check_same(run: str) -> None:
+    """Raise `UserError` on every process where they would not train the same.
+
+    Args:
+        run: a digest of what decides the training, of one length on all.
+    """
+    if jax.process_count() == 1:
+        return
+    mine = np.frombuffer(run.encode(), np.uint8)
+    of_all = multihost_utils.process_allgather(mine)
+    if (of_all != mine).any():
+        raise UserError(
+            "The processes of --cluster have different texts or options. Start all "
+            "with the same files and the same words, but for each one's number."
+        )
 
 
 def of_this_host(tree: Any) -> Any:

@@ -26,6 +26,7 @@ from jrnn.cli.cluster import (
     all_or_none,
     any_of,
     apart,
+    check_same,
     gathered,
     join,
     moved,
@@ -38,16 +39,16 @@ from jrnn.cli.devices import (
     candidates,
     check_devices,
     fastest,
-    mesh_of,
-    placed,
+    mesh_for,
+    on_devices,
     places,
-    provide_cores,
     timed,
 )
 from jrnn.cli.display import UNITS, Display, losses
 from jrnn.cli.errors import Diverged, Stopped, UserError
 from jrnn.cli.generation import default_prime, generate_text
 from jrnn.cli.job import (
+    RESUMABLE,
     Checkpoint,
     Job,
     Progress,
@@ -61,11 +62,12 @@ from jrnn.cli.job import (
     with_devices,
     write_config,
 )
-from jrnn.cli.memory import keep_memory
 from jrnn.cli.notices import of_training, warn
 from jrnn.cli.report import advice, finish, introduce, plotted
 from jrnn.cli.results import read_results, write_results
 from jrnn.cli.run import Run, read_config
+from jrnn.cli.stored import digest
+from jrnn.devices import keep_memory, provide_cores
 from jrnn.train import (
     Hyper,
     Metrics,
@@ -136,6 +138,8 @@ def _start(config: Train, folder: Path | None, stack, seen: Train | None) -> Sta
 
 def _train(start: Start) -> None:
     job, checkpoint, progress = start.job, start.checkpoint, start.progress
+    anew = [getattr(job.config, name) for name in RESUMABLE]
+    check_same(digest([job.identity, anew]))
     step = int(checkpoint.state.step)
     plan = make_plan(job.config, step)
     over = step >= plan.steps or _out_of_patience(job.config, progress)
@@ -232,7 +236,7 @@ def _loop(
         job, run_steps, devices = _compile_for_devices(job, plan, state, key)
         if devices > 1:
             display.say(f"{devices} devices share each batch.")
-        state, rows = placed(mesh_of(devices), state, job.data.rows)
+        state, rows = on_devices(mesh_for(devices), state, job.data.rows)
         display.restart_clock(step)
         display.phase("train")
         pending: list[Metrics] = []
@@ -289,8 +293,8 @@ def _compile_for_devices(job: Job, plan: Plan, state: TrainState, key):
 
     def seconds(devices: int) -> float:
         run_steps = compiled[devices] = _compile(job, plan, state, key, devices)
-        mesh, hypers = mesh_of(devices), Hyper(*[np.zeros(plan.call, np.float32)] * 2)
-        own = [placed(mesh, *jax.tree.map(jnp.copy, (state, job.data.rows)))]
+        mesh, hypers = mesh_for(devices), Hyper(*[np.zeros(plan.call, np.float32)] * 2)
+        own = [on_devices(mesh, *jax.tree.map(jnp.copy, (state, job.data.rows)))]
 
         def step():  # a step takes the state away and gives it back
             state, rows = own.pop()
@@ -311,7 +315,7 @@ def _compile_for_devices(job: Job, plan: Plan, state: TrainState, key):
 
 
 def _compile(job: Job, plan: Plan, state: TrainState, key, devices: int):
-    mesh = mesh_of(devices)
+    mesh = mesh_for(devices)
     loss = batched(truncated_loss(job.model.train, job.config.stride), mesh)
     windows = job.data.windows
     steps = make_steps(

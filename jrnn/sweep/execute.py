@@ -1,14 +1,19 @@
 """One compiled program that makes a number of runs, on one device or on many."""
 
-import os
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh
 
+from jrnn.devices import (
+    THREADS,
+    THREADS_PER_DEVICE,
+    may_work_at_once,
+    mesh_of,
+    placed,
+)
 from jrnn.sweep.processes import gathered
 from jrnn.sweep.runs import Job, Run, outcome, stacked
 from jrnn.sweep.space import Config
@@ -16,8 +21,6 @@ from jrnn.sweep.space import Config
 # run(config, key) -> metrics, by name
 RunFn = Callable[[Config, jax.Array], dict[str, jax.Array]]
 
-
-THREADS = "PJRT_NPROC"  # read by XLA: threads of the pool that a CPU's devices share
 # For several devices of a CPU: products of one thread each, without XLA's default
 # kernels, of which all devices share a pool under one lock (jaxlib 0.10.2).
 ONE_THREAD = {
@@ -43,39 +46,19 @@ class Program(NamedTuple):
         return self.batch_size * self.turns * self.mesh.size
 
 
-def mesh_of(devices: Sequence[jax.Device] | int | None) -> Mesh:
+def mesh_for(devices: Sequence[jax.Device] | int | None) -> Mesh:
     """The devices that share the runs: these, so many, or all that may work at once."""
-    if devices is None:
-        every = may_work_at_once()
-        devices = [d for d in jax.devices() if every or d in _firsts()]
-    elif isinstance(devices, int):
-        there = jax.devices()
-        if not 1 <= devices <= len(there):
-            raise ValueError(
-                f"sweep: devices must be 1 to {len(there)}, got {devices}. On a CPU, "
-                'jax.config.update("jax_num_cpu_devices", n) before all else gives n.'
-            )
-        devices = there[:devices]
-        if devices != devices[:1] and not may_work_at_once():
-            raise ValueError(
-                f"sweep: {len(devices)} devices of a CPU can wait for each other's "
-                f"threads for good. Set the environment variable {THREADS} to "
-                f"{8 * jax.local_device_count()} or more before JAX starts."
-            )
-    return Mesh(np.array(devices), ("runs",))
-
-
-def may_work_at_once() -> bool:
-    """Whether the local devices can run programs side by side.
-
-    The devices of a CPU share a pool of as many threads as there are cores. A loop
-    within a loop, such as training, holds a thread while it waits for another one, so
-    that two devices can hold all threads and wait for ever (seen with jaxlib 0.10.2).
-    """
-    local = jax.local_device_count()
-    if jax.default_backend() != "cpu" or local == 1:
-        return True
-    return int(os.environ.get(THREADS) or 0) >= 8 * local
+    if devices is None and not may_work_at_once():
+        devices = [d for d in jax.devices() if d in _firsts()]
+    mesh = mesh_of(devices, "runs")
+    if isinstance(devices, int) and devices > 1 and not may_work_at_once():
+        threads = THREADS_PER_DEVICE * jax.local_device_count()
+        raise ValueError(
+            f"sweep: {devices} devices of a CPU can wait for each other's threads for "
+            "good. Before JAX starts, call jrnn.devices.provide_cores() or set the "
+            f"environment variable {THREADS} to {threads} or more."
+        )
+    return mesh
 
 
 def threads_matter(mesh: Mesh) -> bool:
@@ -138,17 +121,6 @@ def execute(program: Program, jobs: Sequence[Job]) -> list[Run]:
     return [
         outcome(job, take(n), seconds, program.batch_size) for n, job in enumerate(jobs)
     ]
-
-
-def placed(tree: Any, mesh: Mesh) -> Any:
-    """Arrays with runs first, each device of each process given its own."""
-    sharding = NamedSharding(mesh, jax.P("runs"))
-
-    def place(a):
-        a = a.astype(jax.dtypes.canonicalize_dtype(a.dtype))
-        return jax.make_array_from_callback(a.shape, sharding, lambda i: a[i])
-
-    return jax.tree.map(place, tree)
 
 
 def out_of_memory(error: Exception) -> bool:

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from jrnn.sweep.execute import mesh_of, placed
+from jrnn.devices import placed
+from jrnn.sweep.execute import mesh_for
 from jrnn.sweep.processes import gathered
 from jrnn.sweep.runs import Job, groups_of, jobs_of, stacked
 from jrnn.sweep.space import Config
@@ -93,7 +94,7 @@ def successive_halving(
         raise ValueError(
             f"successive_halving: steps must rise from above 0, got {list(steps)}."
         )
-    mesh = mesh_of(devices)
+    mesh = mesh_for(devices)
     parts = [
         _Part(fixed, jobs, _started(start, fixed, jobs, mesh))
         for fixed, jobs in groups_of(jobs_of(space, seeds), structural)

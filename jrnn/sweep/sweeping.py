@@ -15,7 +15,7 @@ from jrnn.sweep.execute import (
     RunFn,
     compiled,
     execute,
-    mesh_of,
+    mesh_for,
     out_of_memory,
     threads_matter,
 )
@@ -86,8 +86,8 @@ def sweep(
         batch_size: largest number of runs side by side on a device, for "vmap"; all if
             None. Fewer need less memory.
         devices: to spread runs over: all of all processes if None, so many, or these.
-            The devices of a CPU need the environment variable PJRT_NPROC (8 for each
-            device) to be set before JAX starts; without it one of them is used.
+            Several cores of a CPU need `jrnn.devices.provide_cores()` before JAX
+            starts; without it one of them is used.
         table: CSV file to append to. Runs that it holds already are not made again.
         valid: called with each configuration; a ValueError refuses it.
         progress: called with the runs of each call of a program when they have ended.
@@ -118,7 +118,7 @@ def sweep(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"sweep: batch_size must be at least 1, got {batch_size}.")
-    jobs, mesh = jobs_of(space, seeds), mesh_of(devices)
+    jobs, mesh = jobs_of(space, seeds), mesh_for(devices)
     path = None if table is None else Path(table)
     with tables.kept_by_this_process(path):
         return _sweep(

@@ -20,7 +20,6 @@ from jrnn._lock import held
 from jrnn.cli.cluster import all_or_none, apart, join, others_told
 from jrnn.cli.config import PRESETS, Train, changed, option
 from jrnn.cli.data import Data, load_data, run_name
-from jrnn.cli.devices import provide_cores
 from jrnn.cli.display import UNITS, Console, duration
 from jrnn.cli.errors import UserError, told_plainly
 from jrnn.cli.notices import warn
@@ -37,6 +36,7 @@ from jrnn.cli.sweep.options import (
 )
 from jrnn.cli.sweep.training import training
 from jrnn.cli.words import in_command_words
+from jrnn.devices import provide_cores
 from jrnn.sweep import Group, Ranked, Run, TableError, ranking
 from jrnn.sweep import sweep as run_sweep
 from jrnn.sweep.space import Config
