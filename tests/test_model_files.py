@@ -917,6 +917,17 @@ def test_numbers_that_jax_would_cut(tmp_path):
             jrnn.load(tmp_path / "m")
 
 
+def test_inputs_that_jax_would_cut_are_no_hindrance(tmp_path):
+    model = jrnn.stack(jrnn.embed(V, 2, dtype=jnp.float32), jrnn.linear(2))
+    params = drawn(model, jnp.array(0, jnp.int64))
+    jrnn.save(tmp_path / "m", model, params, jnp.array(0, jnp.int64))
+    assert content_of(tmp_path / "m")["input"] == "int64[]"
+    with jax.enable_x64(False):
+        equal(jrnn.load(tmp_path / "m").params, params)
+        jrnn.save(tmp_path / "m", LSTM, PARAMS, np.zeros(I))
+    assert content_of(tmp_path / "m")["input"] == f"float32[{I}]"
+
+
 # Names of one's own
 
 

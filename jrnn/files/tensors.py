@@ -110,8 +110,9 @@ def input_to_json(x: Any) -> Any:
             "save: x must be an example of one step's input, as for init: an array, or "
             f"a tuple or a dictionary of arrays; got {type(x).__name__}."
         )
-    shape, dtype = jnp.shape(x), jax.dtypes.result_type(getattr(x, "dtype", x))
-    return f"{dtype.name}[{','.join(map(str, shape))}]"
+    dtype = x.dtype if hasattr(x, "dtype") else jax.dtypes.result_type(x)
+    dtype = jax.dtypes.canonicalize_dtype(dtype)
+    return f"{dtype.name}[{','.join(map(str, jnp.shape(x)))}]"
 
 
 def input_from_json(data: Any) -> Any:
@@ -126,4 +127,5 @@ def input_from_json(data: Any) -> Any:
     if not found or found[1] not in DTYPES:
         raise Misfit(f"input is {data!r}, which is no form of an array.")
     shape = tuple(int(n) for n in found[2].split(",") if n)
-    return jax.ShapeDtypeStruct(shape, np.dtype(found[1]))
+    # a token that was 64 bits wide may be read where JAX has 32
+    return jax.ShapeDtypeStruct(shape, jax.dtypes.canonicalize_dtype(found[1]))
