@@ -27,7 +27,6 @@ from jrnn.cells import (
 )
 from jrnn.combine import bidirectional, parallel, stack
 from jrnn.feedback import FeedbackCarry, FeedbackParams, feedback
-from jrnn.files import load, register, save
 from jrnn.layers import (
     EmbedParams,
     LinearParams,
@@ -58,6 +57,7 @@ from jrnn.wrappers import (
 if typing.TYPE_CHECKING:
     from jrnn import attention as attention
     from jrnn import devices as devices
+    from jrnn import files as files
     from jrnn import generate as generate
     from jrnn import models as models
     from jrnn import seq2seq as seq2seq
@@ -65,6 +65,9 @@ if typing.TYPE_CHECKING:
     from jrnn import testing as testing
     from jrnn import text as text
     from jrnn import train as train
+    from jrnn.files import load as load
+    from jrnn.files import register as register
+    from jrnn.files import save as save
 
 __all__ = [
     "Cell",
@@ -128,6 +131,7 @@ __all__ = [
 _LATER = {
     "attention",
     "devices",
+    "files",
     "generate",
     "models",
     "seq2seq",
@@ -136,11 +140,14 @@ _LATER = {
     "text",
     "train",
 }
+_OF_FILES = {"load", "register", "save"}
 
 
 def __getattr__(name: str) -> object:
     if name in _LATER:
         return importlib.import_module(f"jrnn.{name}")
+    if name in _OF_FILES:
+        return getattr(importlib.import_module("jrnn.files"), name)
     if name == "__version__":
         try:
             return importlib.metadata.version("jrnn")
