@@ -48,7 +48,7 @@ def devices_of(code, **environment):
         ("jrnn.devices.provide_cores()", {"PJRT_NPROC": "5"}, "3 5"),
         ("jrnn.devices.provide_cores()", {"JAX_NUM_CPU_DEVICES": "2"}, "2 None"),
         ("jax.devices(); jrnn.devices.provide_cores()", {}, "1 24"),  # too late
-        ("from jrnn import *; devices.provide_cores()", {}, "3 24"),
+        ("from jrnn import devices; devices.provide_cores()", {}, "3 24"),
     ],
 )
 def test_cores_become_devices_before_jax_starts(code, environment, expected):
