@@ -14,11 +14,11 @@ from jrnn.cli.run import (
     Run,
     build_model,
     origin_of,
-    params_like,
     read_config,
     read_vocabulary,
 )
 from jrnn.cli.stored import Lines, read_metrics
+from jrnn.files.runs import params_like
 
 Rows = list[tuple[str, str]]
 
@@ -51,7 +51,7 @@ def info(options: Info) -> None:
 def _model(run: Run, config: Train, described: dict[str, Any]) -> Rows:
     vocabulary = read_vocabulary(run, described)
     model = build_model(config, len(vocabulary))
-    shapes = [p.shape for p in jax.tree.leaves(params_like(model))]
+    shapes = [p.shape for p in jax.tree.leaves(params_like(model.evaluate))]
     count = sum(int(np.prod(shape, dtype=object)) for shape in shapes)
     text, unit = described["text"], UNITS[config.level]
     rows = [

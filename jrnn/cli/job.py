@@ -21,21 +21,19 @@ from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.errors import UserError, told_plainly
 from jrnn.cli.results import read_results
 from jrnn.cli.run import (
-    FORMAT,
     Origin,
     Run,
     Trained,
     build_model,
-    check_owner,
     options_as_json,
     origin_of,
-    params_like,
     read_config,
     read_vocabulary,
 )
 from jrnn.cli.start import extended, grown, load_origin, origin_in
-from jrnn.cli.stored import digest, read_metrics, write_json, write_sealed
+from jrnn.cli.stored import read_metrics, write_json, write_sealed
 from jrnn.cli.typed import Mismatch, typed
+from jrnn.files.runs import FORMAT, check_owner, digest, params_like
 from jrnn.models import LanguageModel
 from jrnn.text import to_json
 from jrnn.train import (
@@ -234,7 +232,7 @@ def _last_checkpoint(job: Job, described: dict) -> tuple[Checkpoint, Progress]:
     except Mismatch as error:
         raise CheckpointError(f"{run.last} is damaged: {error}.") from error
     if run.best.exists():  # a damaged one is better known now than at the end
-        _, facts = load(run.best, params_like(job.model))
+        _, facts = load(run.best, params_like(job.model.evaluate))
         check_owner(run.best, facts, described)
     elif progress.best_step is not None:
         raise CheckpointError(
@@ -314,7 +312,7 @@ def fresh_checkpoint(job: Job) -> Checkpoint:
     _, carry_key, key = jax.random.split(jax.random.key(config.seed), 3)
     params = fresh_weights(job)
     if job.origin is not None:
-        params, _ = load(job.run.start, params_like(job.model))
+        params, _ = load(job.run.start, params_like(job.model.evaluate))
         params = jax.device_put(params)
     state = init_state(
         params,

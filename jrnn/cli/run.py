@@ -6,20 +6,19 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 
 from jrnn import _lock
 from jrnn.cell import Params
 from jrnn.cli.config import Train, option
 from jrnn.cli.errors import UserError, told_plainly
-from jrnn.cli.stored import check_seal, digest, read_json
+from jrnn.cli.stored import check_seal, read_json
 from jrnn.cli.typed import Mismatch, typed
+from jrnn.files.runs import FORMAT, check_owner, digest, last_weights, params_like
 from jrnn.models import CELLS, LanguageModel, language_model
 from jrnn.text import Vocabulary, from_json, to_json
-from jrnn.train import CheckpointError, load
-from jrnn.train.checkpoint import named_leaves, read, unfinished
+from jrnn.train import load
+from jrnn.train.checkpoint import read, unfinished
 
-FORMAT = "jrnn-run-1"
 # options that runs of this format may lack, because they came later
 _LATER = ("text", "from_")
 
@@ -238,13 +237,6 @@ def build_model(config: Train, vocab_size: int) -> LanguageModel:
     )
 
 
-def params_like(model: LanguageModel) -> Params:
-    """Shapes and dtypes of a model's parameters."""
-    token = jax.ShapeDtypeStruct((), jnp.int32)
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    return jax.eval_shape(lambda key: model.evaluate.init(key, token), key)
-
-
 class Trained(NamedTuple):
     """A model with its weights, ready to use."""
 
@@ -265,7 +257,7 @@ def load_trained(directory: Path, which: str) -> Trained:
     config, described = read_config(run)
     vocabulary = read_vocabulary(run, described)
     model = build_model(config, len(vocabulary))
-    like = params_like(model)
+    like = params_like(model.evaluate)
     with told_plainly():
         path = run.last if which == "last" or _has_no_best(run) else run.best
         if not path.exists():
@@ -273,22 +265,10 @@ def load_trained(directory: Path, which: str) -> Trained:
                 f"{directory} has no checkpoint yet. Train it with\n"
                 f"  jrnn train --resume {directory}"
             )
-        read_weights = load_weights if path == run.last else load
+        read_weights = last_weights if path == run.last else load
         params, facts = read_weights(path, like)
         check_owner(path, facts, described)
     return Trained(config, vocabulary, model, jax.device_put(params), path, facts)
-
-
-def check_owner(path: Path, facts: dict[str, Any], described: dict[str, Any]) -> None:
-    """Raise `CheckpointError` where a checkpoint is not one of the run it lies in."""
-    if type(facts.get("step")) is not int:
-        raise CheckpointError(
-            f"{path} is damaged: it does not say of which step it is."
-        )
-    if facts.get("run") != described.get("id"):
-        raise CheckpointError(
-            f"{path} belongs to another run than the config.json beside it."
-        )
 
 
 def _has_no_best(run: Run) -> bool:
@@ -301,24 +281,3 @@ def _has_no_best(run: Run) -> bool:
             "them by --checkpoint last."
         )
     return True
-
-
-def load_weights(path: Path, like: Params) -> tuple[Params, dict[str, Any]]:
-    """The weights of a training checkpoint: the running mean if there is one."""
-    arrays, facts = read(path)
-    for prefix in (".state.average", ".state.params"):
-        names = [prefix + name for name, _ in named_leaves(like)]
-        if names and all(name in arrays for name in names):
-            leaves = [arrays[name] for name in names]
-            wrong = [
-                name
-                for name, a, b in zip(names, leaves, jax.tree.leaves(like), strict=True)
-                if (a.shape, a.dtype) != (b.shape, b.dtype)
-            ]
-            if wrong:
-                raise CheckpointError(
-                    f"{path} holds another model: {wrong[0]} has shape "
-                    f"{arrays[wrong[0]].shape}."
-                )
-            return jax.tree.unflatten(jax.tree.structure(like), leaves), facts
-    raise CheckpointError(f"{path} holds another model than its config.json describes.")

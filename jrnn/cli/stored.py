@@ -1,19 +1,14 @@
 """The files of JSON in a run: written whole, and read so that damage is seen."""
 
-import hashlib
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from jrnn.cli.errors import UserError
+from jrnn.files.runs import digest
 from jrnn.train.checkpoint import write_atomically
 
 SEAL = "sha256"  # the last entry of a sealed file: of everything before it
-
-
-def digest(data: Any) -> str:
-    """SHA-256 of what JSON can hold, the same for equal content."""
-    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()
 
 
 def write_json(path: Path, data: Any) -> None:

@@ -66,8 +66,8 @@ from jrnn.cli.notices import of_training, warn
 from jrnn.cli.report import advice, finish, introduce, plotted
 from jrnn.cli.results import read_results, write_results
 from jrnn.cli.run import Run, read_config
-from jrnn.cli.stored import digest
 from jrnn.devices import keep_memory, provide_cores
+from jrnn.files.runs import digest
 from jrnn.train import (
     Hyper,
     Metrics,
