@@ -69,6 +69,8 @@ if typing.TYPE_CHECKING:
     from jrnn.files import register as register
     from jrnn.files import save as save
 
+    __version__: str
+
 __all__ = [
     "Cell",
     "DiagonalStep",
@@ -143,17 +145,19 @@ _LATER = {
 _OF_FILES = {"load", "register", "save"}
 
 
-def __getattr__(name: str) -> object:
-    if name in _LATER:
-        return importlib.import_module(f"jrnn.{name}")
-    if name in _OF_FILES:
-        return getattr(importlib.import_module("jrnn.files"), name)
-    if name == "__version__":
-        try:
-            return importlib.metadata.version("jrnn")
-        except importlib.metadata.PackageNotFoundError:
-            return "0+unknown"  # a source tree that is not installed
-    raise AttributeError(f"module 'jrnn' has no attribute {name!r}")
+if not typing.TYPE_CHECKING:  # else a name that does not exist would pass
+
+    def __getattr__(name: str) -> object:
+        if name in _LATER:
+            return importlib.import_module(f"jrnn.{name}")
+        if name in _OF_FILES:
+            return getattr(importlib.import_module("jrnn.files"), name)
+        if name == "__version__":
+            try:
+                return importlib.metadata.version("jrnn")
+            except importlib.metadata.PackageNotFoundError:
+                return "0+unknown"  # a source tree that is not installed
+        raise AttributeError(f"module 'jrnn' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
