@@ -23,10 +23,10 @@ from jrnn._programs.program import (
     variables,
 )
 from jrnn.scan.operations import cost_again
+from jrnn.scan.step import Step
 
 if TYPE_CHECKING:
     from jrnn.scan.plan.placement import Plan
-from jrnn.scan.step import Step
 
 # Bytes that nobody minds, however little the loop itself holds.
 LEAST = 4 * 2**20
@@ -40,7 +40,7 @@ _LONG, _CACHED = 256, 4 * 2**20
 
 
 def steps_at_once(
-    step: "Step", where: "Plan", spare: Collection[Variable] = ()
+    step: Step, where: "Plan", spare: Collection[Variable] = ()
 ) -> int | None:
     """For how many steps at once to do what is moved; None for all of them."""
     moved, length = moved_bytes(step, where, spare), step.length
@@ -75,7 +75,7 @@ def _gains(eqn: Equation) -> bool:
     return min(left, right, summed) < _LONG or max(map(size, arrays)) > _CACHED
 
 
-def moved_bytes(step: "Step", where: "Plan", spare: Collection[Variable] = ()) -> int:
+def moved_bytes(step: Step, where: "Plan", spare: Collection[Variable] = ()) -> int:
     """Bytes a step of the arrays that are there only because work was moved.
 
     Args:
