@@ -592,6 +592,29 @@ def test_fit_learns_and_keeps_every_metric(key):
         run(0, learning_rate=0.5)
 
 
+@pytest.mark.slow
+def test_fit_needs_no_key_where_nothing_is_random():
+    """Against descent by hand; with a key the same loss would be told of it."""
+    targets = np.array([1.0, -2.0, 0.5, 3.0])
+    p = 0.25
+    for target in targets:
+        p -= 0.1 * 2 * (p - target)
+
+    def loss(params, carry, batch, *, key=None):
+        noise = 0.0 if key is None else 1.0
+        return jnp.square(params - batch - noise), carry
+
+    state = init_state(jnp.array(0.25), (), optimizers.sgd)
+    step = make_step(loss, optimizers.sgd)
+    run = functools.partial(
+        fit, step, state, lambda data, n: data[n], jnp.asarray(targets)
+    )
+    end, _ = run(None, 4, learning_rate=0.1)
+    np.testing.assert_allclose(end.params, p, rtol=1e-12)
+    noisy, _ = run(jax.random.key(0), 4, learning_rate=0.1)
+    assert abs(noisy.params - p) > 0.1
+
+
 def tree_to_save():
     key = jax.random.key(5)
     return {

@@ -19,7 +19,7 @@ def fit(
     state: TrainState,
     next_batch: Callable[[Any, jax.Array], Any],
     data: Any,
-    key: Key,
+    key: Key | None,
     num_steps: int,
     *,
     learning_rate: ArrayLike,
@@ -37,7 +37,7 @@ def fit(
         next_batch: `next_batch(data, n) -> batch`, traced: a slice of `data`, or
             sequences drawn with `fold_in(key, n)`.
         data: arrays that `next_batch` reads; `()` if it needs none.
-        key: for everything random in the steps.
+        key: for everything random in the steps; None if nothing is.
         num_steps: updates to make.
         learning_rate: a number, or one for every step, (num_steps,).
         max_norm: threshold of the gradient's global norm, a number or one for every

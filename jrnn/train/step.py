@@ -144,7 +144,7 @@ def make_step(
 def make_steps(
     step: Callable[..., tuple[TrainState, Metrics]],
     next_batch: Callable[[Any, jax.Array], Any],
-    start_carry: Callable[[Params, Key], Carry] | None = None,
+    start_carry: Callable[[Params, Key | None], Carry] | None = None,
     starts: Callable[[jax.Array], jax.Array] | None = None,
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Many training steps as one function, for one compiled call.
@@ -161,7 +161,8 @@ def make_steps(
 
     Returns:
         `steps(state, data, hypers, key) -> (state, Metrics)`: as many steps as the
-        leading axis of `hypers` is long, metrics stacked along it.
+        leading axis of `hypers` is long, metrics stacked along it. `key` may be None
+        where nothing in them is random; `step` and `start_carry` then get None too.
 
     Example:
         >>> import jrnn
@@ -177,10 +178,12 @@ def make_steps(
         (3.0, [1.0, 1.0, 1.0])
     """
 
-    def steps(state: TrainState, data, hypers: Hyper, key: Key):
+    def steps(state: TrainState, data, hypers: Hyper, key: Key | None):
         def one(state, hyper):
             n = state.step
-            step_key, carry_key = jax.random.split(jax.random.fold_in(key, n))
+            step_key = carry_key = None
+            if key is not None:
+                step_key, carry_key = jax.random.split(jax.random.fold_in(key, n))
             if start_carry is not None:
                 fresh = start_carry(state.params, carry_key)
                 choose = lambda new, old: jnp.where(starts(n), new, old)
