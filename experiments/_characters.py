@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import jrnn
-from experiments._training import falling_adam, trainer
+from experiments._training import trainer
 from jrnn.text import build_vocabulary, encode, python_reference, split
 from jrnn.train import evaluate
 
@@ -45,8 +45,7 @@ def held_out_nats(model, data: Characters, cfg, seeds) -> tuple[list, np.ndarray
 
     `cfg` has `window`, `batch_size`, `updates`, `learning_rate` and `clip`.
     """
-    rule = falling_adam(cfg)
-    train = trainer(partial(nats, model), rule, cfg.batch_size, cfg.updates)
+    train = trainer(partial(nats, model), cfg)
     rows, found, losses = windows(data.train, cfg.window), [], []
     for seed in seeds:
         init_key, key = jax.random.split(jax.random.key(seed))

@@ -1,4 +1,4 @@
-"""The loop that most experiments train by: random rows, many updates in one call."""
+"""How experiments train: `jrnn.train.fit` in one call, for a loss without a carry."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,59 +7,101 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from jax.typing import ArrayLike
 
 from jrnn import optimizers
+from jrnn.train import TrainState, fit, init_state, make_step
+
+Optimizer = Callable[..., optax.GradientTransformation]
+
+
+def descend(
+    loss: Callable[..., jax.Array],
+    optimizer: Optimizer,
+    state: TrainState,
+    batches: Callable[[jax.Array], tuple],
+    updates: int,
+    learning_rate: ArrayLike,
+    max_norm: ArrayLike = jnp.inf,
+) -> tuple[TrainState, jax.Array]:
+    """The state after some updates, and the losses on the way (updates,).
+
+    Update n, counted from 0 over all calls, is one of `loss(params, *batches(n))`. To
+    be traced: called in `jit`, it is compiled once for any number of seeds.
+    """
+
+    def of_batch(params, carry, batch, *, key=None):
+        return loss(params, *batch), carry
+
+    state, metrics = fit(
+        make_step(of_batch, optimizer),
+        state,
+        lambda _, n: batches(n),
+        (),
+        None,
+        updates,
+        learning_rate=learning_rate,
+        max_norm=max_norm,
+        steps_per_call=updates,
+    )
+    return state, metrics.loss
 
 
 def trainer(
     loss: Callable[[Any, Any, jax.Array], jax.Array],
-    rule: optax.GradientTransformation,
-    batch_size: int,
-    updates: int,
+    cfg: Any,
     blocks: int = 20,
+    *,
+    optimizer: Optimizer = optimizers.adam,
+    rate: ArrayLike | None = None,
 ) -> Callable[..., tuple[Any, np.ndarray]]:
     """A function `(params, data, key) -> (params, losses)` that makes all updates.
 
-    `loss` takes params, a batch (`batch_size` rows of every array in `data`, drawn with
-    replacement) and a key. Losses are means over the updates of a block. It is compiled
-    once, for any number of seeds.
+    `loss` takes params, a batch (rows of every array in `data`, drawn with replacement)
+    and a key. Losses are means over the updates of a block. `cfg` has `batch_size`,
+    `updates`, `clip` and `learning_rate`, which falls as in `falling` if `rate` is
+    None. It is compiled once, for any number of seeds.
     """
-    block = max(1, updates // blocks)
+    block = max(1, cfg.updates // blocks)
+    updates = cfg.updates // block * block
+    rate = falling(cfg)[:updates] if rate is None else rate
 
     @jax.jit
-    def train_block(state, data, key):
-        rows = len(jax.tree.leaves(data)[0])
-
-        def update(state, key):
-            params, memory = state
-            rows_key, key = jax.random.split(key)
-            chosen = jax.random.randint(rows_key, (batch_size,), 0, rows)
-            batch = jax.tree.map(lambda a: a[chosen], data)
-            value, gradient = jax.value_and_grad(loss)(params, batch, key)
-            steps, memory = rule.update(gradient, memory, params)
-            return (optax.apply_updates(params, steps), memory), value
-
-        state, losses = jax.lax.scan(update, state, jax.random.split(key, block))
-        return state, losses.mean()
-
     def train(params, data, key):
-        data = jax.tree.map(jnp.asarray, data)
-        state, losses = (params, rule.init(params)), []
-        for block_key in jax.random.split(key, updates // block):
-            state, mean = train_block(state, data, block_key)
-            losses.append(float(mean))
-        return state[0], np.array(losses)
+        rows = len(jax.tree.leaves(data)[0])
+        keys = keys_of_blocks(key, updates // block, block)
 
-    return train
+        def batches(n):
+            rows_key, own_key = jax.random.split(keys[n])
+            chosen = jax.random.randint(rows_key, (cfg.batch_size,), 0, rows)
+            return jax.tree.map(lambda a: a[chosen], data), own_key
+
+        state = init_state(params, (), optimizer)
+        state, losses = descend(
+            loss, optimizer, state, batches, updates, rate, cfg.clip
+        )
+        return state.params, losses.reshape(-1, block).mean(axis=1)
+
+    def on_device(params, data, key):
+        params, losses = train(params, jax.tree.map(jnp.asarray, data), key)
+        return params, np.asarray(losses)
+
+    return on_device
 
 
-def falling_adam(cfg: Any) -> optax.GradientTransformation:
-    """Adam whose rate falls to 0 along a cosine.
+def keys_of_blocks(key: jax.Array, blocks: int, block: int) -> jax.Array:
+    """A key for each update, (blocks * block,): of each block its own."""
+    split = lambda key: jax.random.split(key, block)
+    return jax.vmap(split)(jax.random.split(key, blocks)).reshape(-1)
 
-    `cfg` has `learning_rate`, `updates` and `clip`.
+
+def falling(cfg: Any) -> jax.Array:
+    """Learning rates (updates,) that fall to 0 along a cosine.
+
+    `cfg` has `learning_rate` and `updates`.
     """
     rate = optax.cosine_decay_schedule(cfg.learning_rate, cfg.updates)
-    return optimizers.adam(rate, max_norm=cfg.clip)
+    return rate(jnp.arange(cfg.updates))
 
 
 def spread(values) -> dict[str, float]:

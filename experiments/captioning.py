@@ -27,7 +27,7 @@ import tyro
 import jrnn
 from experiments import digits
 from experiments._results import need, save, show
-from experiments._training import falling_adam, spread, trainer
+from experiments._training import spread, trainer
 from jrnn.generate import prime, sample
 from jrnn.models import carry_from, one_to_many, one_to_one
 
@@ -131,8 +131,7 @@ def text(row) -> str:
 def run(cfg: Config) -> Result:
     (images, numbers), (asked, true) = digits.load()
     data = images, TOKENS[numbers], VALID[numbers]
-    rule = falling_adam(cfg)
-    train = trainer(partial(loss, cfg), rule, cfg.batch_size, cfg.updates, 40)
+    train = trainer(partial(loss, cfg), cfg, 40)
     right, letters, losses, first = [], [], [], None
     for seed in cfg.seeds:
         init_key, key = jax.random.split(jax.random.key(seed))

@@ -34,13 +34,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import need, save, show
 from experiments._tables import TableError, parted, read_pairs
-from experiments._training import falling_adam, spread
+from experiments._training import descend, falling, spread
+from jrnn import optimizers
 from jrnn.attention import dot
 from jrnn.generate import beam_search, prime, sample
 from jrnn.seq2seq import (
@@ -50,6 +50,7 @@ from jrnn.seq2seq import (
     seq2seq,
     teacher_forcing,
 )
+from jrnn.train import init_state
 
 LANGUAGES = "cs da de el en es fi fr hu it nl pl pt ro sv tr".split()
 FORMATS = ("medium", "long", "full")
@@ -78,8 +79,6 @@ class Config:
     """Length of a character's learned row."""
     updates: int = 1000
     """In all."""
-    block: int = 100
-    """Updates in one compiled call."""
     batch_size: int = 64
     """Pairs in an update."""
     learning_rate: float = 4e-3
@@ -105,7 +104,6 @@ SMOKE = Config(
     hidden_size=4,
     embed_size=3,
     updates=2,
-    block=2,
     batch_size=2,
     beam_size=2,
     seeds=(0, 1),
@@ -202,8 +200,8 @@ def network(cfg: Config, data: Data, attention: bool) -> Seq2Seq:
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
-def train_block(cfg: Config, model: Seq2Seq, scheduled: bool, state, pairs, first, key):
-    """A block of updates; returns the state after it and its mean loss."""
+def learn(cfg: Config, model: Seq2Seq, scheduled: bool, params, pairs, key):
+    """Parameters after all updates."""
 
     def logits(params, pair, key, truth):
         decoder = model.decoder(model.encode(params, pair.source, pair.length))
@@ -216,29 +214,22 @@ def train_block(cfg: Config, model: Seq2Seq, scheduled: bool, state, pairs, firs
         out = jax.vmap(logits, (None, 0, 0, None))(params, batch, keys, truth)
         return jrnn.losses.cross_entropy(out, batch.target, batch.valid)
 
-    def update(state, number):
-        params, moments = state
+    def batches(number):
         rows_key, own_key = jax.random.split(jax.random.fold_in(key, number))
         rows = jax.random.randint(rows_key, (cfg.batch_size,), 0, len(pairs.length))
         batch = jax.tree.map(lambda a: a[rows], pairs)
-        truth = inverse_sigmoid(number, cfg.pace)
-        value, gradient = jax.value_and_grad(loss)(params, batch, own_key, truth)
-        steps, moments = falling_adam(cfg).update(gradient, moments, params)
-        return (optax.apply_updates(params, steps), moments), value
+        return batch, own_key, inverse_sigmoid(number, cfg.pace)
 
-    numbers = first + jnp.arange(cfg.block)
-    state, losses = jax.lax.scan(update, state, numbers)
-    return state, losses.mean()
+    adam, rate = optimizers.adam, falling(cfg)
+    state = init_state(params, (), adam)
+    state, _ = descend(loss, adam, state, batches, cfg.updates, rate, cfg.clip)
+    return state.params
 
 
 def train(cfg: Config, model: Seq2Seq, scheduled: bool, pairs: Pairs, seed: int):
     """Parameters after all updates."""
     init_key, key = jax.random.split(jax.random.key(seed))
-    params = model.init(init_key)
-    state = params, falling_adam(cfg).init(params)
-    for first in range(0, cfg.updates, cfg.block):
-        state, _ = train_block(cfg, model, scheduled, state, pairs, first, key)
-    return state[0]
+    return learn(cfg, model, scheduled, model.init(init_key), pairs, key)
 
 
 @partial(jax.jit, static_argnums=(0, 1))

@@ -27,7 +27,7 @@ import tyro
 
 import jrnn
 from experiments._results import need, save, show
-from experiments._training import falling_adam, spread, trainer
+from experiments._training import spread, trainer
 from jrnn.models import many_to_one, one_to_one
 
 Name = Literal["tanh", "GRU", "LSTM"]
@@ -99,9 +99,7 @@ def answers(model, params, images):
 
 def learn(cfg: Config, model, init, train_data, test_images):
     """Losses and answers for each seed."""
-    train = trainer(
-        partial(loss, model), falling_adam(cfg), cfg.batch_size, cfg.updates, 40
-    )
+    train = trainer(partial(loss, model), cfg, 40)
     for seed in cfg.seeds:
         init_key, key = jax.random.split(jax.random.key(seed))
         params, curve = train(init(init_key), train_data, key)

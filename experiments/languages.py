@@ -33,7 +33,7 @@ import tyro
 import jrnn
 from experiments._results import need, save, show
 from experiments._tables import TableError, parted, read_pairs
-from experiments._training import falling_adam, spread, trainer
+from experiments._training import spread, trainer
 from jrnn.models import many_to_one
 
 LANGUAGES = "cs da de en es et fi fr hu it nl pl pt ro sv tr".split()
@@ -188,8 +188,7 @@ def run(cfg: Config) -> Result:
     longest = max(len(text) for _, text in train + test)
     data, asked = (encode(p, symbols, labels, longest) for p in (train, test))
     noisy, plain = networks(cfg, len(symbols) + 1, len(labels))
-    rule = falling_adam(cfg)
-    learn = trainer(partial(loss, noisy), rule, cfg.batch_size, cfg.updates, 30)
+    learn = trainer(partial(loss, noisy), cfg, 30)
     found, losses = [], []
     for seed in cfg.seeds:
         init_key, key = jax.random.split(jax.random.key(seed))

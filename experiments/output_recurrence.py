@@ -127,12 +127,12 @@ def obeys(x, y) -> np.ndarray:
 def run(cfg: Config) -> Result:
     data_key, test_key = jax.random.split(jax.random.key(100))
     data, test = draw(cfg, data_key, cfg.sequences), draw(cfg, test_key, cfg.written)
-    rule = optimizers.adagrad(cfg.learning_rate, cfg.clip)
     losses, held_out, obeyed = {}, {}, {}
     for name in COLOURS:
         net = network(cfg, name)
         loss = partial(nats, net, name)
-        train = trainer(loss, rule, cfg.batch_size, cfg.updates, blocks=40)
+        rate, rule = cfg.learning_rate, optimizers.adagrad
+        train = trainer(loss, cfg, 40, optimizer=rule, rate=rate)
         found = []
         for seed in cfg.seeds:
             init_key, key, write_key, loss_key = jax.random.split(

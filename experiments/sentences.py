@@ -30,7 +30,7 @@ import tyro
 
 import jrnn
 from experiments._results import save, show
-from experiments._training import falling_adam, spread, trainer
+from experiments._training import spread, trainer
 from jrnn.generate import prime, sample
 from jrnn.models import language_model, many_to_many
 
@@ -215,7 +215,6 @@ def counted(train: Sentences, test: Sentences, vocab: int) -> dict[str, float]:
 def run(cfg: Config) -> Result:
     train, test, known = load(cfg)
     vocab = len(known) + 1
-    rule = falling_adam(cfg)
     nats, losses, written = {}, {}, []
     for name, (cell, _) in CELLS.items():
         model = language_model(
@@ -225,7 +224,7 @@ def run(cfg: Config) -> Result:
             embed_size=cfg.embed_size,
             dropout_rate=cfg.dropout,
         )
-        learn = trainer(partial(loss, model.train), rule, cfg.batch_size, cfg.updates)
+        learn = trainer(partial(loss, model.train), cfg)
         found = []
         for seed in cfg.seeds:
             init_key, key, write_key = jax.random.split(jax.random.key(seed), 3)

@@ -31,12 +31,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save, show
-from experiments._training import falling_adam, size, spread
+from experiments._training import descend, falling, keys_of_blocks, size, spread
+from jrnn import optimizers
+from jrnn.train import init_state
 
 CLASSES = ("space", "name", "keyword", "number", "string", "comment", "operator")
 SPACE, NAME, KEYWORD, NUMBER, STRING, COMMENT, OPERATOR = range(7)
@@ -63,7 +64,7 @@ class Config:
     updates: int = 2000
     """In all."""
     block: int = 100
-    """Updates in one compiled call, over which losses are averaged."""
+    """Updates over which losses are averaged."""
     batch_size: int = 32
     """Windows in an update."""
     learning_rate: float = 4e-3
@@ -182,36 +183,33 @@ def network(cfg: Config, name: str) -> Network:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def train_block(cfg: Config, model: Network, state, data, key):
-    """A block of updates; returns the state after it and its mean loss."""
+def learn(cfg: Config, model: Network, params, data, key):
+    """Parameters after all updates, and the mean loss of each block."""
     codes, labels = data
+    blocks = cfg.updates // cfg.block
+    keys = keys_of_blocks(key, blocks, cfg.block)
 
     def loss(params, xs, ys):
         logits = jax.vmap(model.apply, (None, 0))(params, xs)
         return jrnn.losses.cross_entropy(logits, ys)
 
-    def update(state, key):
-        params, moments = state
+    def batches(n):
         shape = (cfg.batch_size, 1)
-        starts = jax.random.randint(key, shape, 0, len(codes) - cfg.window)
+        starts = jax.random.randint(keys[n], shape, 0, len(codes) - cfg.window)
         rows = starts + jnp.arange(cfg.window)[None]
-        value, gradient = jax.value_and_grad(loss)(params, codes[rows], labels[rows])
-        steps, moments = falling_adam(cfg).update(gradient, moments, params)
-        return (optax.apply_updates(params, steps), moments), value
+        return codes[rows], labels[rows]
 
-    state, losses = jax.lax.scan(update, state, jax.random.split(key, cfg.block))
-    return state, losses.mean()
+    adam, rate = optimizers.adam, falling(cfg)[: len(keys)]
+    state = init_state(params, (), adam)
+    state, losses = descend(loss, adam, state, batches, len(keys), rate, cfg.clip)
+    return state.params, losses.reshape(blocks, -1).mean(axis=1)
 
 
 def train(cfg: Config, model: Network, data, seed: int):
     """Parameters after all updates, and losses (blocks,)."""
     init_key, key = jax.random.split(jax.random.key(seed))
     params = jax.jit(model.init)(init_key)
-    state, losses = (params, falling_adam(cfg).init(params)), []
-    for block_key in jax.random.split(key, cfg.updates // cfg.block):
-        state, loss = train_block(cfg, model, state, data, block_key)
-        losses.append(float(loss))
-    return state[0], losses
+    return learn(cfg, model, params, data, key)
 
 
 @partial(jax.jit, static_argnums=0)
