@@ -25,12 +25,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save
+from experiments._training import descend
 from jrnn import optimizers
+from jrnn.train import init_state
 
 CELLS: dict[str, Callable[[int], jrnn.Cell]] = {
     "tanh": jrnn.elman,
@@ -89,17 +90,10 @@ def batch(cfg: Config, length: int, key: jax.Array):
     return jnp.stack([values, marks], axis=-1), (values * marks).sum(axis=1)
 
 
-def optimizer(cfg: Config) -> optax.GradientTransformation:
-    return optimizers.adam(cfg.learning_rate, max_norm=cfg.clip)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def start(cfg: Config, model: jrnn.Cell, length: int, keys: jax.Array):
-    def one(key):
-        params = model.init(key, jnp.zeros(2))
-        return params, optimizer(cfg).init(params)
-
-    return jax.vmap(one)(keys)
+@partial(jax.jit, static_argnums=0)
+def start(model: jrnn.Cell, keys: jax.Array):
+    init = lambda key: model.init(key, jnp.zeros(2))
+    return jax.vmap(lambda key: init_state(init(key), (), optimizers.adam))(keys)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -110,14 +104,11 @@ def train_block(cfg: Config, model: jrnn.Cell, length: int, state, keys):
         predict = lambda xs: jrnn.unroll(model, params, xs)[1][-1, 0]
         return jnp.square(jax.vmap(predict)(xs) - targets).mean()
 
-    def update(state, key):
-        params, moments = state
-        error, gradient = jax.value_and_grad(loss)(params, *batch(cfg, length, key))
-        steps, moments = optimizer(cfg).update(gradient, moments, params)
-        return (optax.apply_updates(params, steps), moments), error
-
     def one(state, key):
-        state, errors = jax.lax.scan(update, state, jax.random.split(key, cfg.block))
+        adam, keys = optimizers.adam, jax.random.split(key, cfg.block)
+        batches = lambda n: batch(cfg, length, keys[n % cfg.block])
+        rate, clip = cfg.learning_rate, cfg.clip
+        state, errors = descend(loss, adam, state, batches, cfg.block, rate, clip)
         return state, errors.mean()
 
     return jax.vmap(one)(state, keys)
@@ -127,9 +118,7 @@ def train(cfg: Config, name: str, length: int, limit: int) -> np.ndarray:
     """Errors (seeds, blocks) until all seeds have solved the task, or the limit."""
     model = jrnn.stack(CELLS[name](cfg.hidden_size), jrnn.linear(1))
     keys = jax.vmap(jax.random.key)(jnp.array(cfg.seeds))
-    state = start(
-        cfg, model, length, jax.vmap(lambda k: jax.random.fold_in(k, 0))(keys)
-    )
+    state = start(model, jax.vmap(lambda k: jax.random.fold_in(k, 0))(keys))
     errors = []
     for n in range(limit // cfg.block):
         block_keys = jax.vmap(lambda k: jax.random.fold_in(k, n + 1))(keys)  # noqa: B023

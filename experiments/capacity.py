@@ -25,9 +25,11 @@ import tyro
 
 import jrnn
 from experiments._results import save, show
+from experiments._training import descend
 from jrnn import losses, optimizers
 from jrnn.devices import provide_cores
 from jrnn.sweep import LogUniform, Run, draw, sweep
+from jrnn.train import init_state
 
 CELLS = {"tanh": jrnn.elman, "IRNN": jrnn.irnn, "GRU": jrnn.gru, "LSTM": jrnn.lstm}
 COLOURS = {"tanh": "#d55e00", "IRNN": "#cc79a7", "GRU": "#009e73", "LSTM": "#0072b2"}
@@ -80,24 +82,18 @@ def training(cfg: Config, config, key):
     xs = jax.random.bernoulli(x_key, 0.5, shape).astype(jnp.float32)
     labels = jax.random.randint(label_key, (cfg.items,), 0, 2)
     model = network(config["cell"], config["size"])
-    rule = optimizers.adam(config["learning_rate"], config["clip"])
     recurrent, readout = model.init(init_key, xs[0, 0])
     params = recurrent._replace(w_h=config["gain"] * recurrent.w_h), readout
 
     def answers(params):
         return jax.vmap(lambda x: jrnn.unroll(model, params, x)[1][-1])(xs)
 
-    def update(state, _):
-        params, memory = state
-        loss = lambda params: losses.cross_entropy(answers(params), labels)
-        value, g = jax.value_and_grad(loss)(params)
-        steps, memory = rule.update(g, memory, params)
-        return (jax.tree.map(jnp.add, params, steps), memory), value
-
-    (params, _), course = jax.lax.scan(
-        update, (params, rule.init(params)), length=cfg.updates
-    )
-    right = answers(params).argmax(-1) == labels
+    loss = lambda params: losses.cross_entropy(answers(params), labels)
+    adam, all_of_them = optimizers.adam, lambda n: ()
+    state = init_state(params, (), adam)
+    rate, clip = config["learning_rate"], config["clip"]
+    state, course = descend(loss, adam, state, all_of_them, cfg.updates, rate, clip)
+    right = answers(state.params).argmax(-1) == labels
     return {"accuracy": right.mean(), "loss": course[-1]}
 
 

@@ -26,12 +26,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save
+from experiments._training import descend
 from jrnn import initializers, optimizers
+from jrnn.train import init_state
 
 COLOURS = {
     "linear orthogonal": "#0072b2",
@@ -111,17 +112,10 @@ def model(cfg: Config, name: str) -> jrnn.Cell:
     return jrnn.stack(jrnn.one_hot(cfg.symbols + 2), cell, jrnn.linear(cfg.symbols + 1))
 
 
-def optimizer(cfg: Config) -> optax.GradientTransformation:
-    return optimizers.adam(cfg.learning_rate, max_norm=cfg.clip)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def start(cfg: Config, cell: jrnn.Cell, keys: jax.Array):
-    def one(key):
-        params = cell.init(key, jnp.int32(0))
-        return params, optimizer(cfg).init(params)
-
-    return jax.vmap(one)(keys)
+@partial(jax.jit, static_argnums=0)
+def start(cell: jrnn.Cell, keys: jax.Array):
+    init = lambda key: cell.init(key, jnp.int32(0))
+    return jax.vmap(lambda key: init_state(init(key), (), optimizers.adam))(keys)
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2))
@@ -132,14 +126,11 @@ def train_block(cfg: Config, cell: jrnn.Cell, blanks: int, state, keys):
         logits = jax.vmap(lambda xs: jrnn.unroll(cell, params, xs)[1])(inputs)
         return jrnn.losses.cross_entropy(logits, targets)
 
-    def update(state, key):
-        params, moments = state
-        value, gradient = jax.value_and_grad(loss)(params, *batch(cfg, blanks, key))
-        steps, moments = optimizer(cfg).update(gradient, moments, params)
-        return (optax.apply_updates(params, steps), moments), value
-
     def one(state, key):
-        state, losses = jax.lax.scan(update, state, jax.random.split(key, cfg.block))
+        adam, keys = optimizers.adam, jax.random.split(key, cfg.block)
+        batches = lambda n: batch(cfg, blanks, keys[n % cfg.block])
+        rate, clip = cfg.learning_rate, cfg.clip
+        state, losses = descend(loss, adam, state, batches, cfg.block, rate, clip)
         return state, losses.mean()
 
     return jax.vmap(one)(state, keys)
@@ -154,7 +145,7 @@ def train(cfg: Config, name: str, blanks: int, limit: int) -> np.ndarray:
     cell = model(cfg, name)
     keys = jax.vmap(jax.random.key)(jnp.array(cfg.seeds))
     fold = lambda n: jax.vmap(lambda key: jax.random.fold_in(key, n))(keys)
-    state, losses = start(cfg, cell, fold(0)), []
+    state, losses = start(cell, fold(0)), []
     for n in range(limit // cfg.block):
         state, loss = train_block(cfg, cell, blanks, state, fold(n + 1))
         losses.append(np.asarray(loss))

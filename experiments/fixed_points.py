@@ -24,12 +24,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save, show
+from experiments._training import descend
 from jrnn import dynamics, optimizers
+from jrnn.train import init_state
 
 
 @dataclass(frozen=True)
@@ -93,22 +94,18 @@ def train(cfg: Config, key: jax.Array):
     """Trained parameters and the losses (updates,)."""
     init_key, data_key = jax.random.split(key)
     params = model(cfg).init(init_key, jnp.zeros(cfg.bits))
-    rule = optimizers.adam(cfg.learning_rate)
 
     def loss(params, xs, targets):
         ys = jax.vmap(lambda x: jrnn.unroll(model(cfg), params, x)[1])(xs)
         known = targets != 0  # before the first pulse any answer will do
         return (known * jnp.square(ys - targets)).sum() / known.sum()
 
-    def update(state, key):
-        params, moments = state
-        value, gradient = jax.value_and_grad(loss)(params, *sequences(cfg, key))
-        steps, moments = rule.update(gradient, moments, params)
-        return (optax.apply_updates(params, steps), moments), value
-
-    keys = jax.random.split(data_key, cfg.updates)
-    (params, _), losses = jax.lax.scan(update, (params, rule.init(params)), keys)
-    return params, losses
+    adam, keys = optimizers.adam, jax.random.split(data_key, cfg.updates)
+    batches = lambda n: sequences(cfg, keys[n])
+    state = init_state(params, (), adam)
+    rate, clip = cfg.learning_rate, 1.0
+    state, losses = descend(loss, adam, state, batches, cfg.updates, rate, clip)
+    return state.params, losses
 
 
 @partial(jax.jit, static_argnums=0)

@@ -32,13 +32,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save, show
-from experiments._training import spread
+from experiments._training import descend, spread
 from jrnn import losses, optimizers
+from jrnn.train import init_state
 
 SYMBOLS = 4
 CELLS = {
@@ -130,25 +130,19 @@ def batch(key: jax.Array, number: int, lag: int):
 def accuracy(cfg: Config, factory, lag: int, key: jax.Array) -> jax.Array:
     """Share of right answers after training."""
     model = jrnn.stack(factory(cfg.hidden_size), jrnn.linear(SYMBOLS))
-    rule = optimizers.adam(cfg.learning_rate, 1.0)
     init_key, data_key, test_key = jax.random.split(key, 3)
 
     def answers(params, xs):
         _, o = jax.vmap(partial(jrnn.unroll, model, params), 1)(xs)
         return o[:, -1]
 
-    def update(state, t):
-        params, memory = state
-        xs, labels = batch(jax.random.fold_in(data_key, t), cfg.batch_size, lag)
-        loss = lambda params: losses.cross_entropy(answers(params, xs), labels)
-        step, memory = rule.update(jax.grad(loss)(params), memory, params)
-        return (optax.apply_updates(params, step), memory), None
-
-    params = model.init(init_key, jnp.zeros(SYMBOLS + 1))
-    state = params, rule.init(params)
-    (params, _), _ = jax.lax.scan(update, state, jnp.arange(cfg.updates))
+    loss = lambda params, xs, labels: losses.cross_entropy(answers(params, xs), labels)
+    batches = lambda n: batch(jax.random.fold_in(data_key, n), cfg.batch_size, lag)
+    params, adam = model.init(init_key, jnp.zeros(SYMBOLS + 1)), optimizers.adam
+    state, rate = init_state(params, (), adam), cfg.learning_rate
+    state, _ = descend(loss, adam, state, batches, cfg.updates, rate, max_norm=1.0)
     xs, labels = batch(test_key, cfg.tested, lag)
-    return (answers(params, xs).argmax(-1) == labels).mean()
+    return (answers(state.params, xs).argmax(-1) == labels).mean()
 
 
 def run(cfg: Config) -> Result:

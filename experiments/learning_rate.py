@@ -25,9 +25,11 @@ import tyro
 
 import jrnn
 from experiments._results import save, show
+from experiments._training import descend
 from jrnn import initializers, optimizers
 from jrnn.devices import provide_cores
 from jrnn.sweep import grid, ranking, successive_halving, sweep
+from jrnn.train import init_state
 
 BASELINE = 1 / 3  # mean square of a number drawn evenly from [-1, 1]
 
@@ -76,21 +78,16 @@ class Result:
 
 
 def start(cfg: Config, config, key):
-    """State of a training: weights, memory of Adagrad, key of the data, updates."""
+    """State of a training, and the key of its data."""
     init_key, data_key = jax.random.split(key)
     model = network(cfg, config["radius"])
     params = model.init(init_key, jnp.zeros(1))
-    memory = rule(config).init(params)
-    return params, memory, data_key, jnp.zeros((), jnp.int32)
+    return init_state(params, (), optimizers.adagrad), data_key
 
 
 def network(cfg: Config, radius=1.0) -> jrnn.Cell:
     w_h = initializers.orthogonal(radius)
     return jrnn.stack(jrnn.elman(cfg.hidden_size, w_h_init=w_h), jrnn.linear(1))
-
-
-def rule(config):
-    return optimizers.adagrad(config["learning_rate"], config["clip"])
 
 
 def train(cfg: Config, config, state, updates: int):
@@ -103,15 +100,13 @@ def train(cfg: Config, config, state, updates: int):
         late = jax.vmap(run)(xs)[:, cfg.delay :]  # (B, T - delay)
         return jnp.square(late - xs[:, : -cfg.delay]).mean()
 
-    def update(state, _):
-        params, memory, key, n = state
-        xs = jax.random.uniform(jax.random.fold_in(key, n), shape, minval=-1.0)
-        error, g = jax.value_and_grad(loss)(params, xs)
-        steps, memory = rule(config).update(g, memory, params)
-        return (jax.tree.map(jnp.add, params, steps), memory, key, n + 1), error
+    def batches(n):
+        return (jax.random.uniform(jax.random.fold_in(key, n), shape, minval=-1.0),)
 
-    state, errors = jax.lax.scan(update, state, length=updates)
-    return state, errors[-max(1, updates // 3) :].mean()
+    (state, key), adagrad = state, optimizers.adagrad
+    rate, clip = config["learning_rate"], config["clip"]
+    state, errors = descend(loss, adagrad, state, batches, updates, rate, clip)
+    return (state, key), errors[-max(1, updates // 3) :].mean()
 
 
 def run(cfg: Config) -> Result:

@@ -30,12 +30,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save
+from experiments._training import descend
 from jrnn import initializers, optimizers
+from jrnn.train import init_state
 
 
 @dataclass(frozen=True)
@@ -129,8 +130,8 @@ def outputs(cfg: Config, params, xs: jax.Array) -> jax.Array:
     return jax.vmap(last)(xs) @ readout.w + readout.b
 
 
-def optimizer(cfg: Config, clip: jax.Array) -> optax.GradientTransformation:
-    return optimizers.sgd(cfg.learning_rate, clip, momentum=cfg.momentum)
+def optimizer(cfg: Config):
+    return partial(optimizers.sgd, momentum=cfg.momentum)
 
 
 @partial(jax.jit, static_argnums=0)
@@ -144,7 +145,7 @@ def start(cfg: Config, radii: jax.Array, keys: jax.Array):
         w_h = initializers.spectral_radius(radius)
         cell = jrnn.elman(cfg.hidden_size, w_h_init=w_h, w_x_init=small)
         params = jrnn.stack(cell, jrnn.linear(size, w_init=small)).init(key, x)
-        return params, optimizer(cfg, jnp.inf).init(params)
+        return init_state(params, (), optimizer(cfg))
 
     return jax.vmap(one)(radii, keys)
 
@@ -152,21 +153,17 @@ def start(cfg: Config, radii: jax.Array, keys: jax.Array):
 @partial(jax.jit, static_argnums=(0, 1))
 def train_block(cfg: Config, length: int, state, clips: jax.Array, keys: jax.Array):
     """A block of updates of every network, and their share of errors after it."""
-    data, _, loss, wrong = of_task(cfg)
+    data, _, distance, wrong = of_task(cfg)
+    loss = lambda params, xs, targets: distance(outputs(cfg, params, xs), targets)
 
     def one(state, clip, key):
-        def update(state, key):
-            params, momenta = state
-            xs, targets = data(length, cfg.batch_size, key)
-            value = lambda params: loss(outputs(cfg, params, xs), targets)
-            gradient = jax.grad(value)(params)
-            steps, momenta = optimizer(cfg, clip).update(gradient, momenta)
-            return (optax.apply_updates(params, steps), momenta), None
-
         train_key, test_key = jax.random.split(key)
-        state, _ = jax.lax.scan(update, state, jax.random.split(train_key, cfg.block))
+        keys = jax.random.split(train_key, cfg.block)
+        batches = lambda n: data(length, cfg.batch_size, keys[n % cfg.block])
+        rule, rate = optimizer(cfg), cfg.learning_rate
+        state, _ = descend(loss, rule, state, batches, cfg.block, rate, clip)
         xs, targets = data(length, cfg.test_size, test_key)
-        return state, wrong(outputs(cfg, state[0], xs), targets).mean()
+        return state, wrong(outputs(cfg, state.params, xs), targets).mean()
 
     return jax.vmap(one)(state, clips, keys)
 
