@@ -28,13 +28,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save, show
 from jrnn import losses, models, optimizers
 from jrnn import text as jt
+from jrnn.train import fit, init_state, make_step
 
 
 @dataclass(frozen=True)
@@ -97,24 +97,25 @@ def flat(tree) -> np.ndarray:
 def train(cfg: Config, model: jrnn.Cell, params, carry, xs, labels):
     """Parameters after truncated training on the text, window after window."""
     window = min(64, cfg.characters)
-    rule = optimizers.adam(3e-3, 1.0)
     count = len(xs) // window
     cut = lambda rows: rows[: count * window].reshape(count, window, -1)
     xs, labels = cut(xs), cut(labels)
 
-    def update(state, t):
-        params, memory, h = state
-        t = t % count
-        loss = partial(chunk_loss, model)
-        (value, h), g = jax.value_and_grad(loss, has_aux=True)(
-            params, h, xs[t], labels[t]
-        )
-        step, memory = rule.update(g, memory, params)
-        return (optax.apply_updates(params, step), memory, h), value
+    def loss(params, carry, batch, *, key=None):
+        return chunk_loss(model, params, carry, *batch)
 
-    state = params, rule.init(params), carry
-    (params, _, _), values = jax.lax.scan(update, state, jnp.arange(cfg.updates))
-    return params, values
+    adam = optimizers.adam
+    state, metrics = fit(
+        make_step(loss, adam),
+        init_state(params, carry, adam),
+        lambda data, n: jax.tree.map(lambda rows: rows[n % count], data),
+        (xs, labels),
+        None,
+        cfg.updates,
+        learning_rate=3e-3,
+        max_norm=1.0,
+    )
+    return state.params, metrics.loss
 
 
 def run(cfg: Config) -> Result:
@@ -133,7 +134,7 @@ def run(cfg: Config) -> Result:
     carry = jax.tree.map(
         lambda c: jnp.zeros((cfg.batch_size, *c.shape)), model.initial_carry(params)
     )
-    trained, values = jax.jit(partial(train, cfg, model))(params, carry, xs, labels)
+    trained, values = train(cfg, model, params, carry, xs, labels)
 
     lengths = 2 ** np.arange(int(np.log2(cfg.characters)) + 1)
     networks = {"untrained": params, "trained": trained}

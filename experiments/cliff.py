@@ -18,16 +18,18 @@ Time: seconds.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save, show
+from jrnn.optimizers import sgd
+from jrnn.train import Hyper, init_state, make_step
 
 
 @dataclass(frozen=True)
@@ -89,16 +91,16 @@ def loss(cfg: Config, params: jax.Array) -> jax.Array:
     return jnp.square(jax.nn.sigmoid(x) - cfg.target)
 
 
-def descend(cfg: Config, rule: optax.GradientTransformation, start: jax.Array):
+def descend(cfg: Config, clip: float, start: jax.Array):
     """Parameters (updates + 1, 2) and losses on the way down."""
+    step = make_step(lambda p, carry, _, *, key=None: (loss(cfg, p), carry), sgd)
+    hyper = Hyper(jnp.array(cfg.learning_rate), jnp.array(clip))
 
     def update(state, _):
-        params, memory = state
-        value, gradient = jax.value_and_grad(lambda p: loss(cfg, p))(params)
-        step, memory = rule.update(gradient, memory)
-        return (optax.apply_updates(params, step), memory), (params, value)
+        new, metrics = step(state, (), hyper)
+        return new, (state.params, metrics.loss)
 
-    return jax.lax.scan(update, (start, rule.init(start)), length=cfg.updates + 1)[1]
+    return jax.lax.scan(update, init_state(start, (), sgd), length=cfg.updates + 1)[1]
 
 
 def run(cfg: Config) -> Result:
@@ -107,13 +109,8 @@ def run(cfg: Config) -> Result:
     grid = jnp.stack(jnp.meshgrid(w, b), axis=-1)  # (P, P, 2)
     point = jax.value_and_grad(lambda params: loss(cfg, params))
     values, gradients = jax.jit(jax.vmap(jax.vmap(point)))(grid)
-    descent = optax.sgd(cfg.learning_rate)
-    clipped = optax.chain(optax.clip_by_global_norm(cfg.clip), descent)
-    rules = {"plain": descent, "clipped": clipped}
-    descents = {
-        name: jax.jit(lambda start, rule=rule: descend(cfg, rule, start))
-        for name, rule in rules.items()
-    }
+    clips = {"plain": jnp.inf, "clipped": cfg.clip}
+    descents = {n: jax.jit(partial(descend, cfg, clip)) for n, clip in clips.items()}
     start = jnp.array(cfg.start)
     found = {name: jax.tree.map(np.asarray, go(start)) for name, go in descents.items()}
     lines = (jnp.linspace(*ends, cfg.starts) for ends in (cfg.w_range, cfg.b_range))

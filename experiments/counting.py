@@ -22,13 +22,13 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save, show
 from jrnn import optimizers
 from jrnn.gradients import gradient_flow
+from jrnn.train import Hyper, init_state, make_step
 
 SEQUENCES = """
 0100000001 0101010100 1101110001 0011101101 1101001000
@@ -96,16 +96,16 @@ def loss(w: jax.Array, xs: jax.Array) -> jax.Array:
 
 def descend(cfg: Config, xs: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Weights (updates + 1, 2) and losses on the way of Rprop."""
-    rule = optimizers.rprop(cfg.first_step, min_step=0.0)
+    rule = lambda _: optimizers.rprop(cfg.first_step, min_step=0.0)
+    step = make_step(lambda w, carry, xs, *, key=None: (loss(w, xs), carry), rule)
+    hyper = Hyper(jnp.zeros(()), jnp.array(jnp.inf))  # read by no part of Rprop
 
     def update(state, _):
-        w, memory = state
-        value, gradient = jax.value_and_grad(loss)(w, xs)
-        step, memory = rule.update(gradient, memory)
-        return (optax.apply_updates(w, step), memory), (w, value)
+        new, metrics = step(state, xs, hyper)
+        return new, (state.params, metrics.loss)
 
-    w = jnp.array(cfg.start)
-    return jax.lax.scan(update, (w, rule.init(w)), length=cfg.updates + 1)[1]
+    state = init_state(jnp.array(cfg.start), (), rule)
+    return jax.lax.scan(update, state, length=cfg.updates + 1)[1]
 
 
 def finite_differences(w: jax.Array, xs: jax.Array, step: float = 1e-6) -> jax.Array:

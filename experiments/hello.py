@@ -22,12 +22,12 @@ import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
-import optax
 import tyro
 
 import jrnn
 from experiments._results import save, show
 from jrnn import losses, models, optimizers
+from jrnn.train import Hyper, init_state, make_step
 
 WORD = "hello"
 LETTERS = "helo"
@@ -82,21 +82,22 @@ def train(cfg: Config, key: jax.Array):
     model = models.language_model(
         len(LETTERS), cell=jrnn.elman, hidden_size=cfg.hidden_size
     ).evaluate
-    rule = optimizers.adagrad(cfg.learning_rate, cfg.clip)
+    hyper = Hyper(jnp.array(cfg.learning_rate), jnp.array(cfg.clip))
 
-    def loss(params):
+    def loss(params, carry, _, *, key=None):
         _, o = jrnn.unroll(model, params, xs)
         return len(labels) * losses.cross_entropy(o, labels), jax.nn.softmax(o)
 
-    def update(state, _):
-        params, memory = state
-        (value, p), gradient = jax.value_and_grad(loss, has_aux=True)(params)
-        step, memory = rule.update(gradient, memory, params)
-        seen = p, value, write(model, params, len(WORD))
-        return (optax.apply_updates(params, step), memory), seen
+    step = make_step(loss, optimizers.adagrad)
 
-    params = model.init(key, xs[0])
-    return jax.lax.scan(update, (params, rule.init(params)), length=cfg.updates + 1)[1]
+    def update(state, _):
+        new, metrics = step(state, (), hyper)
+        # what the loss returns beside its value
+        seen = new.carry, metrics.loss, write(model, state.params, len(WORD))
+        return new._replace(carry=()), seen
+
+    state = init_state(model.init(key, xs[0]), (), optimizers.adagrad)
+    return jax.lax.scan(update, state, length=cfg.updates + 1)[1]
 
 
 def run(cfg: Config) -> Result:
