@@ -6,12 +6,14 @@
 Dump before the change and after it, with each JAX that the project supports, and
 compare: moving and renaming the engine's code must leave every byte as it was. Programs
 are lowered, not compiled: the named steps of `scan_steps.py` under the transformations
-of `test_scan.py`, for CPUs and for one GPU, and gradients of the benchmark's models.
+of `test_scan.py`, for CPUs and for one GPU, gradients of the benchmark's models, loops
+that keep an array small, linear recurrences and sampling.
 """
 
 import argparse
 import difflib
 import functools
+import itertools
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,13 +22,17 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import jax
+import jax.numpy as jnp
 import scan_steps
-from test_scan import TRANSFORMS, B
+from test_scan import TRANSFORMS, B, loss
 
-from experiments.benchmark import of_jrnn
+from experiments.benchmark import bounded, of_jrnn
 from experiments.benchmark.problem import Problem, data, weights
 from jrnn import scan
+from jrnn.generate import prime, sample
+from jrnn.scan import diagonal_scan
 
+Named = Iterator[tuple[str, Callable, tuple[Any, ...]]]  # program, function, arguments
 OPTIONS = {"": {}, "-remat": {"remat": "step"}, "-reverse": {"reverse": True}}
 MODELS = [  # kind, batch, length, hidden, layers
     ("tanh", 50, 50, 128, 1),
@@ -36,10 +42,15 @@ MODELS = [  # kind, batch, length, hidden, layers
     ("lstm", 1, 50, 128, 1),
     ("lstm", 50, 50, 512, 3),
 ]
+LOOPS = {  # that keep an array small: function, shapes
+    "cross-entropy": (bounded.cross_entropy, [(64, 16, 512), (512, 32_000)]),
+    "attention": (bounded.attention, [(4096, 64), (32, 128, 64), (32, 128, 64)]),
+    "micro-batches": (bounded.micro_batches, [(3, 256, 256), (16, 512, 256)]),
+}
 
 
-def steps() -> Iterator[tuple[str, Callable, tuple[Any, ...]]]:
-    """The name of a program, the function and its arguments."""
+def steps() -> Named:
+    """The named steps under each transformation."""
     w, c = scan_steps.weights(), scan_steps.carry()
     xs, xs_batch = scan_steps.inputs(), scan_steps.inputs(batch=(B,))
     for name, step in scan_steps.NAMED.items():
@@ -49,8 +60,20 @@ def steps() -> Iterator[tuple[str, Callable, tuple[Any, ...]]]:
                 yield f"{name}-{kind}{option}", run, (xs, xs_batch)
 
 
-def models() -> Iterator[tuple[str, Callable, tuple[Any, ...]]]:
-    """The same of gradients at the sizes of the benchmark."""
+def partial_derivatives() -> Named:
+    """Gradients by weights or inputs alone, and with chunks of time computed again."""
+    w, c, xs = scan_steps.weights(), scan_steps.carry(), scan_steps.inputs()
+    for name, step in scan_steps.NAMED.items():
+        of = functools.partial(loss, scan, step)
+        by_input = lambda w, c, xs, x, of=of: of(w, c, xs._replace(x=x))
+        yield f"{name}-grad_by_weights", jax.grad(of), (w, c, xs)
+        yield f"{name}-grad_by_inputs", jax.grad(by_input, 3), (w, c, xs, xs.x)
+        chunks = functools.partial(of, remat=2)
+        yield f"{name}-grad_by_weights-chunks", jax.grad(chunks), (w, c, xs)
+
+
+def models() -> Named:
+    """Gradients at the sizes of the benchmark."""
     for kind, batch, length, hidden, layers in MODELS:
         problem = Problem(kind, batch, length, hidden, layers=layers)
         params = of_jrnn.stack_weights(weights(problem))
@@ -59,12 +82,62 @@ def models() -> Iterator[tuple[str, Callable, tuple[Any, ...]]]:
         yield name, gradient, (params, data(problem))
 
 
+def bounded_loops() -> Named:
+    """Values and gradients of loops that move as much as a budget allows."""
+    for name, (function, shapes) in LOOPS.items():
+        args = [jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes]
+        by = tuple(range(len(args)))
+        if name == "cross-entropy":
+            args.append(jax.ShapeDtypeStruct(shapes[0][:-1], jnp.int32))
+        value = functools.partial(function, scan)
+        yield f"bounded-{name}", value, tuple(args)
+        yield f"bounded-{name}-grad", jax.grad(value, by), tuple(args)
+
+
+def linear_recurrences() -> Named:
+    """Gradients of `diagonal_scan`, in a loop, in parallel, or by the platform."""
+    a, h = jax.ShapeDtypeStruct((37, 3), float), jax.ShapeDtypeStruct((3,), float)
+    for parallel, reverse in itertools.product((False, True, None), (False, True)):
+        how = {"parallel": parallel, "reverse": reverse}
+        value = lambda a, u, h, how=how: diagonal_scan(a, u, h, **how).sum()
+        name = f"diagonal-grad-{parallel}" + "-reverse" * reverse
+        yield name, jax.grad(value, (0, 1, 2)), (a, a, h)
+
+
+def sampling() -> Named:
+    """Writing a text, with noise and without."""
+    key, token = jax.random.key(0), jnp.zeros(1, jnp.int32)
+    for kind, greedy in itertools.product(("tanh", "lstm"), (False, True)):
+        problem = Problem(kind, 1, 1, 100)
+        model = of_jrnn.language_model(problem)
+
+        def write(params, key, token, model=model, greedy=greedy):
+            state = prime(model, params, token)
+            return sample(model, params, key, state, 20, greedy=greedy)
+
+        params = of_jrnn.stack_weights(weights(problem))
+        yield f"sample-{kind}" + "-greedy" * greedy, write, (params, key, token)
+
+
+def programs() -> Named:
+    yield from steps()
+    yield from models()
+    yield from partial_derivatives()
+    yield from bounded_loops()
+    yield from linear_recurrences()
+    yield from sampling()
+
+
+def on_gpus_too(name: str) -> bool:
+    return "benchmark" in name or ("-grad" in name and "-grad_by" not in name)
+
+
 def dump(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     count = 0
     for platform in ("cpu", "cuda"):
-        for name, function, args in [*steps(), *models()]:
-            if platform == "cuda" and "-grad" not in name and "benchmark" not in name:
+        for name, function, args in programs():
+            if platform == "cuda" and not on_gpus_too(name):
                 continue
             traced = jax.jit(function).trace(*args)
             text = traced.lower(lowering_platforms=(platform,)).as_text()
