@@ -46,12 +46,14 @@ def test_all_forms_equal_a_loop_by_hand(parallel, reverse, length):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("parallel", [True, None])
-def test_gradients_and_batches_of_all_forms(parallel):
+def test_gradients_and_batches_of_all_forms(parallel, reverse):
     a, u, h = numbers()
 
     def gradients(parallel):
-        run = lambda *args: jrnn.diagonal_scan(*args, parallel=parallel)
+        options = {"parallel": parallel, "reverse": reverse}
+        run = lambda *args: jrnn.diagonal_scan(*args, **options)
         total = lambda *args: sum(jnp.sin(x).sum() for x in jax.tree.leaves(run(*args)))
         twice = lambda tree: jax.tree.map(lambda x: jnp.stack([x, 2 * x]), tree)
         each = jax.vmap(jax.grad(total, (0, 1, 2)))

@@ -147,7 +147,7 @@ def test_table_of_tokens_changes_nothing(monkeypatch, layer, entries):
 
 
 @pytest.mark.slow
-def test_what_is_looked_up():
+def test_what_is_looked_up(monkeypatch):
     w = jax.random.normal(jax.random.key(9), (5, 3))
     step = lambda carry, token: (carry + 1, carry @ w[token])
     tokens = jnp.arange(5)
@@ -160,7 +160,11 @@ def test_what_is_looked_up():
     assert "dot_general" in str(jax.make_jaxpr(step)(w[0], 2))
     assert "dot_general" not in str(jax.make_jaxpr(lambda c: fast(c, 2))(w[0]))
     chex.assert_trees_all_close(fast(w[1], 2), step(w[1], 2), rtol=1e-12)
-    # nothing depends on the token; something is printed
+    # the table's 5 rows of 3 are too many; nothing depends on the token; it is printed
+    for most, none in ((14, True), (15, False)):
+        monkeypatch.setattr(token_table, "MAX_ENTRIES", most)
+        found = token_table.with_token_table(step, jnp.zeros(3), tokens)
+        assert (found is None) == none
     nothing = lambda carry, token: carry * 2
     assert token_table.with_token_table(nothing, jnp.zeros(3), tokens) is None
 

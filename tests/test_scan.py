@@ -272,8 +272,9 @@ def test_a_random_key_may_be_used_again():
 def test_generators_that_draw_otherwise_in_batches_stay_in_the_loop(kind):
     keys = jax.random.split(jax.random.key(0, impl=kind), T)
     step = lambda c, k: (c + jax.random.normal(k, (H,)), jax.random.uniform(k))
+    f = lambda run: jax.jit(lambda keys: run(step, jnp.zeros(H), keys))(keys)
     with jax.debug_key_reuse(False):
-        assert_close(scan(step, jnp.zeros(H), keys), lax.scan(step, jnp.zeros(H), keys))
+        assert_close(f(scan), f(lax.scan))
 
 
 def test_side_effects_happen_once_a_step_and_in_order(capsys):
@@ -306,6 +307,47 @@ def test_a_vector_times_a_weight_of_any_width(columns):
         jax.vmap(lambda w: run(loop, w))(jnp.stack([w, 2 * w])),
     )
     assert_close(jax.jit(lambda: f(scan))(), jax.jit(lambda: f(lax.scan))())
+
+
+@pytest.mark.slow
+def test_a_weight_times_columns_of_an_input():
+    """The product contracts the first axis of what is known ahead of the loop."""
+    rng = np.random.default_rng(5)
+    w = jnp.asarray(rng.normal(size=(3, H)))
+    xs = jnp.asarray(rng.normal(size=(T, 3, H)))
+
+    def run(loop, w, xs):
+        step = lambda h, x: (jnp.tanh(h + jnp.einsum("bi,bh->ih", x, w)), h)
+        return loop(step, jnp.zeros((H, H)), xs)
+
+    f = lambda loop: (
+        run(loop, w, xs),
+        jax.grad(lambda *args: total(run(loop, *args)), (0, 1))(w, xs),
+    )
+    assert_close(jax.jit(lambda: f(scan))(), jax.jit(lambda: f(lax.scan))())
+
+
+@pytest.mark.slow
+def test_slices_with_gaps():
+    def all_but_gaps(p):
+        def step(c, x):
+            z = x.x @ p.w_x + c[0] @ p.w_h + p.b
+            h = jnp.tanh(z[:H:2].sum() + z[H : 2 * H] * z[2 * H :].sum())
+            return (h, c[1]), h
+
+        return step
+
+    def stored_for_the_way_back(p):
+        def step(c, x):
+            t = jnp.tanh(c[0] @ p.w)
+            g = c[0][: H // 2] * t[::2] + c[0][H // 2 :] * t[1::2]
+            h = jnp.concatenate([g, g + x.x])
+            return (h, c[1]), h
+
+        return step
+
+    assert_equal_under(grad, all_but_gaps)
+    assert_equal_under(grad, stored_for_the_way_back)
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import pytest
 from jax import lax
 
 from jrnn.scan import scan, scan_report
+from jrnn.scan.cpu.overwrite import call_overwriting
 
 T, B, H, V = 11, 5, 7, 13  # all different, so that a shape tells what an array is
 
@@ -299,6 +300,56 @@ def test_report():
         f"tanh float32[{H}]"
     ]
     assert "saved for the derivative" in str(report) and product in str(report)
+
+
+def vectors(step):
+    """The report of a step of vectors of H numbers."""
+    ones = jnp.ones((T, H), jnp.float32)
+    return scan_report(step, ones[0], ones)
+
+
+def test_what_is_known_early_is_added_up_ahead_of_the_loop():
+    """One array crosses into it, though the author adds h @ w in between."""
+    w = jnp.ones((H, H), jnp.float32)
+    report = vectors(lambda h, x: (jnp.tanh((x @ w + h @ w) + jnp.sin(x) @ w), h))
+    sums = [report.step[k].count(f"add float32[{H}]") for k in ("before", "loop")]
+    assert sums == [1, 1]
+
+
+def test_tangents_known_early_are_added_up_ahead_of_the_loop():
+    """Of dx + (h da + a dh) + db only a dh waits for the loop."""
+    a, b = jnp.ones((2, H), jnp.float32)
+    places = vectors(lambda h, x: (x + h * a + b, h)).derivative
+    adds = lambda place: sum(name.startswith("add") for name in places[place])
+    assert (adds("before"), adds("loop")) == (2, 1)
+
+
+def test_a_next_carry_that_is_stored_is_not_computed_again():
+    """dh' = h dx + db + x dh and d(h'^2) = 2 h' dh', with h and h' both stored."""
+    b = jnp.ones(H, jnp.float32)
+
+    def step(h, x):
+        h = h * x + b
+        return h, h * h
+
+    before = vectors(step).derivative["before"]
+    assert before == [f"mul float32[{H}]", f"add float32[{H}]"]
+
+
+def test_an_array_at_hand_is_changed_to_a_join_of_its_own_shape_only():
+    def f(x, b):
+        first, _, last = jnp.split(x, 3)
+        return [jnp.concatenate([first, b]), jnp.concatenate([first, b, last])]
+
+    x, b = jnp.arange(12.0), -jnp.arange(1.0, 5.0)
+    got = call_overwriting(jax.make_jaxpr(f)(x, b), [x, b], (), ())
+    assert [y.tolist() for y in got] == [y.tolist() for y in f(x, b)]
+
+
+def test_a_conditional_stays_in_the_loop():
+    """For many steps at once both branches would run for each."""
+    report = vectors(lambda h, x: (h + lax.cond(x[0] > 0, jnp.sin, jnp.cos, x), h))
+    assert f"cond float32[{H}]" in report.step["loop"]
 
 
 def test_report_of_a_step_with_side_effects():
