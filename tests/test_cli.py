@@ -17,7 +17,7 @@ from test_resume import environment
 from jrnn.cli import main
 from jrnn.cli.config import Train
 from jrnn.cli.devices import candidates, fastest
-from jrnn.cli.train import learning_rates, make_plan
+from jrnn.cli.train import intervals_of, learning_rates
 from jrnn.train.checkpoint import read
 
 SMALL = (
@@ -462,7 +462,7 @@ def test_freed_memory_is_kept(one_arena, mebibytes):
 def test_several_devices_take_one_step_at_a_time():
     small = Train(hidden_size=12, batch_size=4, window=10, log_every=16, steps=32)
     calls = [
-        make_plan(dataclasses.replace(small, devices=n)).call for n in (None, 1, 2)
+        intervals_of(dataclasses.replace(small, devices=n)).call for n in (None, 1, 2)
     ]
     assert calls == [16, 16, 1]
 
@@ -504,11 +504,13 @@ def test_a_full_disk(trained, tmp_path):
     assert not [name for name in after if name.endswith(".tmp")]
 
 
-def test_plan_makes_intervals_meet():
-    plan = make_plan(Train(hidden_size=16, steps=230, log_every=20, eval_every=30))
-    assert plan.call == 10 and plan.evaluate == 40
-    assert make_plan(Train(hidden_size=16, steps=237, log_every=20)).call == 1
-    assert make_plan(Train(hidden_size=512)).call == 1
+def test_intervals_meet():
+    intervals = intervals_of(
+        Train(hidden_size=16, steps=230, log_every=20, eval_every=30)
+    )
+    assert intervals.call == 10 and intervals.evaluate == 40
+    assert intervals_of(Train(hidden_size=16, steps=237, log_every=20)).call == 1
+    assert intervals_of(Train(hidden_size=512)).call == 1
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "linear", "constant"])

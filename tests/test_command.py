@@ -20,12 +20,13 @@ from test_cli import SMALL, TEXT, refused
 
 from jrnn import text as jt
 from jrnn.cli import main, notices
-from jrnn.cli.config import PRESETS, Eval, Sample, Train, option, parse
+from jrnn.cli.config import PRESETS, Eval, Sample, Train, option
 from jrnn.cli.forms import GROUPS
 from jrnn.cli.job import begin
+from jrnn.cli.parsing import parse
 from jrnn.cli.run import load_trained
 from jrnn.cli.sweep.notices import of_sweep
-from jrnn.cli.sweep.options import Sweep, base_of, space_of
+from jrnn.cli.sweep.options import SweepOptions, base_of, space_of
 from jrnn.cli.train import learning_rates
 from jrnn.cli.words import in_command_words
 from jrnn.train import save
@@ -541,7 +542,9 @@ def test_help_fits_80_columns(monkeypatch, command):
         assert all(name in out for name in (*COMMANDS, "--version"))
 
 
-@pytest.mark.parametrize(("command", "kind"), [("train", Train), ("sweep", Sweep)])
+@pytest.mark.parametrize(
+    ("command", "kind"), [("train", Train), ("sweep", SweepOptions)]
+)
 def test_help_has_groups_and_every_option(monkeypatch, command, kind):
     out = help_of(monkeypatch, command)
     boxes = re.findall(r"╭─ (.*?) ─+╮\n(.*?)╰─", out, re.S)

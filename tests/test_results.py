@@ -23,7 +23,7 @@ from jrnn.cli.config import Train
 from jrnn.cli.display import Display, perplexity
 from jrnn.cli.plot import plot_losses
 from jrnn.cli.results import caution, diverged
-from jrnn.cli.train import _count_finished, make_plan
+from jrnn.cli.train import _count_finished, intervals_of
 from jrnn.train import Metrics, read
 
 FULL = ("metrics.jsonl", "samples.txt", "results.json", "best.safetensors")
@@ -266,13 +266,13 @@ def test_the_bar_counts_what_has_ended():
             self.ended = True
             return self
 
-    plan = make_plan(Train(hidden_size=8, steps=8, log_every=2))
-    assert plan.call == 2
+    intervals = intervals_of(Train(hidden_size=8, steps=8, log_every=2))
+    assert intervals.call == 2
     pending = [Metrics(Later(), *[None] * 4) for _ in range(3)]
     pending[0].loss.ended = pending[2].loss.ended = True
-    _count_finished(display, pending, 6, plan, wait=False)
+    _count_finished(display, pending, 6, intervals, wait=False)
     assert display.done == 2
-    _count_finished(display, pending, 6, plan, wait=True)
+    _count_finished(display, pending, 6, intervals, wait=True)
     assert display.done == 6
     assert jax.block_until_ready(jnp.ones(())).is_ready()
 

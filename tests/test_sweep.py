@@ -152,9 +152,9 @@ def test_auto_widens_while_it_pays_and_makes_every_run_once(monkeypatch):
     timed = choose._timed
     ways = []
 
-    def pretend(program, jobs):
-        ways.append((program.batch_size, program.one_thread, len(jobs)))
-        return cost[ways[-1][:2]], timed(program, jobs)[1]
+    def pretend(program, trials):
+        ways.append((program.batch_size, program.one_thread, len(trials)))
+        return cost[ways[-1][:2]], timed(program, trials)[1]
 
     monkeypatch.setattr(choose, "_timed", pretend)
     space = grid(rate=np.linspace(0.1, 0.4, 58))
@@ -187,11 +187,11 @@ def test_auto_times_short_runs_several_times(monkeypatch):
     calls = []
     timed = choose._timed
 
-    def pretend(program, jobs):
+    def pretend(program, trials):
         calls.append(program.batch_size)
         slow = len(calls) == 1  # as a first call is
         cost = 0.02 if program.batch_size > 1 else 0.05 if slow else 0.01
-        return cost, timed(program, jobs)[1]
+        return cost, timed(program, trials)[1]
 
     monkeypatch.setattr(choose, "_timed", pretend)
     found = sweep(square, grid(rate=np.linspace(0.1, 0.4, 60)), devices=1)
@@ -214,10 +214,10 @@ def test_auto_goes_on_with_what_fitted_when_wider_does_not(monkeypatch):
 
     timed = choose._timed
 
-    def full(program, jobs):
+    def full(program, trials):
         if program.batch_size > 1:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
-        return timed(program, jobs)
+        return timed(program, trials)
 
     monkeypatch.setattr(choose, "_timed", full)
     found = sweep(square, grid(rate=np.linspace(0.1, 0.4, 9)))
@@ -375,12 +375,14 @@ def test_a_table_holds_every_run_and_only_the_rest_is_made(tmp_path):
 @given(data=st.data())
 def test_a_table_cut_anywhere_is_completed(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("cut") / "table.csv"
-    jobs = [tables.Job(n, {"rate": n / 7, "cell": "é"}, 0) for n in range(5)]
-    runs = [Run(*job, "done", {"loss": [1.0, job.number]}, 0.5, 1) for job in jobs]
+    trials = [tables.Trial(n, {"rate": n / 7, "cell": "é"}, 0) for n in range(5)]
+    runs = [
+        Run(*trial, "done", {"loss": [1.0, trial.number]}, 0.5, 1) for trial in trials
+    ]
     tables.append(path, runs)
     whole = path.read_bytes()
     path.write_bytes(whole[: data.draw(st.integers(0, len(whole)))])
-    left = tables.resume(path, jobs)
+    left = tables.resume(path, trials)
     assert left == runs[: len(left)]
     if rest := runs[len(left) :]:
         tables.append(path, rest)

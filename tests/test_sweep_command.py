@@ -8,8 +8,9 @@ import pytest
 from test_cli import TEXT, refused
 
 from jrnn.cli import main
-from jrnn.cli.config import PRESETS, parse
-from jrnn.cli.sweep.options import Sweep, space_of, varied
+from jrnn.cli.config import PRESETS
+from jrnn.cli.parsing import parse
+from jrnn.cli.sweep.options import SweepOptions, space_of, varied
 from jrnn.sweep import read_table
 
 SMALL = (
@@ -72,7 +73,7 @@ def test_a_sweep_tells_the_best_and_goes_on_where_it_was(text, tmp_path, capsys)
 
 
 def test_ranges_are_drawn_and_listed_values_crossed():
-    options = Sweep(
+    options = SweepOptions(
         learning_rate="log:1e-3:1",
         dropout="lin:0:0.5",
         clip="0.5,1",
@@ -87,7 +88,7 @@ def test_ranges_are_drawn_and_listed_values_crossed():
     assert all(1e-3 <= c["learning_rate"] <= 1 for c in space)
     assert varied(space) == ["learning_rate", "clip", "dropout", "hidden_size", "cell"]
     assert space == space_of(options)
-    exact = space_of(Sweep(learning_rate="log:0.001:1:4"))
+    exact = space_of(SweepOptions(learning_rate="log:0.001:1:4"))
     assert [c["learning_rate"] for c in exact] == [0.001, 0.01, 0.1, 1.0]
 
 

@@ -1,20 +1,13 @@
 """The options of every command, as dataclasses; help texts are their docstrings."""
 
 import dataclasses
-import functools
-import operator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import tyro
 
 from jrnn.cli.errors import UserError
-from jrnn.cli.forms import first_paragraph, read_form
-
-ABOUT = """Recurrent neural networks on text: train, sample, evaluate.
-
-jrnn COMMAND --help explains a command, jrnn --version shows the version."""
 
 Preset = Literal["quick", "standard", "best"]
 
@@ -264,37 +257,6 @@ def option(name: str) -> str:
     return "--" + name.rstrip("_").replace("_", "-")
 
 
-def parse(arguments: list[str], train_default: Train) -> Any:
-    """Read the command line; help and mistakes end the program (exit code 0 or 2)."""
-    from jrnn.cli.sweep.options import Sweep
-
-    commands = {
-        "train": Train,
-        "sample": Sample,
-        "eval": Eval,
-        "info": Info,
-        "sweep": Sweep,
-        "experiments": Experiments,
-    }
-    name, *words = arguments
-    if name in commands:
-        default = train_default if name == "train" else None
-        return read_form(commands[name], words, f"jrnn {name}", default)
-    sub = tyro.conf.subcommand
-    kinds = [
-        Annotated[kind, sub(name, description=first_paragraph(kind))]
-        for name, kind in commands.items()
-    ]
-    # no command: this shows help, or says that the word is none, and ends the program
-    tyro.cli(
-        functools.reduce(operator.or_, kinds),
-        args=arguments,
-        prog="jrnn",
-        description=ABOUT,
-    )
-    raise AssertionError("a word that is no command was taken for one")
-
-
 def changed(config: Train, default: Train) -> list[str]:
     """Names of the fields in which two configurations differ."""
     return [
@@ -302,33 +264,3 @@ def changed(config: Train, default: Train) -> list[str]:
         for f in dataclasses.fields(Train)
         if getattr(config, f.name) != getattr(default, f.name)
     ]
-
-
-def train_default(words: list[str]) -> Train:
-    """Defaults of `jrnn train`: of the run to resume, or of the preset asked for.
-
-    The model of a run that --from names stands above that of the preset. These options
-    are read before all others, whose defaults depend on them.
-    """
-    resumed = _value_of("--resume", words)
-    if resumed is not None:
-        from jrnn.cli.job import resume_default
-
-        return resume_default(Path(resumed))
-    # an unknown preset is left to the parser, which lists the known ones
-    default = PRESETS.get(_value_of("--preset", words), PRESETS["standard"])
-    origin = _value_of("--from", words)
-    if origin is not None:
-        from jrnn.cli.start import default_from
-
-        return default_from(Path(origin), default)
-    return default
-
-
-def _value_of(name: str, words: list[str]) -> str | None:
-    for i, word in enumerate(words):
-        if word == name and i + 1 < len(words):
-            return words[i + 1]
-        if word.startswith(f"{name}="):
-            return word.removeprefix(f"{name}=")
-    return None

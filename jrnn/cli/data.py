@@ -10,7 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jrnn.cli.config import Train
-from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.errors import UserError
+from jrnn.cli.words import told_plainly
 from jrnn.text import (
     Streams,
     Vocabulary,

@@ -13,10 +13,10 @@ from rich.table import Table
 from jrnn.cli.config import Eval
 from jrnn.cli.data import load_data
 from jrnn.cli.display import BITS, UNITS, Console
-from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.errors import UserError
 from jrnn.cli.notices import named, of_evaluation, warn
-from jrnn.cli.run import Run, Trained, load_trained, read_config
-from jrnn.cli.words import in_command_words
+from jrnn.cli.run import RunDirectory, Trained, load_trained, read_config
+from jrnn.cli.words import in_command_words, told_plainly
 from jrnn.text import Vocabulary, encode, find_files, read_files, unknown_symbols
 from jrnn.text.files import name_of
 from jrnn.train import evaluate
@@ -130,7 +130,7 @@ def _file(trained: Trained, file: Path, unknown: str) -> Text:
 
 
 def _own_texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
-    run = Run(options.run)
+    run = RunDirectory(options.run)
     data = load_data(trained.config, trained.vocabulary, run.text)
     if data.sha256 != read_config(run)[1]["text"]["sha256"]:
         raise UserError(

@@ -9,7 +9,8 @@ import jax
 import numpy as np
 
 from jrnn.cell import Cell, Params
-from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.errors import UserError
+from jrnn.cli.words import told_plainly
 from jrnn.generate import prime, sample
 from jrnn.text import Vocabulary, decode, decode_bytes, encode
 

@@ -11,7 +11,7 @@ from jrnn.cli.display import UNITS, Console, losses, two_columns
 from jrnn.cli.errors import UserError
 from jrnn.cli.results import caution, read_results
 from jrnn.cli.run import (
-    Run,
+    RunDirectory,
     build_model,
     origin_of,
     read_config,
@@ -25,7 +25,7 @@ Rows = list[tuple[str, str]]
 
 def info(options: Info) -> None:
     """Run the command."""
-    run = Run(options.run)
+    run = RunDirectory(options.run)
     config, described = read_config(run)
     metrics, notes = read_metrics(run.metrics), []
     try:
@@ -48,7 +48,7 @@ def info(options: Info) -> None:
         console.print(f"Go on with it: jrnn train --resume {options.run}", markup=False)
 
 
-def _model(run: Run, config: Train, described: dict[str, Any]) -> Rows:
+def _model(run: RunDirectory, config: Train, described: dict[str, Any]) -> Rows:
     vocabulary = read_vocabulary(run, described)
     model = build_model(config, len(vocabulary))
     shapes = [p.shape for p in jax.tree.leaves(params_like(model.evaluate))]

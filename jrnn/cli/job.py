@@ -18,11 +18,11 @@ from jrnn._lock import Held, held
 from jrnn.cell import Carry, Params
 from jrnn.cli.config import Train, changed, option
 from jrnn.cli.data import Data, load_data, run_name
-from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.errors import UserError
 from jrnn.cli.results import read_results
 from jrnn.cli.run import (
     Origin,
-    Run,
+    RunDirectory,
     Trained,
     build_model,
     options_as_json,
@@ -33,6 +33,7 @@ from jrnn.cli.run import (
 from jrnn.cli.start import extended, grown, load_origin, origin_in
 from jrnn.cli.stored import read_metrics, write_json, write_sealed
 from jrnn.cli.typed import Mismatch, typed
+from jrnn.cli.words import told_plainly
 from jrnn.files.runs import FORMAT, check_owner, digest, params_like
 from jrnn.models import LanguageModel
 from jrnn.text import to_json
@@ -73,7 +74,7 @@ class Job(NamedTuple):
     """Everything that stays the same during a run."""
 
     config: Train
-    run: Run
+    run: RunDirectory
     data: Data
     model: LanguageModel
     held: Held  # the run's directory, which no other process may write to
@@ -95,7 +96,7 @@ def begin(config: Train, stack: contextlib.ExitStack) -> Start:
 
     The directory is this process's own until `stack` is left.
     """
-    run = Run(config.out or Path("runs") / run_name(config.files))
+    run = RunDirectory(config.out or Path("runs") / run_name(config.files))
     mine = own(run, stack) if run.lock.exists() else None
     _check_free(run, config.overwrite)
     before = None if config.from_ is None else load_origin(config)
@@ -153,7 +154,7 @@ def resume(config: Train, mine: Held, seen: Train | None) -> Start:
         seen: the options of the run when the command's words were read, before the
             directory was this process's own.
     """
-    run = Run(config.resume)
+    run = RunDirectory(config.resume)
     before, described = read_config(run)
     if seen is not None and before != dataclasses.replace(seen, resume=None):
         raise UserError(
@@ -184,7 +185,7 @@ def resume(config: Train, mine: Held, seen: Train | None) -> Start:
     return Start(job, checkpoint, progress, news)
 
 
-def own(run: Run, stack: contextlib.ExitStack) -> Held:
+def own(run: RunDirectory, stack: contextlib.ExitStack) -> Held:
     """Keep other processes from writing to a run until `stack` is left."""
     with told_plainly(OSError):
         return stack.enter_context(held(run.directory))
@@ -192,11 +193,11 @@ def own(run: Run, stack: contextlib.ExitStack) -> Held:
 
 def resume_default(directory: Path) -> Train:
     """The options of a run, as defaults of the command that resumes it."""
-    config, _ = read_config(Run(directory))
+    config, _ = read_config(RunDirectory(directory))
     return dataclasses.replace(config, resume=directory)
 
 
-def _same_text(config: Train, run: Run, described: dict[str, Any]) -> Data:
+def _same_text(config: Train, run: RunDirectory, described: dict[str, Any]) -> Data:
     vocabulary = read_vocabulary(run, described)
     now = dataclasses.replace(config, files=config.text or config.files, text=())
     moved = (
@@ -348,14 +349,14 @@ def with_devices(job: Job, devices: int) -> Job:
     return job
 
 
-def _keep_text(run: Run, data: Data) -> None:
+def _keep_text(run: RunDirectory, data: Data) -> None:
     """Keep in the run's directory what no resumption could read again."""
     if data.kept is not None:
         with told_plainly(OSError):
             write_atomically(run.text, data.kept)
 
 
-def _check_free(run: Run, overwrite: bool) -> None:
+def _check_free(run: RunDirectory, overwrite: bool) -> None:
     if not run.directory.exists():
         return
     if not run.directory.is_dir():

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 from jrnn.cli.errors import UserError
-from jrnn.cli.run import Run
+from jrnn.cli.run import RunDirectory
 from jrnn.cli.stored import check_seal, is_number, read_json, write_sealed
 
 FORMAT = "jrnn-results-1"
@@ -34,7 +34,9 @@ def measured(nats: float, tokens: int | None = None) -> dict[str, Any]:
     }
 
 
-def write_results(run: Run, status: str, step: int, parts: dict[str, Any]) -> None:
+def write_results(
+    run: RunDirectory, status: str, step: int, parts: dict[str, Any]
+) -> None:
     """Write results.json.
 
     Args:
@@ -48,7 +50,7 @@ def write_results(run: Run, status: str, step: int, parts: dict[str, Any]) -> No
     )
 
 
-def read_results(run: Run) -> dict[str, Any] | None:
+def read_results(run: RunDirectory) -> dict[str, Any] | None:
     """What results.json holds, if there is one; `UserError` where it is damaged."""
     if not run.results.exists():
         return None

@@ -10,9 +10,10 @@ import jax
 from jrnn import _lock
 from jrnn.cell import Params
 from jrnn.cli.config import Train, option
-from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.errors import UserError
 from jrnn.cli.stored import check_seal, read_json
 from jrnn.cli.typed import Mismatch, typed
+from jrnn.cli.words import told_plainly
 from jrnn.files.runs import FORMAT, check_owner, digest, last_weights, params_like
 from jrnn.models import CELLS, LanguageModel, language_model
 from jrnn.text import Vocabulary, from_json, to_json
@@ -23,7 +24,7 @@ from jrnn.train.checkpoint import read, unfinished
 _LATER = ("text", "from_")
 
 
-class Run(NamedTuple):
+class RunDirectory(NamedTuple):
     """Paths of the files of a run."""
 
     directory: Path
@@ -106,7 +107,7 @@ class Run(NamedTuple):
         return self.content + _lock.files_at(self.lock)
 
 
-def read_config(run: Run) -> tuple[Train, dict[str, Any]]:
+def read_config(run: RunDirectory) -> tuple[Train, dict[str, Any]]:
     """The options of a run and the whole content of its config.json."""
     if not run.directory.is_dir():
         raise UserError(f"There is no run at {run.directory}.")
@@ -209,7 +210,7 @@ def options_as_json(config: Train) -> dict[str, Any]:
     }
 
 
-def read_vocabulary(run: Run, described: dict[str, Any]) -> Vocabulary:
+def read_vocabulary(run: RunDirectory, described: dict[str, Any]) -> Vocabulary:
     """The vocabulary of a run, which config.json describes."""
     try:
         vocabulary = from_json(read_json(run.vocabulary))
@@ -253,7 +254,7 @@ def load_trained(directory: Path, which: str) -> Trained:
 
     A run without a validation part has no best weights; its last ones are taken.
     """
-    run = Run(directory)
+    run = RunDirectory(directory)
     config, described = read_config(run)
     vocabulary = read_vocabulary(run, described)
     model = build_model(config, len(vocabulary))
@@ -271,7 +272,7 @@ def load_trained(directory: Path, which: str) -> Trained:
     return Trained(config, vocabulary, model, jax.device_put(params), path, facts)
 
 
-def _has_no_best(run: Run) -> bool:
+def _has_no_best(run: RunDirectory) -> bool:
     """Whether the last weights stand for the best, of which there are none."""
     if run.best.exists():
         return False

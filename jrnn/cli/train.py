@@ -65,7 +65,7 @@ from jrnn.cli.job import (
 from jrnn.cli.notices import of_training, warn
 from jrnn.cli.report import advice, finish, introduce, plotted
 from jrnn.cli.results import read_results, write_results
-from jrnn.cli.run import Run, read_config
+from jrnn.cli.run import RunDirectory, read_config
 from jrnn.devices import keep_memory, provide_cores
 from jrnn.files.runs import digest
 from jrnn.train import (
@@ -82,7 +82,7 @@ from jrnn.train import (
 )
 
 
-class Plan(NamedTuple):
+class Intervals(NamedTuple):
     """Intervals in steps, each a multiple of the one before it."""
 
     call: int  # steps in one compiled call
@@ -123,8 +123,8 @@ def _start(config: Train, folder: Path | None, stack, seen: Train | None) -> Sta
         return all_or_none(lambda: begin(config, stack))
 
     def hold() -> Held:
-        read_config(Run(config.resume))  # nothing is locked that is no run
-        return own(Run(config.resume), stack)
+        read_config(RunDirectory(config.resume))  # nothing is locked that is no run
+        return own(RunDirectory(config.resume), stack)
 
     if folder is None:
         mine = all_or_none(hold)
@@ -141,15 +141,15 @@ def _train(start: Start) -> None:
     anew = [getattr(job.config, name) for name in RESUMABLE]
     check_same(digest([job.identity, anew]))
     step = int(checkpoint.state.step)
-    plan = make_plan(job.config, step)
-    over = step >= plan.steps or _out_of_patience(job.config, progress)
+    intervals = intervals_of(job.config, step)
+    over = step >= intervals.steps or _out_of_patience(job.config, progress)
     results = read_results(job.run)
     if over:
-        _refuse_what_is_done(job, plan, step, results)
+        _refuse_what_is_done(job, intervals, step, results)
     warn(of_training(job.config))
     unit = UNITS[job.config.level]
     tokens_per_step = job.config.batch_size * job.config.stride
-    display = Display(plan.steps, step, tokens_per_step, unit)
+    display = Display(intervals.steps, step, tokens_per_step, unit)
     with _full_disk_told(job, display):
         if start.news:
             write_config(job)
@@ -160,16 +160,17 @@ def _train(start: Start) -> None:
         introduce(job, display, step)
         if not over:
             with display:
-                step, progress = _loop(job, plan, display, checkpoint, progress)
+                step, progress = _loop(job, intervals, display, checkpoint, progress)
         finish(job, display, step, progress)
 
 
-def _refuse_what_is_done(job: Job, plan: Plan, step: int, results) -> None:
+def _refuse_what_is_done(job: Job, intervals: Intervals, step: int, results) -> None:
     """Raise `UserError` where nothing is left to do, not even the last measurements."""
     if results is None or results["step"] != step or results["status"] == "diverged":
         return
-    how, more = f"has made all of its {plan.steps} steps", f"--steps {2 * plan.steps}"
-    if step < plan.steps:
+    steps = intervals.steps
+    how, more = f"has made all of its {steps} steps", f"--steps {2 * steps}"
+    if step < steps:
         patience = job.config.patience
         how = f"stopped early at step {step}, as --patience {patience} asks"
         more = f"--patience {2 * patience}"
@@ -179,13 +180,13 @@ def _refuse_what_is_done(job: Job, plan: Plan, step: int, results) -> None:
     )
 
 
-def make_plan(config: Train, start: int = 0) -> Plan:
+def intervals_of(config: Train, start: int = 0) -> Intervals:
     """Intervals of a run that begins at a step: evaluations and checkpoints at logs."""
     up = lambda n: -(-n // config.log_every) * config.log_every
     # calls must meet at every log step, at the first step and at the last one
     together = math.gcd(config.log_every, config.steps, start)
     most = steps_per_call(config)
-    return Plan(
+    return Intervals(
         call=max(n for n in range(1, most + 1) if together % n == 0),
         log=config.log_every,
         evaluate=up(config.eval_every),
@@ -225,39 +226,47 @@ def learning_rates(config: Train, steps: int) -> np.ndarray:
 
 
 def _loop(
-    job: Job, plan: Plan, display: Display, checkpoint: Checkpoint, progress: Progress
+    job: Job,
+    intervals: Intervals,
+    display: Display,
+    checkpoint: Checkpoint,
+    progress: Progress,
 ) -> tuple[int, Progress]:
     """Train to the last step; returns which that is."""
     state, key = checkpoint
     step = int(state.step)
-    rates = learning_rates(job.config, plan.steps)
+    rates = learning_rates(job.config, intervals.steps)
     with _interrupts() as stop:
         display.phase("compile")
-        job, run_steps, devices = _compile_for_devices(job, plan, state, key)
+        job, run_steps, devices = _compile_for_devices(job, intervals, state, key)
         if devices > 1:
             display.say(f"{devices} devices share each batch.")
         state, rows = on_devices(mesh_for(devices), state, job.data.rows)
         display.restart_clock(step)
         display.phase("train")
         pending: list[Metrics] = []
-        while step < plan.steps:
-            part = rates[step : step + plan.call]
+        while step < intervals.steps:
+            part = rates[step : step + intervals.call]
             hypers = Hyper(part, np.full_like(part, job.config.clip))
             state, metrics = run_steps(state, rows, hypers, key)
             if devices > 1:
                 # steps in flight at once can wait for each other's threads for good
                 jax.block_until_ready(metrics)
             pending.append(metrics)
-            step += plan.call
-            last = step == plan.steps
-            _count_finished(display, pending, step, plan, wait=step % plan.log == 0)
-            if step % plan.log and not last:
+            step += intervals.call
+            last = step == intervals.steps
+            _count_finished(
+                display, pending, step, intervals, wait=step % intervals.log == 0
+            )
+            if step % intervals.log and not last:
                 continue
-            progress = _at_log_step(job, plan, display, state, step, pending, progress)
+            progress = _at_log_step(
+                job, intervals, display, state, step, pending, progress
+            )
             pending = []
             last = last or _out_of_patience(job.config, progress)
             stopping = any_of(stop())
-            if last or stopping or step % plan.save == 0:
+            if last or stopping or step % intervals.save == 0:
                 display.phase("save")
                 progress = _save(job, Checkpoint(state, key), progress, step)
             if stopping and not last:
@@ -269,7 +278,12 @@ def _loop(
 
 
 def _count_finished(
-    display: Display, pending: list[Metrics], step: int, plan: Plan, *, wait: bool
+    display: Display,
+    pending: list[Metrics],
+    step: int,
+    intervals: Intervals,
+    *,
+    wait: bool,
 ) -> None:
     """Show how many steps have ended: calls return before their steps do.
 
@@ -280,20 +294,21 @@ def _count_finished(
             jax.block_until_ready(metrics)
         elif not metrics.loss.is_ready():
             break
-        display.finished(step - (len(pending) - n - 1) * plan.call)
+        display.finished(step - (len(pending) - n - 1) * intervals.call)
 
 
-def _compile_for_devices(job: Job, plan: Plan, state: TrainState, key):
+def _compile_for_devices(job: Job, intervals: Intervals, state: TrainState, key):
     """The compiled steps, on as many devices as the run says or as is fastest."""
     several = jax.process_count() > 1
     devices = jax.device_count() if several else job.config.devices
     if devices is not None:
-        return job, _compile(job, plan, state, key, devices), devices
+        return job, _compile(job, intervals, state, key, devices), devices
     compiled = {}
 
     def seconds(devices: int) -> float:
-        run_steps = compiled[devices] = _compile(job, plan, state, key, devices)
-        mesh, hypers = mesh_for(devices), Hyper(*[np.zeros(plan.call, np.float32)] * 2)
+        run_steps = compiled[devices] = _compile(job, intervals, state, key, devices)
+        mesh = mesh_for(devices)
+        hypers = Hyper(*[np.zeros(intervals.call, np.float32)] * 2)
         own = [on_devices(mesh, *jax.tree.map(jnp.copy, (state, job.data.rows)))]
 
         def step():  # a step takes the state away and gives it back
@@ -305,16 +320,16 @@ def _compile_for_devices(job: Job, plan: Plan, state: TrainState, key):
         return timed(step)
 
     # in a small model's step there is nothing to divide
-    there = 1 if plan.call > 1 else jax.local_device_count()
+    there = 1 if intervals.call > 1 else jax.local_device_count()
     numbers = candidates(job.config.batch_size, there)
     devices = fastest(numbers, seconds)
     job = with_devices(job, devices)
     if devices not in compiled:
-        compiled[devices] = _compile(job, plan, state, key, devices)
+        compiled[devices] = _compile(job, intervals, state, key, devices)
     return job, compiled[devices], devices
 
 
-def _compile(job: Job, plan: Plan, state: TrainState, key, devices: int):
+def _compile(job: Job, intervals: Intervals, state: TrainState, key, devices: int):
     mesh = mesh_for(devices)
     loss = batched(truncated_loss(job.model.train, job.config.stride), mesh)
     windows = job.data.windows
@@ -324,7 +339,7 @@ def _compile(job: Job, plan: Plan, state: TrainState, key, devices: int):
         start_carry(job),
         lambda n: n % windows == 0,
     )
-    hypers = Hyper(*[np.zeros(plan.call, np.float32)] * 2)
+    hypers = Hyper(*[np.zeros(intervals.call, np.float32)] * 2)
     of_state, of_rows = places(mesh, state)
     jitted = jax.jit(
         steps,
@@ -336,7 +351,7 @@ def _compile(job: Job, plan: Plan, state: TrainState, key, devices: int):
     return jitted.lower(*forms, hypers, key).compile()
 
 
-def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress:
+def _at_log_step(job, intervals, display, state, step, pending, progress) -> Progress:
     metrics = jax.tree.map(lambda *m: np.concatenate(m), *map(of_this_host, pending))
     loss = float(metrics.loss.mean(dtype=np.float64))
     line: dict[str, Any] = {
@@ -351,9 +366,9 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
     if not (np.isfinite([loss, line["grad_norm"]]).all() and _finite(now)):
         raise _diverged(job, step, "The loss or the weights")
     display.numbers(step, loss)
-    last = step == plan.steps
+    last = step == intervals.steps
     params = of_this_host(evaluated_params(state))
-    if len(job.data.valid) > 1 and (last or step % plan.evaluate == 0):
+    if len(job.data.valid) > 1 and (last or step % intervals.evaluate == 0):
         display.phase("evaluate")
         nats, _ = evaluate(job.model.evaluate, params, job.data.valid)
         line["valid_loss"] = float(nats)
@@ -361,7 +376,7 @@ def _at_log_step(job, plan, display, state, step, pending, progress) -> Progress
             raise _diverged(job, step, "The validation loss")
         progress = _note_best(job, display, params, step, line["valid_loss"], progress)
     _append(job.run.metrics, json.dumps(line) + "\n")
-    if last or (plan.sample and step % plan.sample == 0):
+    if last or (intervals.sample and step % intervals.sample == 0):
         display.phase("sample")
         text = _sample(job, params, step)
         _append(job.run.samples, f"--- step {step}, loss {loss:.4f} ---\n{text}\n\n")

@@ -1,9 +1,12 @@
-"""Messages of the library in the words of the command."""
+"""Errors of the library in the words of the command."""
 
+import contextlib
 import re
+from collections.abc import Iterator
 
 from jrnn import sweep, text, train
 from jrnn.cli.config import Train, option
+from jrnn.cli.errors import UserError
 
 _NAMES = tuple(Train.__dataclass_fields__)
 # at its head a message of the library names the function that was called
@@ -31,3 +34,31 @@ def in_command_words(message: str, **others: str) -> str:
     message = _HEAD.sub("", message)
     message = _VALUE.sub(lambda m: f"{called(m[1])} {m[2]}", message)
     return _NAME.sub(lambda m: called(m[1]), message)
+
+
+@contextlib.contextmanager
+def told_plainly(*kinds: type[Exception]) -> Iterator[None]:
+    """Turn errors of the functions called inside into `UserError`.
+
+    For calls whose errors are about what the user gave: files, texts, checkpoints.
+    Elsewhere an error is ours and keeps its traceback.
+
+    Args:
+        *kinds: exceptions to turn; ValueError, TypeError and OSError if none are given.
+    """
+    kinds = kinds or (ValueError, TypeError, OSError)
+    try:
+        yield
+    except BrokenPipeError:  # not a file: whoever reads the output has gone
+        raise
+    except kinds as error:
+        raise UserError(_message(error)) from error
+
+
+def _message(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}."
+    if isinstance(error, FileNotFoundError):  # a path can look like anything
+        return str(error)
+    return in_command_words(str(error))

@@ -7,7 +7,7 @@ import jax
 
 from jrnn.sweep.execute import Program, execute, out_of_memory
 from jrnn.sweep.processes import agreed
-from jrnn.sweep.runs import Job, Run
+from jrnn.sweep.runs import Run, Trial
 
 # Wider batches are tried as long as a run takes at most this share of the time it took.
 WORTH_IT = 0.95
@@ -17,7 +17,7 @@ CALLS, ENOUGH = 4, 0.1  # calls that are timed, unless that many seconds have pa
 
 
 def measured(
-    jobs: Sequence[Job],
+    trials: Sequence[Trial],
     compile_for: Callable[..., Program],
     devices: int,
     most: int,
@@ -32,7 +32,7 @@ def measured(
     programs that were not chosen, and no runs.
 
     Args:
-        jobs: of one group.
+        trials: of one group.
         compile_for: from a batch size, turns, and whether products have one thread, to
             a program.
         devices: that share the runs.
@@ -43,7 +43,7 @@ def measured(
         The program used, and the runs it made.
     """
     best, least = None, float("inf")
-    rest = list(jobs)
+    rest = list(trials)
     ways = [(1, False), (1, True)] if several_cores else [(1, False)]
     while rest and ways:
         width, one_thread = ways.pop(0)
@@ -69,11 +69,11 @@ def measured(
         rest = rest[best.size :]
 
 
-def _tried(program: Program, jobs: Sequence[Job]) -> tuple[float, list[Run]]:
+def _tried(program: Program, trials: Sequence[Trial]) -> tuple[float, list[Run]]:
     """Seconds of a run, the least of a few calls if they are short, and the runs."""
     seconds, made = [], []
-    while len(made) < len(jobs) and len(seconds) < CALLS:
-        taken, runs = _timed(program, jobs[len(made) : len(made) + program.size])
+    while len(made) < len(trials) and len(seconds) < CALLS:
+        taken, runs = _timed(program, trials[len(made) : len(made) + program.size])
         seconds.append(taken)
         made += runs
         if sum(seconds) * program.size > ENOUGH:
@@ -81,8 +81,8 @@ def _tried(program: Program, jobs: Sequence[Job]) -> tuple[float, list[Run]]:
     return min(seconds), made
 
 
-def _timed(program: Program, jobs: Sequence[Job]) -> tuple[float, list[Run]]:
+def _timed(program: Program, trials: Sequence[Trial]) -> tuple[float, list[Run]]:
     """Seconds of a run if the program is full, alike on all processes, and the runs."""
     begin = time.perf_counter()
-    runs = execute(program, jobs)
+    runs = execute(program, trials)
     return agreed((time.perf_counter() - begin) / program.size), runs

@@ -15,7 +15,7 @@ from jrnn.devices import (
     placed,
 )
 from jrnn.sweep.processes import gathered
-from jrnn.sweep.runs import Job, Run, outcome, stacked
+from jrnn.sweep.runs import Run, Trial, outcome, stacked
 from jrnn.sweep.space import Config
 
 # run(config, key) -> metrics, by name
@@ -78,7 +78,7 @@ def _firsts() -> list[jax.Device]:
 def compiled(
     run: RunFn,
     fixed: Config,
-    jobs: Sequence[Job],
+    trials: Sequence[Trial],
     batch_size: int,
     mesh: Mesh,
     turns: int = 1,
@@ -107,19 +107,20 @@ def compiled(
     )
     program = Program(jax.jit(spread), fixed, batch_size, mesh, 0.0, turns, one_thread)
     begin = time.perf_counter()
-    lowered = program.call.lower(*_arguments(program, jobs[:1]))
+    lowered = program.call.lower(*_arguments(program, trials[:1]))
     call = lowered.compile(ONE_THREAD if one_thread else None)
     return program._replace(call=call, compile_seconds=time.perf_counter() - begin)
 
 
-def execute(program: Program, jobs: Sequence[Job]) -> list[Run]:
+def execute(program: Program, trials: Sequence[Trial]) -> list[Run]:
     """Make up to `program.size` runs; where there are fewer, the last is repeated."""
     begin = time.perf_counter()
-    metrics = gathered(program.call(*_arguments(program, jobs)))
-    seconds = (time.perf_counter() - begin) / len(jobs)
+    metrics = gathered(program.call(*_arguments(program, trials)))
+    seconds = (time.perf_counter() - begin) / len(trials)
     take = lambda n: {name: array[n] for name, array in metrics.items()}
     return [
-        outcome(job, take(n), seconds, program.batch_size) for n, job in enumerate(jobs)
+        outcome(trial, take(n), seconds, program.batch_size)
+        for n, trial in enumerate(trials)
     ]
 
 
@@ -128,6 +129,6 @@ def out_of_memory(error: Exception) -> bool:
     return "RESOURCE_EXHAUSTED" in str(error) or "Out of memory" in str(error)
 
 
-def _arguments(program: Program, jobs: Sequence[Job]) -> tuple:
-    jobs = [*jobs, *[jobs[-1]] * (program.size - len(jobs))]
-    return placed(stacked(jobs, program.fixed), program.mesh)
+def _arguments(program: Program, trials: Sequence[Trial]) -> tuple:
+    trials = [*trials, *[trials[-1]] * (program.size - len(trials))]
+    return placed(stacked(trials, program.fixed), program.mesh)

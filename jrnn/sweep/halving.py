@@ -10,7 +10,7 @@ from jax.sharding import Mesh, NamedSharding
 from jrnn.devices import placed
 from jrnn.sweep.execute import mesh_for
 from jrnn.sweep.processes import gathered
-from jrnn.sweep.runs import Job, groups_of, jobs_of, stacked
+from jrnn.sweep.runs import Trial, groups_of, stacked, trials_of
 from jrnn.sweep.space import Config
 
 StartFn = Callable[[Config, jax.Array], Any]  # (config, key) -> state
@@ -29,7 +29,7 @@ class _Part(NamedTuple):
     """What goes on in one program: the runs of a group that are left."""
 
     fixed: Config
-    jobs: list[Job]
+    trials: list[Trial]
     state: Any  # (N, ...) on every leaf
 
 
@@ -96,8 +96,8 @@ def successive_halving(
         )
     mesh = mesh_for(devices)
     parts = [
-        _Part(fixed, jobs, _started(start, fixed, jobs, mesh))
-        for fixed, jobs in groups_of(jobs_of(space, seeds), structural)
+        _Part(fixed, trials, _started(start, fixed, trials, mesh))
+        for fixed, trials in groups_of(trials_of(space, seeds), structural)
     ]
     rungs, made = [], 0
     for goal in steps:
@@ -112,34 +112,34 @@ def successive_halving(
     return rungs
 
 
-def _started(start: StartFn, fixed: Config, jobs: list[Job], mesh: Mesh) -> Any:
+def _started(start: StartFn, fixed: Config, trials: list[Trial], mesh: Mesh) -> Any:
     def one(values, seed):
         return start({**fixed, **values}, jax.random.key(seed))
 
-    return _spread(one, mesh)(*_padded(stacked(jobs, fixed), mesh))
+    return _spread(one, mesh)(*_padded(stacked(trials, fixed), mesh))
 
 
 def _trained(parts: list[_Part], train: TrainFn, num_steps: int, mesh: Mesh):
-    """The parts after some steps, and every run's job and loss."""
-    losses: list[tuple[Job, float]] = []
+    """The parts after some steps, and every run's trial and loss."""
+    losses: list[tuple[Trial, float]] = []
     after = []
     for part in parts:
 
         def one(values, state, fixed=part.fixed):
             return train({**fixed, **values}, state, num_steps)
 
-        values, _ = _padded(stacked(part.jobs, part.fixed), mesh)
+        values, _ = _padded(stacked(part.trials, part.fixed), mesh)
         state, loss = _spread(one, mesh)(values, part.state)
-        loss = gathered(loss)[: len(part.jobs)]
-        losses += zip(part.jobs, map(float, loss), strict=True)
+        loss = gathered(loss)[: len(part.trials)]
+        losses += zip(part.trials, map(float, loss), strict=True)
         after.append(part._replace(state=state))
     return after, losses
 
 
-def _rung(steps: int, losses: list[tuple[Job, float]]) -> Rung:
+def _rung(steps: int, losses: list[tuple[Trial, float]]) -> Rung:
     by_config: dict[str, tuple[Config, list[float]]] = {}
-    for job, loss in losses:
-        by_config.setdefault(repr(job.config), (job.config, []))[1].append(loss)
+    for trial, loss in losses:
+        by_config.setdefault(repr(trial.config), (trial.config, []))[1].append(loss)
     means = [
         (config, float(np.mean(values)) if np.isfinite(values).all() else np.inf)
         for config, values in by_config.values()
@@ -151,11 +151,11 @@ def _rung(steps: int, losses: list[tuple[Job, float]]) -> Rung:
 def _packed(parts: list[_Part], chosen: set[str], mesh: Mesh) -> list[_Part]:
     """The runs that go on, side by side without gaps."""
     left = []
-    for fixed, jobs, state in parts:
-        places = [n for n, job in enumerate(jobs) if repr(job.config) in chosen]
+    for fixed, trials, state in parts:
+        places = [n for n, trial in enumerate(trials) if repr(trial.config) in chosen]
         if places:
             left.append(
-                _Part(fixed, [jobs[n] for n in places], _taken(state, places, mesh))
+                _Part(fixed, [trials[n] for n in places], _taken(state, places, mesh))
             )
     return left
 

@@ -15,7 +15,7 @@ Status = Literal["done", "diverged", "refused", "out of memory"]
 COLUMNS = ("run", "seed", "status", "seconds", "side_by_side", "note")
 
 
-class Job(NamedTuple):
+class Trial(NamedTuple):
     """One run that is to be made."""
 
     number: int  # its place in the sweep
@@ -36,7 +36,7 @@ class Run(NamedTuple):
     note: str = ""  # why it was refused, what to try
 
 
-def jobs_of(space: Iterable[Config], seeds: int | Sequence[int]) -> list[Job]:
+def trials_of(space: Iterable[Config], seeds: int | Sequence[int]) -> list[Trial]:
     """Every configuration with every seed, in this order."""
     space = list(space)
     seeds = list(range(seeds)) if isinstance(seeds, int) else [int(s) for s in seeds]
@@ -59,64 +59,68 @@ def jobs_of(space: Iterable[Config], seeds: int | Sequence[int]) -> list[Job]:
                 f"{sorted(names)}, number {n} has {sorted(config)}."
             )
     pairs = [(config, seed) for config in space for seed in seeds]
-    return [Job(n, config, seed) for n, (config, seed) in enumerate(pairs)]
+    return [Trial(n, config, seed) for n, (config, seed) in enumerate(pairs)]
 
 
 def groups_of(
-    jobs: Sequence[Job], structural: Sequence[str]
-) -> list[tuple[Config, list[Job]]]:
-    """Jobs that one program can run: alike in all that decides shapes.
+    trials: Sequence[Trial], structural: Sequence[str]
+) -> list[tuple[Config, list[Trial]]]:
+    """Trials that one program can run: alike in all that decides shapes.
 
     Structural are the names given, and whatever cannot be an array.
     """
-    names = set(jobs[0].config) if jobs else set()
+    names = set(trials[0].config) if trials else set()
     for name in structural:
-        if jobs and name not in names:
+        if trials and name not in names:
             raise ValueError(
                 f"sweep: structural names {name}, the configurations have "
                 f"{', '.join(sorted(names))}."
             )
     fixed = [
         name
-        for name in (jobs[0].config if jobs else ())
-        if name in structural or not all(_is_number(j.config[name]) for j in jobs)
+        for name in (trials[0].config if trials else ())
+        if name in structural or not all(_is_number(t.config[name]) for t in trials)
     ]
-    groups: dict[str, tuple[Config, list[Job]]] = {}
-    for job in jobs:
-        values = {name: job.config[name] for name in fixed}
-        groups.setdefault(repr(values), (values, []))[1].append(job)
+    groups: dict[str, tuple[Config, list[Trial]]] = {}
+    for trial in trials:
+        values = {name: trial.config[name] for name in fixed}
+        groups.setdefault(repr(values), (values, []))[1].append(trial)
     return list(groups.values())
 
 
-def stacked(jobs: Sequence[Job], fixed: Config) -> tuple[dict[str, np.ndarray], Any]:
+def stacked(
+    trials: Sequence[Trial], fixed: Config
+) -> tuple[dict[str, np.ndarray], Any]:
     """Hyperparameters (N,) of a group by name, and seeds (N,)."""
-    names = [name for name in jobs[0].config if name not in fixed]
-    values = {name: np.array([job.config[name] for job in jobs]) for name in names}
-    return values, np.array([job.seed for job in jobs], np.uint32)
+    names = [name for name in trials[0].config if name not in fixed]
+    values = {
+        name: np.array([trial.config[name] for trial in trials]) for name in names
+    }
+    return values, np.array([trial.seed for trial in trials], np.uint32)
 
 
 def checked(
-    jobs: Sequence[Job], valid: Callable[[Config], None] | None
-) -> tuple[list[Job], list[Run]]:
-    """The jobs whose configurations are valid, and refusals of the others."""
+    trials: Sequence[Trial], valid: Callable[[Config], None] | None
+) -> tuple[list[Trial], list[Run]]:
+    """The trials whose configurations are valid, and refusals of the others."""
     if valid is None:
-        return list(jobs), []
+        return list(trials), []
     good, refused = [], []
-    for job in jobs:
+    for trial in trials:
         try:
-            valid(job.config)
-            good.append(job)
+            valid(trial.config)
+            good.append(trial)
         except ValueError as error:
-            refused.append(Run(*job, "refused", {}, 0.0, 0, str(error)))
+            refused.append(Run(*trial, "refused", {}, 0.0, 0, str(error)))
     return good, refused
 
 
-def outcome(job: Job, metrics: dict, seconds: float, batch_size: int) -> Run:
-    """The run of a job, from its metrics as arrays."""
+def outcome(trial: Trial, metrics: dict, seconds: float, batch_size: int) -> Run:
+    """The run of a trial, from its metrics as arrays."""
     values = {name: np.asarray(array).tolist() for name, array in metrics.items()}
     seconds = round(seconds, 6)
     ended = all(np.isfinite(last(value)).all() for value in values.values())
-    return Run(*job, "done" if ended else "diverged", values, seconds, batch_size)
+    return Run(*trial, "done" if ended else "diverged", values, seconds, batch_size)
 
 
 def last(value: Any) -> Any:

@@ -20,7 +20,7 @@ from jrnn.sweep.execute import (
     threads_matter,
 )
 from jrnn.sweep.processes import is_first
-from jrnn.sweep.runs import Job, Run, checked, groups_of, jobs_of
+from jrnn.sweep.runs import Run, Trial, checked, groups_of, trials_of
 from jrnn.sweep.space import Config
 
 Method = Literal["auto", "vmap", "map"]
@@ -118,18 +118,18 @@ def sweep(
     """
     if batch_size is not None and batch_size < 1:
         raise ValueError(f"sweep: batch_size must be at least 1, got {batch_size}.")
-    jobs, mesh = jobs_of(space, seeds), mesh_for(devices)
+    trials, mesh = trials_of(space, seeds), mesh_for(devices)
     path = None if table is None else Path(table)
     with tables.kept_by_this_process(path):
         return _sweep(
-            run, jobs, structural, method, batch_size, mesh, path, valid, progress
+            run, trials, structural, method, batch_size, mesh, path, valid, progress
         )
 
 
-def _sweep(run, jobs, structural, method, batch_size, mesh, path, valid, progress):
-    runs = [] if path is None else tables.resume(path, jobs)
+def _sweep(run, trials, structural, method, batch_size, mesh, path, valid, progress):
+    runs = [] if path is None else tables.resume(path, trials)
     known = {r.number for r in runs}
-    good, refused = checked([j for j in jobs if j.number not in known], valid)
+    good, refused = checked([t for t in trials if t.number not in known], valid)
 
     def keep(more: Sequence[Run]) -> None:
         if path is not None and is_first():
@@ -152,22 +152,22 @@ def _sweep(run, jobs, structural, method, batch_size, mesh, path, valid, progres
 
 
 def _made(
-    jobs: list[Job],
+    trials: list[Trial],
     compile_for: Callable[..., Program],
     mesh: jax.sharding.Mesh,
     method: Method,
     batch_size: int | None,
 ) -> Iterator[tuple[Program | None, list[Run]]]:
     """Programs and the runs that they made; None for runs that found no memory."""
-    share = -(-len(jobs) // mesh.size)
+    share = -(-len(trials) // mesh.size)
     most = 1 if method == "map" else min(share, batch_size or share)
-    left = len(jobs)
+    left = len(trials)
     try:
         if method == "auto":
             several_cores = threads_matter(mesh)
-            parts = measured(jobs, compile_for, mesh.size, most, several_cores)
+            parts = measured(trials, compile_for, mesh.size, most, several_cores)
         else:
-            parts = _all_alike(jobs, compile_for(most))
+            parts = _all_alike(trials, compile_for(most))
         for program, runs in parts:
             left -= len(runs)
             yield program, runs
@@ -175,13 +175,13 @@ def _made(
         if not out_of_memory(error):
             raise
         advice = f"try batch_size={most // 2}" if most > 1 else "one run is too large"
-        failed = jobs[len(jobs) - left :]
-        yield None, [Run(*j, "out of memory", {}, 0.0, most, advice) for j in failed]
+        failed = trials[len(trials) - left :]
+        yield None, [Run(*t, "out of memory", {}, 0.0, most, advice) for t in failed]
 
 
-def _all_alike(jobs: list[Job], program: Program) -> Iterator[tuple]:
-    for start in range(0, len(jobs), program.size):
-        yield program, execute(program, jobs[start : start + program.size])
+def _all_alike(trials: list[Trial], program: Program) -> Iterator[tuple]:
+    for start in range(0, len(trials), program.size):
+        yield program, execute(program, trials[start : start + program.size])
 
 
 def _group(fixed: Config, parts: list[tuple[Program | None, list[Run]]]) -> Group:

@@ -17,7 +17,7 @@ from typing import Any
 
 from jrnn._lock import held
 from jrnn.sweep.processes import is_first, shared
-from jrnn.sweep.runs import COLUMNS, Job, Run, Status
+from jrnn.sweep.runs import COLUMNS, Run, Status, Trial
 from jrnn.train.checkpoint import write_atomically
 
 LEADING, TRAILING = COLUMNS[:1], COLUMNS[1:]
@@ -93,11 +93,11 @@ def read_table(path: Path | str) -> list[Run]:
     return sorted(runs, key=lambda run: run.number)
 
 
-def resume(path: Path, jobs: Sequence[Job]) -> list[Run]:
+def resume(path: Path, trials: Sequence[Trial]) -> list[Run]:
     """The finished runs of a sweep; what is behind the last whole line is cut off."""
     data = shared(path.read_bytes() if is_first() and path.exists() else b"")
     runs, whole = _parse(path, data)
-    by_number = {job.number: job for job in jobs}
+    by_number = {trial.number: trial for trial in trials}
     for run in runs:
         if difference := _difference(by_number.get(run.number), run):
             raise TableError(
@@ -109,11 +109,11 @@ def resume(path: Path, jobs: Sequence[Job]) -> list[Run]:
     return [run._replace(config=by_number[run.number].config) for run in runs]
 
 
-def _difference(job: Job | None, run: Run) -> str:
-    """What a run of the table has otherwise than the job of its number, if anything."""
-    if job is None:
+def _difference(trial: Trial | None, run: Run) -> str:
+    """What a run of the table has otherwise than its trial, if anything."""
+    if trial is None:
         return "has no counterpart here"
-    here, there = ({**_plain(x.config), "seed": x.seed} for x in (job, run))
+    here, there = ({**_plain(x.config), "seed": x.seed} for x in (trial, run))
     for name in here | there:
         if here.get(name) != there.get(name):
             return f"has {name} {there.get(name)!r}, here it has {here.get(name)!r}"

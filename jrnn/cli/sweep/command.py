@@ -21,21 +21,21 @@ from jrnn.cli.cluster import all_or_none, apart, join, others_told
 from jrnn.cli.config import PRESETS, Train, changed, option
 from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.display import UNITS, Console, duration
-from jrnn.cli.errors import UserError, told_plainly
+from jrnn.cli.errors import UserError
 from jrnn.cli.notices import warn
 from jrnn.cli.stored import read_json, write_json
 from jrnn.cli.sweep import figures
 from jrnn.cli.sweep.notices import of_sweep
 from jrnn.cli.sweep.options import (
     SIZES,
-    Sweep,
+    SweepOptions,
     base_of,
     space_of,
     train_options,
     varied,
 )
 from jrnn.cli.sweep.training import training
-from jrnn.cli.words import in_command_words
+from jrnn.cli.words import in_command_words, told_plainly
 from jrnn.devices import provide_cores
 from jrnn.sweep import Group, Ranked, Run, TableError, ranking
 from jrnn.sweep import sweep as run_sweep
@@ -45,7 +45,7 @@ SHOWN = 8  # configurations in the printed table
 METRIC = "valid_loss"
 
 
-def sweep(options: Sweep) -> None:
+def sweep(options: SweepOptions) -> None:
     """Run the command."""
     options.check()
     if options.cluster is None:
@@ -56,7 +56,7 @@ def sweep(options: Sweep) -> None:
         _sweep(options, _folder(options) if folder is None else folder)
 
 
-def _sweep(options: Sweep, folder: Path) -> None:
+def _sweep(options: SweepOptions, folder: Path) -> None:
     if options.devices is not None and options.devices > jax.device_count():
         raise UserError(
             f"--devices is {options.devices}, but this machine has "
@@ -84,7 +84,9 @@ def _sweep(options: Sweep, folder: Path) -> None:
         _conclude(console, base, space, found.runs, folder)
 
 
-def _begin(stack: contextlib.ExitStack, folder: Path, options: Sweep, data: Data):
+def _begin(
+    stack: contextlib.ExitStack, folder: Path, options: SweepOptions, data: Data
+):
     """Make the folder, or see that it is of the same sweep; keep others out of it."""
     with told_plainly(TableError, OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +94,9 @@ def _begin(stack: contextlib.ExitStack, folder: Path, options: Sweep, data: Data
         _check_same(folder / "sweep.json", options, data)
 
 
-def _run(console, options: Sweep, base: Train, space: list[Config], data: Data, folder):
+def _run(
+    console, options: SweepOptions, base: Train, space: list[Config], data: Data, folder
+):
     numbers = varied(space)
     # what no value varies is a constant, and what decides shapes must be one
     fixed = [name for name in space[0] if name in SIZES or name not in numbers]
@@ -225,7 +229,7 @@ def _names(names: list[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in names)
 
 
-def _folder(options: Sweep) -> Path:
+def _folder(options: SweepOptions) -> Path:
     return options.out or Path("sweeps") / run_name(options.files)
 
 
@@ -240,7 +244,7 @@ def _widest(base: Train, space: list[Config]) -> Train:
     return config
 
 
-def _check_same(path: Path, options: Sweep, data: Data) -> None:
+def _check_same(path: Path, options: SweepOptions, data: Data) -> None:
     """Write down what the table is of, or compare with what is written there."""
     now = {
         "text": data.sha256,

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from jrnn.cli.config import Train, option
 from jrnn.cli.notices import decay, of_counts, those, warmup
-from jrnn.cli.sweep.options import Sweep, drawn
+from jrnn.cli.sweep.options import SweepOptions, drawn
 from jrnn.sweep.space import Config
 
 
-def of_sweep(base: Train, space: Sequence[Config], options: Sweep) -> list[str]:
+def of_sweep(base: Train, space: Sequence[Config], options: SweepOptions) -> list[str]:
     """What is to be said of the options of `jrnn sweep`."""
     idle = {c["optimizer"] for c in space if c["weight_decay"] > 0} - {"adamw"}
     unused = [] if drawn(options) else ["draws", "seed"]
@@ -18,7 +18,7 @@ def of_sweep(base: Train, space: Sequence[Config], options: Sweep) -> list[str]:
         *of_counts(base),
         *(
             (
-                getattr(options, name) != getattr(Sweep, name),
+                getattr(options, name) != getattr(SweepOptions, name),
                 f"{option(name)} does nothing without a range such as log:1e-3:1, from "
                 "which values are drawn.",
             )

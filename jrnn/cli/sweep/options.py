@@ -23,7 +23,7 @@ WORDS = {"cell": CELLS, "optimizer": OPTIMIZERS}
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepOptions:
     """Train many configurations on a text, each shortly, and show the best.
 
     Options marked * take several values, which are combined with one another:
@@ -109,7 +109,7 @@ class Sweep:
             raise UserError(f"--evals {self.evals} must divide --steps {self.steps}.")
 
 
-def base_of(options: Sweep) -> Train:
+def base_of(options: SweepOptions) -> Train:
     """What all trainings of a sweep share, as options of `jrnn train`."""
     return Train(
         files=options.files,
@@ -123,7 +123,7 @@ def base_of(options: Sweep) -> Train:
     )
 
 
-def space_of(options: Sweep) -> list[Config]:
+def space_of(options: SweepOptions) -> list[Config]:
     """Every configuration: listed values crossed, ranges drawn for each of them."""
     listed = _listed(options)
     ranges = {name: axis for name in NUMBERS if (axis := _range(options, name))}
@@ -139,7 +139,7 @@ def space_of(options: Sweep) -> list[Config]:
     ]
 
 
-def drawn(options: Sweep) -> bool:
+def drawn(options: SweepOptions) -> bool:
     """Whether values are drawn at random, from a range without a number of them."""
     return any(_range(options, name) for name in NUMBERS)
 
@@ -155,7 +155,7 @@ def train_options(base: Train, config: Config) -> Train:
     return dataclasses.replace(base, **config)
 
 
-def _listed(options: Sweep) -> dict[str, list]:
+def _listed(options: SweepOptions) -> dict[str, list]:
     axes = {}
     for name in NUMBERS:
         found = _range(options, name)
@@ -167,7 +167,7 @@ def _listed(options: Sweep) -> dict[str, list]:
     return axes
 
 
-def _range(options: Sweep, name: str) -> Uniform | LogUniform | None:
+def _range(options: SweepOptions, name: str) -> Uniform | LogUniform | None:
     """A range without a number of values, to be drawn from."""
     kind, *limits = getattr(options, name).split(":")
     if kind not in ("log", "lin") or len(limits) != 2:

@@ -1,0 +1,81 @@
+"""From the words of a command line to the options of one command."""
+
+import functools
+import operator
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from jrnn.cli.config import (
+    PRESETS,
+    Eval,
+    Experiments,
+    Info,
+    Sample,
+    Train,
+)
+from jrnn.cli.forms import first_paragraph, read_form
+from jrnn.cli.job import resume_default
+from jrnn.cli.start import default_from
+from jrnn.cli.sweep.options import SweepOptions
+
+ABOUT = """Recurrent neural networks on text: train, sample, evaluate.
+
+jrnn COMMAND --help explains a command, jrnn --version shows the version."""
+
+COMMANDS = {
+    "train": Train,
+    "sample": Sample,
+    "eval": Eval,
+    "info": Info,
+    "sweep": SweepOptions,
+    "experiments": Experiments,
+}
+
+
+def parse(arguments: list[str], train_default: Train) -> Any:
+    """Read the command line; help and mistakes end the program (exit code 0 or 2)."""
+    name, *words = arguments
+    if name in COMMANDS:
+        default = train_default if name == "train" else None
+        return read_form(COMMANDS[name], words, f"jrnn {name}", default)
+    sub = tyro.conf.subcommand
+    kinds = [
+        Annotated[kind, sub(name, description=first_paragraph(kind))]
+        for name, kind in COMMANDS.items()
+    ]
+    # no command: this shows help, or says that the word is none, and ends the program
+    tyro.cli(
+        functools.reduce(operator.or_, kinds),
+        args=arguments,
+        prog="jrnn",
+        description=ABOUT,
+    )
+    raise AssertionError("a word that is no command was taken for one")
+
+
+def train_default(words: list[str]) -> Train:
+    """Defaults of `jrnn train`: of the run to resume, or of the preset asked for.
+
+    The model of a run that --from names stands above that of the preset. These options
+    are read before all others, whose defaults depend on them.
+    """
+    resumed = _value_of("--resume", words)
+    if resumed is not None:
+        return resume_default(Path(resumed))
+    # an unknown preset is left to the parser, which lists the known ones
+    default = PRESETS.get(_value_of("--preset", words), PRESETS["standard"])
+    origin = _value_of("--from", words)
+    if origin is not None:
+        return default_from(Path(origin), default)
+    return default
+
+
+def _value_of(name: str, words: list[str]) -> str | None:
+    for i, word in enumerate(words):
+        if word == name and i + 1 < len(words):
+            return words[i + 1]
+        if word.startswith(f"{name}="):
+            return word.removeprefix(f"{name}=")
+    return None
