@@ -124,3 +124,13 @@ def test_refused_and_diverged_trainings_are_counted(text, tmp_path, capsys):
     out = capsys.readouterr().out
     assert "4 refused: --recurrent-dropout does not go with --cell gru" in out
     assert re.search(r"^\d+ diverged", out, re.M)
+
+
+def test_devices_that_could_wait_for_good_are_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("PJRT_NPROC", "2")
+    words = ["sweep", "--devices", "2", "--out", str(tmp_path / "out")]
+    assert main(words) == 2
+    message = capsys.readouterr().err
+    assert message.startswith("jrnn: 2 devices of a CPU can wait")
+    assert "PJRT_NPROC to 16 or more" in message
+    assert not (tmp_path / "out").exists()

@@ -39,6 +39,7 @@ from jrnn.cli.words import in_command_words, told_plainly
 from jrnn.devices import provide_cores
 from jrnn.sweep import Group, Ranked, Run, TableError, ranking
 from jrnn.sweep import sweep as run_sweep
+from jrnn.sweep.execute import mesh_for
 from jrnn.sweep.space import Config
 
 SHOWN = 8  # configurations in the printed table
@@ -62,6 +63,8 @@ def _sweep(options: SweepOptions, folder: Path) -> None:
             f"--devices is {options.devices}, but this machine has "
             f"{jax.device_count()}."
         )
+    with told_plainly(ValueError):
+        mesh_for(options.devices)  # now, and not when the text has been read
     base, space = base_of(options), space_of(options)
     data = load_data(_widest(base, space))
     if len(data.valid) < 2:
