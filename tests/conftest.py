@@ -20,6 +20,8 @@ os.environ["PJRT_NPROC"] = "16"
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
+from jrnn.scan import loop  # noqa: E402
+
 jax.config.update("jax_num_cpu_devices", 2)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_numpy_rank_promotion", "raise")
@@ -43,3 +45,23 @@ gc.set_threshold(200_000, 20, 20)
 @pytest.fixture
 def key():
     return jax.random.key(2026)
+
+
+@pytest.fixture
+def engine_runs(request, monkeypatch):
+    """Fail a test of `jrnn.scan` that compares `jax.lax.scan` with itself.
+
+    Called outside of all transformations, `jrnn.scan` is `jax.lax.scan`: a test that
+    calls it only so says nothing about the engine. One that means to is marked `eager`.
+    """
+    plain = []  # for each call, whether it was handed to lax.scan
+
+    def spy(ask=loop._nothing_is_traced):
+        plain.append(ask())
+        return plain[-1]
+
+    monkeypatch.setattr(loop, "_nothing_is_traced", spy)
+    yield
+    may = jax.config.jax_disable_jit or request.node.get_closest_marker("eager")
+    if not may:
+        assert not plain or not all(plain), "no call reached the engine"

@@ -16,6 +16,8 @@ from scan_steps import B, H, I, T
 
 from jrnn.scan import scan
 
+pytestmark = pytest.mark.usefixtures("engine_runs")
+
 # Compile times are most of the cost of these tests; the numbers do not depend on it.
 FAST = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -471,13 +473,18 @@ def test_captured_tracers():
 def test_weak_types_are_promoted_as_by_lax_scan():
     if jax.config.jax_disable_jit:
         pytest.skip("without jit, jax.lax.scan promotes none")
-    f = lambda run: run(lambda c, x: (c + x, c), 0.0, jnp.arange(3, dtype=jnp.float32))
-    assert_close(f(scan), f(lax.scan))
+    xs = jnp.arange(3, dtype=jnp.float32)
+    f = lambda run: jax.jit(lambda: run(lambda c, x: (c + x, c), 0.0, xs))()
+    got, expected = f(scan), f(lax.scan)
+    assert_close(got, expected)
+    assert [a.dtype for a in got] == [a.dtype for a in expected]
 
 
 def test_disable_jit():
     with jax.disable_jit():
         carry, ys = scan(lambda c, x: (c + x, c), 0, jnp.arange(3))
+        power = jax.grad(lambda w: scan(lambda c, x: (c * w, c), 1.0, None, 3)[0])
+        assert power(2.0) == 12.0  # of w^3
     assert carry == 3 and ys.tolist() == [0, 0, 1]
 
 
@@ -515,10 +522,12 @@ def test_remat(remat, reverse):
 
 @pytest.mark.parametrize("remat", ["steps", 0, -1, True, 1.5])
 def test_remat_of_another_kind(remat):
-    with pytest.raises(
-        ValueError, match="remat must be None, 'step', 'chunk' or a posit"
-    ):
-        scan(lambda c, x: (c, x), 0.0, jnp.ones(3), remat=remat)
+    call = lambda c: scan(lambda c, x: (c, x), c, jnp.ones(3), remat=remat)
+    for f in (call, jax.jit(call)):
+        with pytest.raises(
+            ValueError, match="remat must be None, 'step', 'chunk' or a posit"
+        ):
+            f(0.0)
 
 
 def test_lengths_that_differ():
@@ -549,6 +558,6 @@ def test_steps_that_do_not_fit_raise_what_lax_scan_raises(step):
     messages = []
     for run in (scan, lax.scan):
         with pytest.raises(TypeError) as error:
-            run(step, jnp.zeros(2), jnp.ones(4))
+            jax.jit(functools.partial(run, step))(jnp.zeros(2), jnp.ones(4))
         messages.append(str(error.value))
     assert messages[0] == messages[1]

@@ -12,6 +12,8 @@ from jax import lax
 from jrnn.scan import scan, scan_report
 from jrnn.scan.cpu.overwrite import call_overwriting
 
+pytestmark = pytest.mark.usefixtures("engine_runs")
+
 T, B, H, V = 11, 5, 7, 13  # all different, so that a shape tells what an array is
 
 
