@@ -254,7 +254,7 @@ def test_integer_boolean_complex_and_key_carries():
         for part in ([x.real, x.imag] if jnp.iscomplexobj(x) else [x])
     ]
     for f in (
-        lambda loop: numbers(run(loop, h)),
+        lambda loop: jax.jit(lambda h: numbers(run(loop, h)))(h),
         lambda loop: jax.grad(lambda h: total(numbers(run(loop, h))))(h),
     ):
         assert_close(f(scan), f(lax.scan))
