@@ -12,7 +12,7 @@ import sys
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import NamedTuple
 
 from jrnn.text.vocabulary import Level, _check_level
 
@@ -171,12 +171,15 @@ def _is_text(file: Path) -> bool:
 # Packed files
 
 
+_Packed = io.BytesIO | io.BufferedReader
+
+
 class _Unpacking(NamedTuple):
-    file: BinaryIO
+    file: io.BufferedIOBase
     kind: str | None  # None: not packed
 
 
-def _open_zstd(file: BinaryIO) -> BinaryIO:
+def _open_zstd(file: _Packed) -> io.BufferedIOBase:
     # the largest window there is: what `zstd --long=31` wrote can be read
     return zstd.open(file, options={zstd.DecompressionParameter.window_log_max: 31})
 
@@ -197,7 +200,7 @@ _LARGE, _RATIO = 1 << 30, 200  # what unpacks to more than both is no text
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 
 
-def _unpacking(packed: BinaryIO) -> _Unpacking:
+def _unpacking(packed: _Packed) -> _Unpacking:
     head = packed.read(10)
     packed.seek(0)
     for magic, kind, opened in _PACKED:

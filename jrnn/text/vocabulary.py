@@ -89,7 +89,7 @@ def build_vocabulary(
         raise ValueError(f"build_vocabulary: min_count must be >= 1, got {min_count}.")
     if level == "byte":
         return Vocabulary("byte", _BYTES)
-    _check_text("build_vocabulary", text, level)
+    text = _string("build_vocabulary", text, level)
     if not text:
         raise ValueError("build_vocabulary: the text is empty.")
     if level == "char":
@@ -137,10 +137,11 @@ def encode(vocabulary: Vocabulary, text: str | bytes) -> np.ndarray:
         >>> encode(build_vocabulary("hello world"), "hold").tolist()
         [3, 5, 4, 1]
     """
-    _check_text("encode", text, vocabulary.level)
+    if vocabulary.level == "byte" and isinstance(text, bytes):
+        return _encode_bytes(text)
+    text = _string("encode", text, vocabulary.level)
     if vocabulary.level == "byte":
-        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
-        return np.frombuffer(data, np.uint8).astype(np.int32)
+        return _encode_bytes(text.encode("utf-8", "surrogatepass"))
     if vocabulary.level == "char":
         return _encode_characters(vocabulary, text)
     return _encode_words(vocabulary, text)
@@ -168,7 +169,9 @@ def unknown_symbols(vocabulary: Vocabulary, text: str | bytes) -> Counter[str]:
         >>> unknown_symbols(build_vocabulary("to be"), "to bear a bear")
         Counter({'a': 3, 'r': 2})
     """
-    _check_text("unknown_symbols", text, vocabulary.level)
+    if vocabulary.level == "byte" and isinstance(text, bytes):
+        return Counter()
+    text = _string("unknown_symbols", text, vocabulary.level)
     known = set(vocabulary.symbols)
     if vocabulary.level == "byte":
         return Counter()
@@ -302,7 +305,7 @@ def from_json(data: Any) -> Vocabulary:
         raise ValueError("from_json: symbols must be a list of strings.")
     if unknown is not None and type(unknown) is not int:
         raise ValueError(f"from_json: unknown must be an id or null, got {unknown!r}.")
-    return Vocabulary(level, tuple(symbols), unknown)
+    return Vocabulary(_check_level("Vocabulary", level), tuple(symbols), unknown)
 
 
 _BYTES = tuple(map(chr, range(256)))
@@ -330,6 +333,10 @@ def _code_points(text: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
+def _encode_bytes(data: bytes) -> np.ndarray:
+    return np.frombuffer(data, np.uint8).astype(np.int32)
+
+
 def _encode_characters(vocabulary: Vocabulary, text: str) -> np.ndarray:
     known = _code_points("".join(vocabulary.symbols))
     # One table entry per code point up to the highest, and one for all beyond it
@@ -347,6 +354,7 @@ def _encode_characters(vocabulary: Vocabulary, text: str) -> np.ndarray:
 def _encode_words(vocabulary: Vocabulary, text: str) -> np.ndarray:
     ids = {symbol: i for i, symbol in enumerate(vocabulary.symbols)}
     unknown = vocabulary.unknown
+    assert unknown is not None  # no vocabulary of words is without
     tokens: list[int] = []
     for word in tokenize_words(text):
         if word in ids:
@@ -373,16 +381,18 @@ def _unknown_message(text: str, index: int, vocabulary: Vocabulary) -> str:
     )
 
 
-def _check_level(function: str, level: Any) -> None:
+def _check_level(function: str, level: Any) -> Level:
     if level not in LEVELS:
         raise ValueError(
             f"{function}: level must be 'char', 'byte' or 'word', got {level!r}."
         )
+    return level
 
 
-def _check_text(function: str, text: Any, level: str) -> None:
-    if isinstance(text, str) or (level == "byte" and isinstance(text, bytes)):
-        return
+def _string(function: str, text: Any, level: str) -> str:
+    """The text; an error where it is none."""
+    if isinstance(text, str):
+        return text
     fix = " Decode it first, or use level 'byte'." if isinstance(text, bytes) else ""
     raise TypeError(
         f"{function}: level {level!r} needs a str, got {type(text).__name__}.{fix}"
