@@ -5,6 +5,7 @@ import math
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from jrnn import _check
@@ -51,8 +52,8 @@ def to_json(value: Any, place: str = "model", owner: str = "") -> Any:
         return {"dtype": dtype.name}
     elif type(value) is tuple:
         return [to_json(v, f"{place}[{i}]", owner) for i, v in enumerate(value)]
-    elif isinstance(getattr(value, "description", None), Description):
-        return _call(value.description, place)
+    elif isinstance(made := getattr(value, "description", None), Description):
+        return _call(made, place)
     elif callable(value) and (name := name_of(value)) is not None:
         return {"function": name}
     else:
@@ -66,6 +67,7 @@ def _call(description: Description, place: str) -> dict[str, Any]:
     name, arguments = description
     factory = FACTORIES.get(name)
     make = factory.make if factory else registered(name)
+    assert make is not None  # what gave this description has one of these names
     gates = {"gates": factory.gates} if factory and factory.gates else {}
     told = {}
     for parameter in inspect.signature(make).parameters.values():
@@ -120,9 +122,7 @@ def _problem(value: Any) -> str:
             "a cell whose functions have no name. Make it by a factory, and that by "
             "its name: mycell = jrnn.register('mycell', mycell)."
         )
-    if hasattr(value, "dtype") and jax.dtypes.issubdtype(
-        value.dtype, jax.dtypes.prng_key
-    ):
+    if hasattr(value, "dtype") and jnp.issubdtype(value.dtype, jax.dtypes.prng_key):
         return "a random key. Give it to init, or draw inside a factory of yours."
     if isinstance(value, jax.Array | np.ndarray | np.generic):
         return (

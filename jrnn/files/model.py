@@ -84,7 +84,7 @@ def save(
         True
     """
     _check_arguments(model, vocabulary)
-    content = {"format": FORMAT}
+    content: dict[str, Any] = {"format": FORMAT}
     try:
         content["model"] = describe.to_json(model)
         content["input"] = tensors.input_to_json(x)

@@ -3,15 +3,29 @@
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple, TypeVar, overload
 
 from jrnn._description import describe_call
 from jrnn.cell import Cell
 from jrnn.files.table import FACTORIES, FUNCTIONS, is_cell, is_function
 
-_registered: dict[str, Callable[..., Any]] = {}
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
+class Named(NamedTuple):
+    """A function of the user's that has a name in files."""
+
+    own: Callable[..., Any]  # as it was given
+    marking: Callable[..., Any]  # the same, whose cells know how they were made
+
+
+_registered: dict[str, Named] = {}
+
+
+@overload
+def register(name: str, function: Function) -> Function: ...
+@overload
+def register(name: str) -> Callable[[Function], Function]: ...
 def register(name: str, function: Callable[..., Any] | None = None) -> Any:
     """Give a function of yours the name by which model files call it.
 
@@ -59,24 +73,26 @@ def register(name: str, function: Callable[..., Any] | None = None) -> Any:
         raise ValueError(
             f"register: {name!r} is a name of the library's own. Choose another."
         )
-    if any(function is known for known in _registered.values()):
-        function = function.__wrapped__  # what an earlier call has returned
+    for known in _registered.values():
+        if function is known.marking:  # what an earlier call has returned
+            function = known.own
     earlier = _registered.get(name)
-    if earlier and earlier.__wrapped__ is function:
-        return earlier
-    if earlier and not _same(earlier.__wrapped__, function):
+    if earlier and earlier.own is function:
+        return earlier.marking
+    if earlier and not _same(earlier.own, function):
         raise ValueError(
             f"register: {name!r} stands for another function already, "
-            f"{_place(earlier)}. Choose another name, or restart Python if you have "
-            "edited the function."
+            f"{_place(earlier.own)}. Choose another name, or restart Python if you "
+            "have edited the function."
         )
-    _registered[name] = _naming(name, function)
-    return _registered[name]
+    _registered[name] = Named(function, _marking(name, function))
+    return _registered[name].marking
 
 
 def registered(name: str) -> Callable[..., Any] | None:
     """What the user has given this name to."""
-    return _registered.get(name)
+    known = _registered.get(name)
+    return known.marking if known else None
 
 
 def name_of(function: Any) -> str | None:
@@ -85,12 +101,12 @@ def name_of(function: Any) -> str | None:
         if known is function:
             return name
     for name, known in _registered.items():
-        if function is known or function is known.__wrapped__:
+        if function is known.own or function is known.marking:
             return name
     return None
 
 
-def _naming(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+def _marking(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def make(*args, **kwargs):
         made = function(*args, **kwargs)

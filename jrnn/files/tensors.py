@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 from jrnn.files.table import DTYPES
 
@@ -33,14 +34,14 @@ def named(tree: Any) -> dict[str, Any]:
 
 def to_numpy(name: str, leaf: Any) -> np.ndarray:
     """A parameter as a file holds it."""
-    if isinstance(leaf, jax.core.Tracer):
+    if isinstance(leaf, Tracer):
         raise Misfit(f"{name} has no value yet. Call save outside of jit, grad, vmap.")
     if not isinstance(leaf, jax.Array | np.ndarray | np.generic):
         raise Misfit(
             f"{name} must be an array, got {type(leaf).__name__}. Pass "
             "jax.tree.map(jnp.asarray, params)."
         )
-    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
         raise Misfit(
             f"{name} is a random key, which is no parameter. Keep "
             "jax.random.key_data(key), or leave it out."
@@ -103,16 +104,21 @@ def input_to_json(x: Any) -> Any:
         return None
     if type(x) is tuple:
         return [input_to_json(part) for part in x]
-    if type(x) is dict and all(isinstance(name, str) for name in x):
+    if _is_named(x):
         return {name: input_to_json(part) for name, part in x.items()}
     if not (hasattr(x, "shape") or isinstance(x, bool | int | float | complex)):
         raise TypeError(
             "save: x must be an example of one step's input, as for init: an array, or "
             f"a tuple or a dictionary of arrays; got {type(x).__name__}."
         )
-    dtype = x.dtype if hasattr(x, "dtype") else jax.dtypes.result_type(x)
+    dtype = getattr(x, "dtype", None)
+    dtype = jax.dtypes.result_type(x) if dtype is None else dtype
     dtype = jax.dtypes.canonicalize_dtype(dtype)
     return f"{dtype.name}[{','.join(map(str, jnp.shape(x)))}]"
+
+
+def _is_named(x: Any) -> bool:
+    return type(x) is dict and all(isinstance(name, str) for name in x)
 
 
 def input_from_json(data: Any) -> Any:
