@@ -249,6 +249,15 @@ def test_many_steps_in_a_call_equal_single_steps(model, params, tokens):
     np.testing.assert_allclose(metrics.loss, losses, rtol=1e-10)
 
 
+@pytest.mark.parametrize(
+    "one_alone", [{"start_carry": lambda params, key: ()}, {"starts": lambda n: n == 0}]
+)
+def test_a_stream_begins_anew_with_a_carry_and_at_known_steps(one_alone):
+    step = make_step(lambda params, carry, batch, *, key=None: 0.0, optimizers.sgd)
+    with pytest.raises(TypeError, match="make_steps: start_carry and starts go togeth"):
+        make_steps(step, lambda data, n: data, **one_alone)
+
+
 def test_norm_before_clipping_and_share_of_clipped_steps():
     target = jnp.array([3.0, 4.0])
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
@@ -47,8 +48,8 @@ def save(path: str | Path, tree: Any, metadata: dict[str, Any] | None = None) ->
         ([1.0, 1.0], {'step': 7})
     """
     arrays = {name: _to_numpy(leaf) for name, leaf in named_leaves(tree)}
-    metadata = json.loads(json.dumps(metadata or {}))  # as it will be read
-    content = {"metadata": metadata, "sha256": digest(arrays, metadata)}
+    facts = json.loads(json.dumps(metadata or {}))  # as they will be read
+    content = {"metadata": facts, "sha256": digest(arrays, facts)}
     # one entry only: safetensors writes several in an order that changes at random
     header = {FORMAT: json.dumps(content, sort_keys=True)}
     write_atomically(path, safetensors.numpy.save(arrays, metadata=header))
@@ -221,7 +222,7 @@ def digest(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
     forms = [(n, str(a.dtype), list(a.shape)) for n, a in sorted(arrays.items())]
     result = hashlib.sha256(json.dumps([metadata, forms], sort_keys=True).encode())
     for _, array in sorted(arrays.items()):
-        result.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+        result.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
     return result.hexdigest()
 
 
@@ -256,7 +257,7 @@ def _sync_directory(folder: Path) -> None:
 
 
 def _is_key(leaf) -> bool:
-    return jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _to_numpy(leaf) -> np.ndarray:
@@ -279,4 +280,4 @@ def _from_numpy(path, name: str, array: np.ndarray, like):
             f"{path} holds another model: {name} has dtype {array.dtype}, "
             f"expected {expected}."
         )
-    return jax.random.wrap_key_data(array) if is_key else array
+    return jax.random.wrap_key_data(jnp.asarray(array)) if is_key else array

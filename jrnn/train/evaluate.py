@@ -5,6 +5,7 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from jrnn._replacements.likelihood import negative_log_likelihood
 from jrnn.cell import Cell, Params
@@ -15,11 +16,11 @@ from jrnn.unroll import unroll
 def evaluate(
     cell: Cell,
     params: Params,
-    tokens: jax.Array,
+    tokens: ArrayLike,
     *,
     rows: int = 16,
     context: int = 512,
-    counted: np.ndarray | None = None,
+    counted: ArrayLike | None = None,
 ) -> tuple[jax.Array, int]:
     """Mean negative log-likelihood of a text, each token given those before it.
 

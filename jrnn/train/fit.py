@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jrnn import _check
@@ -104,7 +105,7 @@ def _of_every_step(argument: str, value: ArrayLike, num_steps: int) -> jax.Array
 def _warn_of_nonfinite(metrics: Metrics) -> None:
     """Say which steps went wrong, where that is known: not in a traced call."""
     lost = metrics.nonfinite & ~metrics.skipped
-    if isinstance(lost, jax.core.Tracer):
+    if isinstance(lost, Tracer):
         return
     steps = np.flatnonzero(np.asarray(lost))
     if len(steps):

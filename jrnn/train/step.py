@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from jrnn import _check, optimizers
 from jrnn._norm import is_inexact, scaled_norm
@@ -21,8 +22,8 @@ OptimizerFactory = Callable[..., optax.GradientTransformation]
 class Hyper(NamedTuple):
     """What may change from step to step without compiling anew: traced scalars."""
 
-    learning_rate: jax.Array  # ()
-    max_norm: jax.Array  # (), threshold of the gradient's global norm
+    learning_rate: ArrayLike  # ()
+    max_norm: ArrayLike  # (), threshold of the gradient's global norm
 
 
 class TrainState(NamedTuple):
@@ -164,6 +165,9 @@ def make_steps(
         leading axis of `hypers` is long, metrics stacked along it. `key` may be None
         where nothing in them is random; `step` and `start_carry` then get None too.
 
+    Raises:
+        TypeError: one of `start_carry` and `starts` without the other.
+
     Example:
         >>> import jrnn
         >>> def loss(params, carry, batch, *, key=None):
@@ -177,6 +181,11 @@ def make_steps(
         >>> float(state.params), metrics.loss.tolist()
         (3.0, [1.0, 1.0, 1.0])
     """
+    if (start_carry is None) != (starts is None):
+        raise TypeError(
+            "make_steps: start_carry and starts go together, got one of them. Pass "
+            "both for streams that begin anew, or neither."
+        )
 
     def steps(state: TrainState, data, hypers: Hyper, key: Key | None):
         def one(state, hyper):
@@ -184,9 +193,9 @@ def make_steps(
             step_key = carry_key = None
             if key is not None:
                 step_key, carry_key = jax.random.split(jax.random.fold_in(key, n))
-            if start_carry is not None:
-                fresh = start_carry(state.params, carry_key)
-                choose = lambda new, old: jnp.where(starts(n), new, old)
+            if start_carry is not None and starts is not None:
+                fresh, anew = start_carry(state.params, carry_key), starts(n)
+                choose = lambda new, old: jnp.where(anew, new, old)
                 state = state._replace(carry=jax.tree.map(choose, fresh, state.carry))
             return step(state, next_batch(data, n), hyper, step_key)
 
@@ -277,7 +286,7 @@ def _any_lost(old: jax.Array, new: jax.Array) -> jax.Array:
     return (jnp.isfinite(old) & ~jnp.isfinite(new)).any()
 
 
-def _metrics(loss: jax.Array, grads: Params, max_norm: jax.Array) -> Metrics:
+def _metrics(loss: jax.Array, grads: Params, max_norm: ArrayLike) -> Metrics:
     n, s = scaled_norm(grads)
     norm = n / s
     finite = jnp.isfinite(loss) & jnp.isfinite(n)
