@@ -4,6 +4,8 @@ import math
 
 import jax
 
+from jrnn._setting import setting
+
 
 def rows(table: jax.Array, tokens: jax.Array) -> jax.Array:
     """Rows (..., D) of a table (V, D); of a token that does not exist, zeros."""
@@ -13,4 +15,4 @@ def rows(table: jax.Array, tokens: jax.Array) -> jax.Array:
 
 def no_row() -> float:
     """Zero, or NaN where JAX is asked to stop at NaN."""
-    return math.nan if jax.config.jax_debug_nans else 0.0
+    return math.nan if setting("jax_debug_nans") else 0.0

@@ -19,7 +19,11 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from jrnn._setting import setting
+
 __all__ = ["keep_memory", "may_work_at_once", "mesh_of", "placed", "provide_cores"]
+
+Devices = int | Sequence[jax.Device]  # how many, or which
 
 THREADS = "PJRT_NPROC"  # read by XLA: threads of the pool that a CPU's devices share
 THREADS_PER_DEVICE = 8  # enough for loops in loops
@@ -54,7 +58,7 @@ def provide_cores(*, loops_in_loops: bool = True) -> None:
         >>> jax.local_device_count() >= 1
         True
     """
-    if jax.config.jax_num_cpu_devices > 0:
+    if setting("jax_num_cpu_devices") > 0:
         return
     affinity = getattr(os, "sched_getaffinity", None)
     cores = len(affinity(0)) if affinity else os.cpu_count() or 1
@@ -88,9 +92,7 @@ def may_work_at_once() -> bool:
     return int(os.environ.get(THREADS) or 0) >= THREADS_PER_DEVICE * local
 
 
-def mesh_of(
-    devices: int | Sequence[jax.Device] | None = None, axis: str = "rows"
-) -> Mesh:
+def mesh_of(devices: Devices | None = None, axis: str = "rows") -> Mesh:
     """A mesh with one axis, for work that devices share equally.
 
     Differs from `jax.make_mesh`: some of the devices will do, and the axis is not

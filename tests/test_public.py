@@ -41,6 +41,7 @@ FLOORS = {
     "_programs": 0,
     "_replacements": 0,
     "_rows": 0,
+    "_setting": 0,
     "cell": 0,
     "initializers": 0,
     "losses": 0,

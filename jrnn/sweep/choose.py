@@ -65,6 +65,7 @@ def measured(
             wider = min(FACTOR * width, most, -(-len(rest) // devices))
             ways += [(wider, False)] if wider > width else []
     while rest:
+        assert best is not None  # the first way was timed, or has raised
         yield best, execute(best, rest[: best.size])
         rest = rest[best.size :]
 

@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 from jrnn.devices import (
     THREADS,
     THREADS_PER_DEVICE,
+    Devices,
     may_work_at_once,
     mesh_of,
     placed,
@@ -46,10 +47,11 @@ class Program(NamedTuple):
         return self.batch_size * self.turns * self.mesh.size
 
 
-def mesh_for(devices: Sequence[jax.Device] | int | None) -> Mesh:
+def mesh_for(devices: Devices | None) -> Mesh:
     """The devices that share the runs: these, so many, or all that may work at once."""
     if devices is None and not may_work_at_once():
-        devices = [d for d in jax.devices() if d in _firsts()]
+        first = {d.process_index: d for d in reversed(jax.devices())}  # of a process
+        devices = [d for d in jax.devices() if d == first[d.process_index]]
     mesh = mesh_of(devices, "runs")
     if isinstance(devices, int) and devices > 1 and not may_work_at_once():
         threads = THREADS_PER_DEVICE * jax.local_device_count()
@@ -65,14 +67,6 @@ def threads_matter(mesh: Mesh) -> bool:
     """Whether several devices of a CPU are at work, each of which has one core."""
     devices = set(mesh.devices.flat) & set(jax.local_devices())
     return jax.default_backend() == "cpu" and len(devices) > 1
-
-
-def _firsts() -> list[jax.Device]:
-    """The first device of every process."""
-    found: dict[int, jax.Device] = {}
-    for device in jax.devices():
-        found.setdefault(device.process_index, device)
-    return list(found.values())
 
 
 def compiled(
@@ -105,9 +99,10 @@ def compiled(
         out_specs=jax.P("runs"),
         check_vma=False,
     )
-    program = Program(jax.jit(spread), fixed, batch_size, mesh, 0.0, turns, one_thread)
+    jitted = jax.jit(spread)
+    program = Program(jitted, fixed, batch_size, mesh, 0.0, turns, one_thread)
     begin = time.perf_counter()
-    lowered = program.call.lower(*_arguments(program, trials[:1]))
+    lowered = jitted.lower(*_arguments(program, trials[:1]))
     call = lowered.compile(ONE_THREAD if one_thread else None)
     return program._replace(call=call, compile_seconds=time.perf_counter() - begin)
 

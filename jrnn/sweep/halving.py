@@ -7,7 +7,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 
-from jrnn.devices import placed
+from jrnn.devices import Devices, placed
 from jrnn.sweep.execute import mesh_for
 from jrnn.sweep.processes import gathered
 from jrnn.sweep.runs import Trial, groups_of, stacked, trials_of
@@ -42,7 +42,7 @@ def successive_halving(
     keep: float = 1 / 3,
     seeds: int | Sequence[int] = 1,
     structural: Sequence[str] = (),
-    devices: int | Sequence[jax.Device] | None = None,
+    devices: Devices | None = None,
 ) -> list[Rung]:
     """Train every configuration a little and go on with the best share of them.
 

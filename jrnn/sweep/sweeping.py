@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import jax
 
+from jrnn.devices import Devices
 from jrnn.sweep import table as tables
 from jrnn.sweep.choose import measured
 from jrnn.sweep.execute import (
@@ -53,7 +54,7 @@ def sweep(
     structural: Sequence[str] = (),
     method: Method = "auto",
     batch_size: int | None = None,
-    devices: int | Sequence[jax.Device] | None = None,
+    devices: Devices | None = None,
     table: Path | str | None = None,
     valid: Callable[[Config], None] | None = None,
     progress: Callable[[Sequence[Run]], None] | None = None,

@@ -164,12 +164,13 @@ def _run(cells: dict[str, str]) -> Run:
         if name not in COLUMNS and not name.startswith(METRIC)
     }
     values = {n.removeprefix(METRIC): json.loads(v) for n, v in metrics.items()}
-    _check_outcome(cells["run"], cells["status"], values)
+    if not all(map(_is_numeric, values.values())):
+        raise ValueError(f"run {cells['run']} has a metric that is no number")
     return Run(
         number=int(cells["run"]),
         config=config,
         seed=int(cells["seed"]),
-        status=cells["status"],
+        status=_status(cells),
         metrics=values,
         seconds=float(cells["seconds"]),
         batch_size=int(cells["side_by_side"]),
@@ -177,12 +178,11 @@ def _run(cells: dict[str, str]) -> Run:
     )
 
 
-def _check_outcome(run: str, status: str, metrics: dict[str, Any]) -> None:
-    """Raise `ValueError` where metrics are no numbers, or the status is none."""
-    if status not in typing.get_args(Status):
-        raise ValueError(f"run {run} has the status {status!r}")
-    if not all(map(_is_numeric, metrics.values())):
-        raise ValueError(f"run {run} has a metric that is no number")
+def _status(cells: dict[str, str]) -> Status:
+    for status in typing.get_args(Status):
+        if status == cells["status"]:
+            return status
+    raise ValueError(f"run {cells['run']} has the status {cells['status']!r}")
 
 
 def _is_numeric(value: Any) -> bool:
