@@ -6,6 +6,7 @@ import numbers
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def kind(x) -> str:
@@ -92,7 +93,7 @@ def step_dtype(name: str, x, weight, carry) -> None:
 def random_key(name: str, key) -> None:
     """Raise where `init` gets something else for its key."""
     dtype = getattr(key, "dtype", None)
-    typed = dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
+    typed = dtype is not None and jnp.issubdtype(dtype, jax.dtypes.prng_key)
     if not (typed or dtype == jnp.uint32):  # as jax.random.PRNGKey makes them
         raise TypeError(
             f"{name}: init(key, x) needs a random key first, got {kind(key)}. Make one "
@@ -199,7 +200,7 @@ def positive(name: str, argument: str, value) -> None:
 
 def not_negative(name: str, argument: str, value) -> None:
     """Raise where a concrete number is negative or NaN; tracers pass."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     if not (np.asarray(value) >= 0).all():
         raise ValueError(f"{name}: {argument} must be at least 0, got {value}.")
@@ -207,7 +208,7 @@ def not_negative(name: str, argument: str, value) -> None:
 
 def rate(name: str, value) -> None:
     """Raise where a concrete probability is outside [0, 1); tracers pass."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         return
     if not 0.0 <= float(value) < 1.0:
         raise ValueError(f"{name}: rate must be in [0, 1), got {value}.")
@@ -239,13 +240,14 @@ def takes(name: str, argument: str, function, form: str) -> None:
         ) from None
 
 
-def key_given(name: str, key, call: str) -> None:
-    """Raise where a stochastic cell is run without a key."""
+def key_given(name: str, key: jax.Array | None, call: str) -> jax.Array:
+    """The key; an error where a stochastic cell is run without one."""
     if key is None:
         raise ValueError(
             f"{name}: {call} needs a key. Pass unroll(..., key=key), or evaluate with "
             "the cell without dropout: it has the same parameters."
         )
+    return key
 
 
 def at_least_float32(dtype):

@@ -38,7 +38,8 @@ def described(factory: Callable[P, Made]) -> Callable[P, Made]:
     @functools.wraps(factory)
     def make(*args: P.args, **kwargs: P.kwargs) -> Made:
         made = factory(*args, **kwargs)
-        made.description = describe_call(factory.__name__, factory, args, kwargs)
+        call = describe_call(factory.__name__, factory, args, kwargs)
+        vars(made)["description"] = call  # of a cell or a function
         return made
 
     return make

@@ -111,7 +111,8 @@ class Cell(_Functions):
         if initial_carry is not None:
             _check.takes("Cell", "initial_carry", initial_carry, "params, *, key=None")
         _check.takes("Cell", "step", step, "params, carry, x, *, key=None")
-        return super().__new__(cls, init, initial_carry, step)
+        # nobody calls a field that is None, so no caller is made to ask
+        return super().__new__(cls, init, initial_carry, step)  # pyright: ignore[reportArgumentType]
 
 
 @described

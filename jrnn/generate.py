@@ -17,7 +17,9 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from jrnn import _check
@@ -386,7 +388,7 @@ def beam_search(
     """
     _check.positive("beam_search", "length", length)
     _check.positive("beam_search", "beam_size", beam_size)
-    if not isinstance(length_power, jax.core.Tracer) and not float(length_power) >= 0:
+    if not isinstance(length_power, Tracer) and not np.asarray(length_power) >= 0:
         raise ValueError(f"beam_search: length_power must be >= 0, got {length_power}.")
     dtype = _float_dtype(_logits("beam_search", cell, params, state))
     # All beams start as the same text, which must count only once
@@ -502,7 +504,7 @@ def _in_range(temperature: ArrayLike, top_p: ArrayLike | None, dtype) -> jax.Arr
 
 
 def _is_zero(temperature: ArrayLike) -> bool:
-    return not isinstance(temperature, jax.core.Tracer) and float(temperature) == 0
+    return not isinstance(temperature, Tracer) and bool(np.asarray(temperature) == 0)
 
 
 def _log_softmax(logits: jax.Array) -> jax.Array:
@@ -519,7 +521,8 @@ def _logits(name: str, cell: Cell, params: Params, state: SampleState):
     step = lambda params, state: cell.step(params, state.carry, state.token)
     logits = jax.eval_shape(step, params, state)[1]
     shape, dtype = getattr(logits, "shape", None), getattr(logits, "dtype", None)
-    if shape is None or len(shape) != 1 or not jnp.issubdtype(dtype, jnp.floating):
+    floats = dtype is not None and jnp.issubdtype(dtype, jnp.floating)
+    if shape is None or len(shape) != 1 or not floats:
         got = type(logits).__name__ if shape is None else f"{dtype} {shape}"
         raise ValueError(
             f"{name}: the cell must return one logit per token, floats of shape (V,), "
@@ -547,7 +550,7 @@ def _tokens(name: str, tokens: ArrayLike, at_least: int) -> jax.Array:
 
 def _check_settings(name: str, temperature, top_k, top_p) -> None:
     """Raise where a concrete setting is outside its range; tracers pass."""
-    traced = lambda value: isinstance(value, jax.core.Tracer)
+    traced = lambda value: isinstance(value, Tracer)
     if not traced(temperature) and not 0 <= float(temperature) < float("inf"):
         raise ValueError(
             f"{name}: temperature must be >= 0 and finite, got {temperature}. "

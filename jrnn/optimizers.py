@@ -149,7 +149,7 @@ def adamw(
     learning_rate: LearningRate,
     max_norm: ArrayLike = 1.0,
     *,
-    weight_decay: ArrayLike = 1e-2,
+    weight_decay: jax.Array | float = 1e-2,
     b1: float = 0.9,
     b2: float = 0.999,
     eps: float = 1e-8,

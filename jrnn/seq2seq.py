@@ -13,6 +13,7 @@ Everything is for one pair; a batch is `jax.vmap`.
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -176,10 +177,6 @@ def seq2seq(
             keys = attention.keys(params.attention, states)
         return Memory(carry, states, keys, length_mask(length, steps))
 
-    def context(params, memory, h):
-        scores = attention.score(params.attention, h, memory.keys)
-        return attend(scores, memory.states, memory.valid)
-
     def decoder(memory):
         def initial_carry(params, *, key=None):
             del params, key
@@ -189,7 +186,7 @@ def seq2seq(
             y = rows(params.target.table, x)
             carry, h = recurrent.step(params.decoder, carry, y, key=key)
             if attention is not None:
-                h = jnp.concatenate([h, context(params, memory, h)[0]])
+                h = jnp.concatenate([h, _context(attention, params, memory, h)[0]])
             return carry, readout.step(params.readout, (), h)[1]
 
         return Cell(lambda key, x: init(key), initial_carry, step)
@@ -199,9 +196,15 @@ def seq2seq(
             raise ValueError("seq2seq: look needs a model with attention.")
         ys = rows(params.target.table, tokens)
         _, hs = unroll(recurrent, params.decoder, ys, memory.carry)
-        return jax.vmap(lambda h: context(params, memory, h)[1])(hs)
+        attended = partial(_context, attention, params, memory)
+        return jax.vmap(lambda h: attended(h)[1])(hs)
 
     return Seq2Seq(init, encode, decoder, look)
+
+
+def _context(attention: Score, params, memory, h) -> tuple[jax.Array, jax.Array]:
+    scores = attention.score(params.attention, h, memory.keys)
+    return attend(scores, memory.states, memory.valid)
 
 
 def teacher_forcing(

@@ -380,12 +380,13 @@ def _compare(
     )
     programs = [compiled(run) for run in (own, plain)]
     point = problem.inputs()
-    (got, error), (expected, refusal) = (_outcome(g, point) for g in programs)
-    if error or refusal:
-        if type(error) is type(refusal):
+    got, expected = (_outcome(g, point) for g in programs)
+    if isinstance(got, Exception) or isinstance(expected, Exception):
+        if type(got) is type(expected):
             return 0.0, None
         say = [
-            f"{type(e).__name__}: {e}" if e else "a result" for e in (error, refusal)
+            f"{type(o).__name__}: {o}" if isinstance(o, Exception) else "a result"
+            for o in (got, expected)
         ]
         what = f"jrnn.scan gives {say[0]}; jax.lax.scan {say[1]}"
         return np.inf, ("all", what, float("nan"), 0.0)
@@ -400,11 +401,11 @@ def _compare(
     return share, None
 
 
-def _outcome(g: Callable, point: PyTree) -> tuple[Labelled | None, Exception | None]:
+def _outcome(g: Callable, point: PyTree) -> Labelled | Exception:
     try:
-        return g(point), None
+        return g(point)
     except Exception as error:  # whatever it is, the other one must raise it too
-        return None, error
+        return error
 
 
 def _rounded(point: PyTree, eps: float) -> PyTree:
@@ -465,8 +466,8 @@ def _blame(
     differs = lambda p: _compare(own, plain, p, transform, rtol, atol)[1] is not None
     single = next(filter(differs, _single_steps(plain, problem)), None)
     equations = list(enumerate(_equations(problem)))
-    for place, eqn in equations if single else []:
-        if differs(_Alone(single, place, False)):
+    for place, eqn in equations:
+        if single is not None and differs(_Alone(single, place, False)):
             return _described(eqn)
     for one_step in True, False:
         for place, eqn in equations:

@@ -172,7 +172,7 @@ def dropout(cell: Cell, rate: ArrayLike) -> Cell:
     _check.rate("dropout", rate)
 
     def step(params, carry, x, *, key=None):
-        _check.key_given("dropout", key, "step")
+        key = _check.key_given("dropout", key, "step")
         cell_key, mask_key = jax.random.split(key)
         carry, u = cell.step(params, carry, x, key=cell_key)
         leaves, tree = jax.tree.flatten(u)
@@ -230,7 +230,7 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
     _check.rate("variational_dropout", rate)
 
     def initial_carry(params, *, key=None):
-        _check.key_given("variational_dropout", key, "initial_carry")
+        key = _check.key_given("variational_dropout", key, "initial_carry")
         cell_key, mask_key = jax.random.split(key)
         carry = cell.initial_carry(params, key=cell_key)
         h = _hidden(carry)
