@@ -33,7 +33,7 @@ class InitFn(Protocol):
     and dtype are read from it, never values.
     """
 
-    def __call__(self, key: Key, x: Input) -> Params: ...  # noqa: D102
+    def __call__(self, key: Key, x: Input, /) -> Params: ...  # noqa: D102
 
 
 class InitialCarryFn(Protocol):
@@ -42,7 +42,7 @@ class InitialCarryFn(Protocol):
     Randomness that lasts a whole sequence is drawn here and carried along.
     """
 
-    def __call__(self, params: Params, *, key: Key | None = None) -> Carry: ...  # noqa: D102
+    def __call__(self, params: Params, /, *, key: Key | None = None) -> Carry: ...  # noqa: D102
 
 
 class StepFn(Protocol):
@@ -53,7 +53,7 @@ class StepFn(Protocol):
     """
 
     def __call__(  # noqa: D102
-        self, params: Params, carry: Carry, x: Input, *, key: Key | None = None
+        self, params: Params, carry: Carry, x: Input, /, *, key: Key | None = None
     ) -> tuple[Carry, Output]: ...
 
 
