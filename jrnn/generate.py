@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.core import Tracer
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 
 from jrnn import _check
 from jrnn._replacements.largest import index_of_largest
@@ -194,7 +194,7 @@ def sample(
 
 
 def gumbel_noise(
-    key: Key, start: ArrayLike, length: int, size: int, dtype: jnp.dtype | None = None
+    key: Key, start: ArrayLike, length: int, size: int, dtype: DTypeLike | None = None
 ) -> jax.Array:
     """Standard Gumbel noise of which each row depends on its position only.
 
@@ -511,7 +511,7 @@ def _log_softmax(logits: jax.Array) -> jax.Array:
     return jax.nn.log_softmax(logits.astype(_float_dtype(logits)))
 
 
-def _float_dtype(logits) -> jnp.dtype:
+def _float_dtype(logits) -> DTypeLike:
     """Half-precision logits are compared and summed in float32."""
     return jnp.float32 if jnp.finfo(logits.dtype).bits < 32 else logits.dtype
 

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Params
@@ -211,7 +212,7 @@ def _trajectory(name, cell, params, xs, carry, burn_in) -> tuple[FlatCell, jax.A
     return flat, hs
 
 
-def _generic(rows: int, columns: int, dtype: jnp.dtype) -> jax.Array:
+def _generic(rows: int, columns: int, dtype: DTypeLike) -> jax.Array:
     """Vectors that no network is made for; not random, so that no key is needed."""
     dtype = _check.at_least_float32(dtype)
     i = jnp.arange(1, rows + 1, dtype=dtype)
