@@ -108,13 +108,13 @@ def all_or_none(act: Callable[[], T]) -> T:
 
     Else the others would wait for one that was refused until its silence is noticed.
     """
-    result = error = None
     try:
         result = act()
-    except UserError as refusal:
-        error = refusal
-    if any_of(error is not None):
-        raise error or UserError("Another process was refused: see what it says.")
+    except UserError:
+        any_of(True)
+        raise
+    if any_of(False):
+        raise UserError("Another process was refused: see what it says.")
     return result
 
 

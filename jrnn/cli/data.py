@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -80,8 +80,8 @@ def load_data(
     digest = hashlib.sha256(data).hexdigest()
     parts = train, valid, test
     lost = any(map(read_once, files)) and not _is_kept(kept)
-    kept = data if lost else None
-    return Data(vocabulary, *parts, rows, windows, source, digest, files, kept)
+    own = data if lost else None
+    return Data(vocabulary, *parts, rows, windows, source, digest, files, own)
 
 
 def run_name(files: Sequence[Path]) -> str:
@@ -106,7 +106,8 @@ def _text_of(config: Train, kept: Path | None) -> tuple[str | bytes, str, tuple]
         text = data if config.level == "byte" else data.decode("utf-8", "replace")
         return text, _source(config.files), config.files
     if not config.files:
-        return *python_reference(), ()
+        reference = python_reference()
+        return reference.text, reference.source, ()
     files = find_files(config.files)
     text = read_files(files, config.level)
     # what is given by name is found from another directory, too
@@ -114,7 +115,7 @@ def _text_of(config: Train, kept: Path | None) -> tuple[str | bytes, str, tuple]
     return text, _source(files), files
 
 
-def _is_kept(kept: Path | None) -> bool:
+def _is_kept(kept: Path | None) -> TypeGuard[Path]:
     return kept is not None and kept.exists()
 
 

@@ -82,7 +82,8 @@ def encoded(vocabulary: Vocabulary, text: str | bytes, unknown: str, name: str) 
     missing = unknown_symbols(vocabulary, text)
     if missing and unknown == "fail":
         raise UserError(_has_unknown(name, missing.total(), f": {named(missing)}"))
-    if missing and unknown == "skip" and vocabulary.unknown is None:
+    left_out = missing and unknown == "skip" and vocabulary.unknown is None
+    if left_out and isinstance(text, str):  # bytes are all known
         text = text.translate({ord(symbol): None for symbol in missing})
     try:
         tokens = encode(vocabulary, text)

@@ -7,6 +7,7 @@ the parser it is cut into groups, each a dataclass of its own and a box of the h
 import ast
 import dataclasses
 import inspect
+import itertools
 import textwrap
 from typing import Annotated, Any
 
@@ -48,7 +49,7 @@ def read_form(kind: type, words: list[str], prog: str, default: Any = None) -> A
         _form(kind, default),
         args=words,
         prog=prog,
-        description=_wrapped(inspect.getdoc(kind)),
+        description=_wrapped(_docstring(kind)),
         config=(
             tyro.conf.OmitArgPrefixes,
             tyro.conf.DisallowNone,
@@ -60,7 +61,11 @@ def read_form(kind: type, words: list[str], prog: str, default: Any = None) -> A
 
 def first_paragraph(kind: type) -> str:
     """What a command does, in one line."""
-    return " ".join(inspect.getdoc(kind).partition("\n\n")[0].split())
+    return " ".join(_docstring(kind).partition("\n\n")[0].split())
+
+
+def _docstring(kind: type) -> str:
+    return inspect.getdoc(kind) or ""
 
 
 def _form(kind: type, default: Any) -> type:
@@ -98,11 +103,13 @@ def _column(field: dataclasses.Field, text: str, default: Any) -> tuple:
 
 def _field_texts(kind: type) -> dict[str, str]:
     """The docstring under each field, as one line."""
-    (body,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+    assert isinstance(definition, ast.ClassDef)
     texts = {}
-    for field, text in zip(body.body, body.body[1:], strict=False):
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr):
-            texts[field.target.id] = " ".join(ast.literal_eval(text.value).split())
+    for field, text in itertools.pairwise(definition.body):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value):
+                texts[name] = " ".join(ast.literal_eval(value).split())
     return texts
 
 

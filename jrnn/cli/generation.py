@@ -27,7 +27,7 @@ class Settings(NamedTuple):
     stop: str | None = None
 
 
-def default_prime(vocabulary: Vocabulary) -> str | bytes:
+def default_prime(vocabulary: Vocabulary) -> str:
     """What a text starts from where nothing is given: a line break, or any symbol."""
     for symbol in ("\n", " ", *vocabulary.symbols):
         if symbol in vocabulary.symbols:

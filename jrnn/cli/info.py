@@ -89,7 +89,10 @@ def _progress(
 
 def _cautions(config: Train, described: dict[str, Any]) -> list[str]:
     parts = described["text"].get("parts")  # earlier versions have none
-    words = caution(*parts[1:], UNITS[config.level]) if parts else None
+    if not parts:
+        return []
+    _, valid, test = parts
+    words = caution(valid, test, UNITS[config.level])
     return [words] if words else []
 
 

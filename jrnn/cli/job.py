@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from jrnn import _lock, optimizers
 from jrnn._lock import Held, held
-from jrnn.cell import Carry, Params
+from jrnn.cell import Carry, Key, Params
 from jrnn.cli.config import Train, changed, option
 from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.errors import UserError
@@ -99,7 +99,7 @@ def begin(config: Train, stack: contextlib.ExitStack) -> Start:
     run = RunDirectory(config.out or Path("runs") / run_name(config.files))
     mine = own(run, stack) if run.lock.exists() else None
     _check_free(run, config.overwrite)
-    before = None if config.from_ is None else load_origin(config)
+    before = None if config.from_ is None else load_origin(config.from_, config)
     vocabulary = None
     if before is not None:
         vocabulary = lambda text: extended(before.vocabulary, text, config.min_count)
@@ -154,7 +154,7 @@ def resume(config: Train, mine: Held, seen: Train | None) -> Start:
         seen: the options of the run when the command's words were read, before the
             directory was this process's own.
     """
-    run = RunDirectory(config.resume)
+    run = RunDirectory(mine.what)
     before, described = read_config(run)
     if seen is not None and before != dataclasses.replace(seen, resume=None):
         raise UserError(
@@ -327,7 +327,7 @@ def fresh_checkpoint(job: Job) -> Checkpoint:
 def start_carry(job: Job):
     """The function that gives every row its initial carry."""
 
-    def carries(params: Params, key: jax.Array) -> Carry:
+    def carries(params: Params, key: Key | None) -> Carry:
         return initial_carries(job.model.train, params, job.config.batch_size, key=key)
 
     return carries

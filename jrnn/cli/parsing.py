@@ -41,7 +41,7 @@ def parse(arguments: list[str], train_default: Train) -> Any:
         default = train_default if name == "train" else None
         return read_form(COMMANDS[name], words, f"jrnn {name}", default)
     sub = tyro.conf.subcommand
-    kinds = [
+    kinds: list[Any] = [
         Annotated[kind, sub(name, description=first_paragraph(kind))]
         for name, kind in COMMANDS.items()
     ]
@@ -65,7 +65,8 @@ def train_default(words: list[str]) -> Train:
     if resumed is not None:
         return resume_default(Path(resumed))
     # an unknown preset is left to the parser, which lists the known ones
-    default = PRESETS.get(_value_of("--preset", words), PRESETS["standard"])
+    preset = _value_of("--preset", words) or "standard"
+    default = PRESETS.get(preset, PRESETS["standard"])
     origin = _value_of("--from", words)
     if origin is not None:
         return default_from(Path(origin), default)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jrnn.cli.results import BITS
 from jrnn.train.checkpoint import write_atomically
 
@@ -46,7 +48,8 @@ def _axes(title: str):
     axes.set_xlabel("step")
     axes.set_ylabel("loss (nats per token)")
     right = axes.secondary_yaxis(
-        "right", functions=(lambda n: n * BITS, lambda b: b / BITS)
+        "right",
+        functions=(lambda n: np.multiply(n, BITS), lambda b: np.divide(b, BITS)),
     )
     right.set_ylabel("bits per token")
     axes.spines["top"].set_visible(False)

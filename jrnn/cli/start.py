@@ -25,15 +25,15 @@ def default_from(directory: Path, default: Train) -> Train:
     return dataclasses.replace(default, **same)
 
 
-def load_origin(config: Train) -> Trained:
+def load_origin(directory: Path, config: Train) -> Trained:
     """The run that `--from` names, if the options leave its model as it is."""
-    origin = load_trained(config.from_, "best")
+    origin = load_trained(directory, "best")
     for name in MODEL:
         old, new = getattr(origin.config, name), getattr(config, name)
         if old != new:
             raise UserError(
                 f"{option(name)} must be that of the run whose weights are taken: "
-                f"{config.from_} has {old}, got {new}."
+                f"{directory} has {old}, got {new}."
             )
     return origin
 
@@ -46,8 +46,8 @@ def extended(old: Vocabulary, text: str | bytes, min_count: int) -> Vocabulary:
     fresh = build_vocabulary(text, old.level, min_count)
     unknown_symbol = None if fresh.unknown is None else fresh.symbols[fresh.unknown]
     known = set(old.symbols)
-    if old.unknown is not None:  # it has a symbol for that already
-        known.add(unknown_symbol)
+    if old.unknown is not None and unknown_symbol is not None:
+        known.add(unknown_symbol)  # it has a symbol for that already
     symbols = (*old.symbols, *[s for s in fresh.symbols if s not in known])
     unknown = old.unknown
     if unknown is None and unknown_symbol is not None:

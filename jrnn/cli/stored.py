@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 from jrnn.cli.errors import UserError
 from jrnn.files.runs import digest
@@ -87,7 +87,7 @@ def is_number(value: Any) -> bool:
     return type(value) is float or (type(value) is int and abs(value) < 2**63)
 
 
-def _is_metrics(line: Any) -> bool:
+def _is_metrics(line: Any) -> TypeGuard[dict[str, Any]]:
     if not isinstance(line, dict) or type(line.get("step")) is not int:
         return False
     known = "step", "loss", "grad_norm", "clipped", "epoch", "valid_loss"

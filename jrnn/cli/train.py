@@ -12,6 +12,7 @@ import math
 import os
 import signal
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,17 +123,17 @@ def _start(config: Train, folder: Path | None, stack, seen: Train | None) -> Sta
         config = moved(config, folder)
         return all_or_none(lambda: begin(config, stack))
 
-    def hold() -> Held:
-        read_config(RunDirectory(config.resume))  # nothing is locked that is no run
-        return own(RunDirectory(config.resume), stack)
+    def hold(run: RunDirectory) -> Held:
+        read_config(run)  # nothing is locked that is no run
+        return own(run, stack)
 
     if folder is None:
-        mine = all_or_none(hold)
+        mine = all_or_none(partial(hold, RunDirectory(config.resume)))
         config = moved(config, folder)
     else:  # a copy of what the first process holds
         all_or_none(lambda: None)
         config = moved(config, folder)
-        mine = hold()
+        mine = hold(RunDirectory(folder))
     return all_or_none(lambda: resume(config, mine, seen))
 
 
@@ -292,7 +293,8 @@ def _count_finished(
     for n, metrics in enumerate(pending):
         if wait:
             jax.block_until_ready(metrics)
-        elif not metrics.loss.is_ready():
+        # the type of arrays lacks what every array has
+        elif not metrics.loss.is_ready():  # pyright: ignore[reportAttributeAccessIssue]
             break
         display.finished(step - (len(pending) - n - 1) * intervals.call)
 

@@ -30,7 +30,10 @@ def in_command_words(message: str, **others: str) -> str:
         >>> in_command_words("try batch_size=4", batch_size="together")
         'try --together 4'
     """
-    called = lambda name: option(others.get(name, name))
+
+    def called(name: str) -> str:
+        return option(others.get(name, name))
+
     message = _HEAD.sub("", message)
     message = _VALUE.sub(lambda m: f"{called(m[1])} {m[2]}", message)
     return _NAME.sub(lambda m: called(m[1]), message)
