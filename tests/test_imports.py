@@ -80,7 +80,7 @@ def test_private_modules_stand_on_private_ones_and_the_core():
     private = lambda name: any(part.startswith("_") for part in name.split("."))
     core = lambda name: name == "jrnn.cell" or name.startswith("jrnn.scan")
     for name, found in GRAPH.items():
-        if private(name):
+        if private(name) and not name.endswith("__main__"):
             assert {n for n in found if not private(n) and not core(n)} == set(), name
 
 

@@ -113,6 +113,9 @@ class Train:
     """Steps between checkpoints."""
     sample_every: int = 1000
     """Steps between samples in samples.txt; 0 for none but the last."""
+    log: tuple[Literal["tensorboard", "csv", "wandb"], ...] = ()
+    """Where else to write what metrics.jsonl holds: the run's folder tensorboard, its
+    metrics.csv, its folder wandb (offline; wandb sync sends it). (default: nowhere)"""
     seed: int = 0
     """Seed of everything random."""
 

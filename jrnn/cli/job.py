@@ -25,6 +25,7 @@ from jrnn.cli.run import (
     RunDirectory,
     Trained,
     build_model,
+    clear,
     options_as_json,
     origin_of,
     read_config,
@@ -48,7 +49,7 @@ from jrnn.train import (
 from jrnn.train.checkpoint import unfinished, write_atomically
 
 # What may be given anew when a run is resumed; nothing else may differ.
-RESUMABLE = ("steps", "patience", "learning_rate", "clip")
+RESUMABLE = ("steps", "patience", "learning_rate", "clip", "log")
 # What does not say which run it is: where things lie, and what may change.
 _ELSEWHERE = ("files", "out", "resume", "text", "from_", "overwrite", "cluster")
 
@@ -133,8 +134,7 @@ def begin(config: Train, stack: contextlib.ExitStack) -> Start:
 def _first_files(job: Job, before: Trained | None) -> Checkpoint:
     """Make the directory a new run's; `before` is the run whose weights it takes."""
     run = job.run
-    for path in run.content:
-        path.unlink(missing_ok=True)
+    clear(run)
     _keep_text(run, job.data)
     write_json(run.vocabulary, to_json(job.data.vocabulary))
     if before is not None:

@@ -1,6 +1,7 @@
 """A run's directory: its files, and how a model is rebuilt from them."""
 
 import dataclasses
+import shutil
 import typing
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,7 +22,7 @@ from jrnn.train import load
 from jrnn.train.checkpoint import read, unfinished
 
 # options that runs of this format may lack, because they came later
-_LATER = ("text", "from_")
+_LATER = ("text", "from_", "log")
 
 
 class RunDirectory(NamedTuple):
@@ -85,6 +86,16 @@ class RunDirectory(NamedTuple):
         return self.directory / _lock.NAME
 
     @property
+    def table(self) -> Path:
+        """What metrics.jsonl holds, as a table; made by --log csv."""
+        return self.directory / "metrics.csv"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Of the other logs."""
+        return self.directory / "tensorboard", self.directory / "wandb"
+
+    @property
     def content(self) -> tuple[Path, ...]:
         """Every file of a run, unfinished ones included; first what makes it a run."""
         whole = (
@@ -103,8 +114,18 @@ class RunDirectory(NamedTuple):
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """Every file that a run may leave: its content and its lock."""
-        return self.content + _lock.files_at(self.lock)
+        """Every file and folder that a run may leave: its content, logs and lock."""
+        logs = (self.table, *self.folders)
+        return self.content + logs + _lock.files_at(self.lock)
+
+
+def clear(run: RunDirectory) -> None:
+    """Delete what an earlier run has left in a directory, but for the lock."""
+    for path in (*run.content, run.table):
+        path.unlink(missing_ok=True)
+    for folder in run.folders:
+        if folder.is_dir():
+            shutil.rmtree(folder)
 
 
 def read_config(run: RunDirectory) -> tuple[Train, dict[str, Any]]:

@@ -63,12 +63,14 @@ from jrnn.cli.job import (
     with_devices,
     write_config,
 )
+from jrnn.cli.logs import check_installed, opened_logs
 from jrnn.cli.notices import of_training, warn
 from jrnn.cli.report import advice, finish, introduce, plotted
 from jrnn.cli.results import read_results, write_results
 from jrnn.cli.run import RunDirectory, read_config
 from jrnn.devices import keep_memory, provide_cores
 from jrnn.files.runs import digest
+from jrnn.logs import Log
 from jrnn.train import (
     Hyper,
     Metrics,
@@ -102,6 +104,7 @@ def train(config: Train, seen: Train | None = None) -> None:
         seen: those that were taken as defaults, of the run to resume if there is one.
     """
     config.check()
+    check_installed(config)
     if config.text and config.resume is None:
         raise UserError("--text goes with --resume. Name a new run's text as FILES.")
     if config.from_ is not None and not config.files:
@@ -160,8 +163,10 @@ def _train(start: Start) -> None:
             display.say(note)
         introduce(job, display, step)
         if not over:
-            with display:
-                step, progress = _loop(job, intervals, display, checkpoint, progress)
+            with display, opened_logs(job) as log:
+                step, progress = _loop(
+                    job, intervals, display, log, checkpoint, progress
+                )
         finish(job, display, step, progress)
 
 
@@ -230,6 +235,7 @@ def _loop(
     job: Job,
     intervals: Intervals,
     display: Display,
+    log: Log,
     checkpoint: Checkpoint,
     progress: Progress,
 ) -> tuple[int, Progress]:
@@ -262,7 +268,7 @@ def _loop(
             if step % intervals.log and not last:
                 continue
             progress = _at_log_step(
-                job, intervals, display, state, step, pending, progress
+                job, intervals, display, log, state, step, pending, progress
             )
             pending = []
             last = last or _out_of_patience(job.config, progress)
@@ -353,7 +359,9 @@ def _compile(job: Job, intervals: Intervals, state: TrainState, key, devices: in
     return jitted.lower(*forms, hypers, key).compile()
 
 
-def _at_log_step(job, intervals, display, state, step, pending, progress) -> Progress:
+def _at_log_step(
+    job, intervals, display, log, state, step, pending, progress
+) -> Progress:
     metrics = jax.tree.map(lambda *m: np.concatenate(m), *map(of_this_host, pending))
     loss = float(metrics.loss.mean(dtype=np.float64))
     line: dict[str, Any] = {
@@ -378,6 +386,7 @@ def _at_log_step(job, intervals, display, state, step, pending, progress) -> Pro
             raise _diverged(job, step, "The validation loss")
         progress = _note_best(job, display, params, step, line["valid_loss"], progress)
     _append(job.run.metrics, json.dumps(line) + "\n")
+    log(line)
     if last or (intervals.sample and step % intervals.sample == 0):
         display.phase("sample")
         text = _sample(job, params, step)

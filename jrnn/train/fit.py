@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn.cell import Key
+from jrnn.logs import Log
 from jrnn.train.step import Hyper, Metrics, TrainState, make_steps
 
 
@@ -26,6 +27,7 @@ def fit(
     learning_rate: ArrayLike,
     max_norm: ArrayLike = jnp.inf,
     steps_per_call: int = 16,
+    log: Log | None = None,
 ) -> tuple[TrainState, Metrics]:
     """Train for a number of steps and return every step's metrics.
 
@@ -44,6 +46,9 @@ def fit(
         max_norm: threshold of the gradient's global norm, a number or one for every
             step.
         steps_per_call: steps in one compiled call; a last, shorter call compiles again.
+        log: called once for each step, in order, with a dict of its number and its
+            metrics, such as one of `jrnn.logs`. It lags one call behind, so that the
+            device has work meanwhile.
 
     Returns:
         `(state, metrics)`, metrics stacked over steps, (num_steps,).
@@ -56,7 +61,8 @@ def fit(
     Raises:
         ValueError: `num_steps` is not positive; `max_norm` is negative or NaN; another
             number of learning rates than steps.
-        TypeError: `step` or `next_batch` cannot be called in this way.
+        TypeError: `step`, `next_batch` or `log` cannot be called in this way; `log` is
+            given where `fit` itself is traced.
 
     Example:
         >>> import jrnn
@@ -77,6 +83,7 @@ def fit(
     _check.takes("fit", "step", step, "state, batch, hyper, key")
     _check.takes("fit", "next_batch", next_batch, "data, n")
     _check.not_negative("fit", "max_norm", max_norm)
+    first = 0 if log is None else _steps_made(state, log)
     steps = jax.jit(make_steps(step, next_batch))
     rates = _of_every_step("learning_rate", learning_rate, num_steps)
     norms = _of_every_step("max_norm", max_norm, num_steps)
@@ -87,9 +94,32 @@ def fit(
             state, data, Hyper(rates[start:stop], norms[start:stop]), key
         )
         parts.append(metrics)
+        if log is not None and len(parts) > 1:
+            _tell(log, first + start - steps_per_call, parts[-2])
+    if log is not None:
+        _tell(log, first + start, parts[-1])
     metrics = jax.tree.map(lambda *m: jnp.concatenate(m), *parts)
     _warn_of_nonfinite(metrics)
     return state, metrics
+
+
+def _steps_made(state: TrainState, log: Log) -> int:
+    """The number of the last step made, which the records of `log` go on from."""
+    _check.takes("fit", "log", log, "record")
+    if isinstance(state.step, jax.core.Tracer):
+        raise TypeError(
+            "fit: log is told numbers, and a traced call has none yet. Leave it out "
+            "under jit and vmap, and log the metrics that fit returns."
+        )
+    return int(state.step)
+
+
+def _tell(log: Log, made: int, metrics: Metrics) -> None:
+    """Log each step of one call, whose first is the one after `made`."""
+    values = {name: np.asarray(v) for name, v in metrics._asdict().items()}
+    for n in range(len(values["loss"])):
+        record = {name: v[n].item() for name, v in values.items()}
+        log({"step": made + n + 1, **record})
 
 
 def _of_every_step(argument: str, value: ArrayLike, num_steps: int) -> jax.Array:
