@@ -302,7 +302,8 @@ print([n for n in {sorted(OF_FILES)} if getattr(jrnn, n) is not getattr(jrnn.fil
 
 
 def test_every_public_module_is_an_attribute_of_the_package():
-    found = {path.stem for path in PACKAGE.iterdir() if not path.name.startswith("_")}
+    others = "_", "py.typed"
+    found = {p.stem for p in PACKAGE.iterdir() if not p.name.startswith(others)}
     assert not [n for n in found - {"cli"} if not hasattr(jrnn, n)]
 
 

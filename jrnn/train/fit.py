@@ -87,8 +87,8 @@ def fit(
     steps = jax.jit(make_steps(step, next_batch))
     rates = _of_every_step("learning_rate", learning_rate, num_steps)
     norms = _of_every_step("max_norm", max_norm, num_steps)
-    parts = []
-    for start in range(0, num_steps, steps_per_call):
+    parts, starts = [], range(0, num_steps, steps_per_call)
+    for start in starts:
         stop = min(start + steps_per_call, num_steps)
         state, metrics = steps(
             state, data, Hyper(rates[start:stop], norms[start:stop]), key
@@ -97,7 +97,7 @@ def fit(
         if log is not None and len(parts) > 1:
             _tell(log, first + start - steps_per_call, parts[-2])
     if log is not None:
-        _tell(log, first + start, parts[-1])
+        _tell(log, first + starts[-1], parts[-1])
     metrics = jax.tree.map(lambda *m: jnp.concatenate(m), *parts)
     _warn_of_nonfinite(metrics)
     return state, metrics
@@ -106,7 +106,7 @@ def fit(
 def _steps_made(state: TrainState, log: Log) -> int:
     """The number of the last step made, which the records of `log` go on from."""
     _check.takes("fit", "log", log, "record")
-    if isinstance(state.step, jax.core.Tracer):
+    if isinstance(state.step, Tracer):
         raise TypeError(
             "fit: log is told numbers, and a traced call has none yet. Leave it out "
             "under jit and vmap, and log the metrics that fit returns."
