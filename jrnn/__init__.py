@@ -59,6 +59,7 @@ if typing.TYPE_CHECKING:
     from jrnn import devices as devices
     from jrnn import files as files
     from jrnn import generate as generate
+    from jrnn import interop as interop
     from jrnn import models as models
     from jrnn import seq2seq as seq2seq
     from jrnn import sweep as sweep
@@ -135,6 +136,7 @@ _LATER = {
     "devices",
     "files",
     "generate",
+    "interop",
     "models",
     "seq2seq",
     "sweep",
