@@ -175,8 +175,8 @@ def network(cfg: Config, name: str) -> Network:
     def apply(params, codes):
         table, cells, out = params
         _, xs = jrnn.unroll(front, table, codes)
-        run = jrnn.unroll if not both else partial(jrnn.bidirectional, cell)
-        _, hs = run(cell, cells, xs)
+        layer = jrnn.bidirectional(cell, cell) if both else cell
+        _, hs = jrnn.unroll(layer, cells, xs)
         return jrnn.unroll(readout, out, hs)[1]
 
     return Network(init, apply)

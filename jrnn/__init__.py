@@ -1,8 +1,9 @@
 """Recurrent neural networks as pure functions in JAX.
 
-A cell is three pure functions, a model is a cell made of cells, and everything works on
-one sequence: batches, seeds and hyperparameters are `jax.vmap`, compilation is
-`jax.jit`, backpropagation through time is `jax.grad`.
+A cell is three pure functions, a model is a cell made of cells (a `SequenceModel` where
+it must read the whole sequence), and everything works on one sequence: batches, seeds
+and hyperparameters are `jax.vmap`, compilation is `jax.jit`, backpropagation through
+time is `jax.grad`.
 
 Modules for a task, such as `jrnn.train` and `jrnn.sweep`, are imported when they are
 first asked for.
@@ -36,6 +37,8 @@ from jrnn.layers import (
     one_hot,
 )
 from jrnn.scan import ScanReport, diagonal_scan, scan, scan_report
+from jrnn.sequence import SequenceModel
+from jrnn.sequence_layers import ConvParams, conv, pool
 from jrnn.unroll import unroll
 from jrnn.wrappers import (
     LayerNormParams,
@@ -74,6 +77,7 @@ if typing.TYPE_CHECKING:
 
 __all__ = [
     "Cell",
+    "ConvParams",
     "DiagonalStep",
     "ElmanParams",
     "EmbedParams",
@@ -87,10 +91,12 @@ __all__ = [
     "LinearParams",
     "Recorded",
     "ScanReport",
+    "SequenceModel",
     "VariationalDropoutCarry",
     "WindowParams",
     "activation",
     "bidirectional",
+    "conv",
     "diagonal",
     "diagonal_scan",
     "dropout",
@@ -114,6 +120,7 @@ __all__ = [
     "optimizers",
     "output_spec",
     "parallel",
+    "pool",
     "record",
     "register",
     "resample",

@@ -15,8 +15,30 @@ def kind(x) -> str:
     return type(x).__name__
 
 
-def cell(name: str, x) -> None:
-    """Raise unless `x` is a cell, with the fix for what else is passed."""
+def is_sequence(x) -> bool:
+    """Whether this is a model that reads the whole sequence, a `SequenceModel`."""
+    return all(hasattr(x, field) for field in ("init", "initial_carry", "run"))
+
+
+def cell(name: str, x, instead: str = "") -> None:
+    """Raise unless `x` is a cell; `instead` is what to do with a whole sequence."""
+    if is_sequence(x):
+        raise no_step(name, x, instead)
+    model(name, x)
+
+
+def no_step(name: str, x, instead: str = "") -> TypeError:
+    """The error where a model that reads the whole sequence would be stepped."""
+    fix = instead or (
+        "Run it by unroll(model, params, xs); where steps are needed, use cells alone."
+    )
+    return TypeError(
+        f"{name}: {_maker(x)} reads the whole sequence and cannot be stepped. {fix}"
+    )
+
+
+def model(name: str, x) -> None:
+    """Raise unless `x` is a cell or a model of whole sequences, with the fix."""
     if all(hasattr(x, field) for field in ("init", "initial_carry", "step")):
         return
     fix = "Cells are made by functions such as lstm(64)."
@@ -25,6 +47,21 @@ def cell(name: str, x) -> None:
     elif callable(x):
         fix = f"Call it: {getattr(x, '__name__', 'lstm')}(size)."
     raise TypeError(f"{name}: expected a cell, got {kind(x)}. {fix}")
+
+
+def _maker(x) -> str:
+    """What the innermost factory is called that makes a model read whole sequences."""
+    description = getattr(x, "description", None)
+    if description is None:
+        return "the model"
+    values = description.arguments.values()
+    parts = [p for v in values for p in (v if type(v) is tuple else (v,))]
+    inner = [p for p in (x, *parts) if is_sequence(p)]
+    return (
+        _maker(inner[1])
+        if len(inner) > 1
+        else f"the model, by its {description.factory},"
+    )
 
 
 def params_type(name: str, params, expected: type) -> None:
@@ -154,6 +191,16 @@ def flag(name: str, argument: str, value) -> None:
         )
 
 
+def time_flags(name: str, argument: str, value, num_steps: int) -> None:
+    """Raise unless flags are one boolean for each step."""
+    flags(name, argument, value)
+    if jnp.shape(value) != (num_steps,):
+        raise ValueError(
+            f"{name}: {argument} must have shape ({num_steps},), one flag for each "
+            f"step, got {jnp.shape(value)}. Use jax.vmap for a batch."
+        )
+
+
 def order(cell, params, xs) -> None:
     """Raise where the arguments of `unroll(cell, params, xs)` stand in another order.
 
@@ -186,6 +233,40 @@ def num_steps(name: str, xs) -> int:
             f"{name}: xs must share one leading time axis, got lengths {lengths}."
         )
     return lengths[0]
+
+
+def sequence_input(name: str, xs, size: int) -> None:
+    """Raise unless `xs` is a sequence of vectors of this size, (T, size)."""
+    shape = jnp.shape(xs)
+    if len(shape) != 2:
+        raise ValueError(
+            f"{name}: xs must have shape (T, {size}), got {shape}. It reads one "
+            "sequence; use jax.vmap for a batch."
+        )
+    if shape[1] != size:
+        raise ValueError(
+            f"{name}: xs have {shape[1]} features, but params were initialised for "
+            f"{size}."
+        )
+
+
+def float_leaves(name: str, argument: str, tree) -> None:
+    """Raise unless all leaves are of floating point."""
+    dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(tree)]
+    if other := [d for d in dtypes if not jnp.issubdtype(d, jnp.floating)]:
+        raise TypeError(
+            f"{name}: {argument} must be floating-point, got {other[0]}. Put "
+            "one_hot(V) or embed(V, D) in front."
+        )
+
+
+def one_of(name: str, argument: str, value, choices) -> None:
+    """Raise unless `value` is one of these words."""
+    if not isinstance(value, str) or value not in choices:
+        *others, last = map(repr, choices)
+        raise ValueError(
+            f"{name}: {argument} must be {', '.join(others)} or {last}, got {value!r}."
+        )
 
 
 def positive(name: str, argument: str, value) -> None:

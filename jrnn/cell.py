@@ -241,12 +241,13 @@ def output_spec(cell: Cell, params: Params, x: Input) -> Output:
     """Shapes and dtypes of one step's output, without running it.
 
     Args:
-        cell: any cell.
+        cell: any cell, or a model of whole sequences.
         params: its parameters, or their specs.
         x: an example of one step's input, or its spec.
 
     Returns:
-        The output `y` as a pytree of `jax.ShapeDtypeStruct`.
+        The output `y` as a pytree of `jax.ShapeDtypeStruct`; of a model that pools, its
+        one output.
 
     Example:
         >>> import jax, jax.numpy as jnp, jrnn
@@ -258,6 +259,10 @@ def output_spec(cell: Cell, params: Params, x: Input) -> Output:
     def run(params, x, key):
         carry_key, step_key = jax.random.split(key)
         carry = cell.initial_carry(params, key=carry_key)
-        return cell.step(params, carry, x, key=step_key)[1]
+        if not _check.is_sequence(cell):
+            return cell.step(params, carry, x, key=step_key)[1]
+        xs = jax.tree.map(lambda a: a[None], x)
+        ys = cell.run(params, xs, carry, key=step_key)[1]
+        return ys if cell.pools else jax.tree.map(lambda y: y[0], ys)
 
     return jax.eval_shape(run, spec(params), spec(x), jax.random.key(0))

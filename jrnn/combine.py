@@ -1,33 +1,48 @@
-"""Cells joined into cells: one after the other, side by side, in both directions."""
+"""Models joined into models: one after the other, side by side, in both directions.
 
-from typing import Literal
+Of cells, `stack` and `parallel` make a cell. With a part that reads the whole sequence
+they make a `SequenceModel`, in which neighbouring cells still share one scan.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._description import described
-from jrnn.cell import Carry, Cell, Input, Key, Output, Params, output_spec
+from jrnn.cell import Cell, Key, Output, output_spec
+from jrnn.sequence import RunFn, SequenceModel
 from jrnn.unroll import unroll
-from jrnn.wrappers import length_mask, masked
+from jrnn.wrappers import masked
+
+Part = Cell | SequenceModel
 
 
 @described
-def stack(*cells: Cell) -> Cell:
+def stack(*cells: Part) -> Part:
     """Feed each cell's output to the next: layers, or a whole model.
 
         y^1 = cell_1(x),  y^2 = cell_2(y^1),  ...,  y = y^n
 
+    With a model of whole sequences among them, such as `bidirectional` or `conv`, the
+    stack is one too; cells between two of these run together in one scan. Behind a
+    part that pools over time cells make one step, from their initial carry.
+
     Args:
-        *cells: at least one cell; feed-forward layers are cells too.
+        *cells: at least one cell, or model of whole sequences; feed-forward layers are
+            cells too.
 
     Returns:
-        A cell whose params and carry are tuples with one entry for each cell, and
-        whose output is the last cell's.
+        A cell, or a model of whole sequences, whose params and carry are tuples with
+        one entry for each part, and whose output is the last one's.
 
     Raises:
-        ValueError: no cell is given, or params or carry have another number of entries.
-        TypeError: something else than a cell is given.
+        ValueError: no cell is given, or params or carry have another number of entries;
+            a part that reads a sequence stands behind one that pools.
+        TypeError: something else than a cell or a model is given.
 
     Example:
         >>> import jrnn
@@ -64,24 +79,29 @@ def stack(*cells: Cell) -> Cell:
             carries.append(c)
         return tuple(carries), x
 
+    if any(map(_check.is_sequence, cells)):
+        pools = any(_check.is_sequence(cell) and cell.pools for cell in cells)
+        return SequenceModel(init, initial_carry, _stack_run(cells), pools)
     return Cell(init, initial_carry, step)
 
 
 @described
-def parallel(*cells: Cell) -> Cell:
+def parallel(*cells: Part) -> Part:
     """Give every cell the same input and return the tuple of their outputs.
 
         y = (cell_1(x), ..., cell_n(x))
 
     Args:
-        *cells: at least one cell.
+        *cells: at least one cell, or model of whole sequences.
 
     Returns:
-        A cell whose params, carry and output are tuples with one entry for each cell.
+        A cell whose params, carry and output are tuples with one entry for each part;
+        a model of whole sequences if one of them is.
 
     Raises:
-        ValueError: no cell is given, or params or carry have another number of entries.
-        TypeError: something else than a cell is given.
+        ValueError: no cell is given, or params or carry have another number of entries;
+            some parts pool over time and some do not.
+        TypeError: something else than a cell or a model is given.
 
     Example:
         >>> import jrnn
@@ -112,70 +132,187 @@ def parallel(*cells: Cell) -> Cell:
         ]
         return tuple(c for c, _ in pairs), tuple(y for _, y in pairs)
 
+    def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        _entries("parallel", "params", params, cells)
+        _entries("parallel", "carry", carry, cells)
+        keys = _split(key, len(cells))
+        pairs = [
+            _unrolled(cell, p, xs, c, valid, key=k, remat=remat)
+            for cell, p, c, k in zip(cells, params, carry, keys, strict=True)
+        ]
+        return tuple(c for c, _ in pairs), tuple(ys for _, ys in pairs)
+
+    if any(map(_check.is_sequence, cells)):
+        return SequenceModel(init, initial_carry, run, _pools("parallel", cells))
     return Cell(init, initial_carry, step)
 
 
-def bidirectional(
-    forward: Cell,
-    backward: Cell,
-    params: tuple[Params, Params],
-    xs: Input,
-    length: jax.Array | int | None = None,
-    *,
-    key: Key | None = None,
-    remat: Literal["step", "chunk"] | int | None = None,
-) -> tuple[tuple[Carry, Carry], Output]:
-    """Run one cell forward and another backward and join their outputs.
+def _with_its_new_form(factory: Callable[..., SequenceModel]):
+    """Say the new form to a call that runs cells, as earlier versions had it."""
+
+    @functools.wraps(factory)
+    def make(*args, **kwargs):
+        if len(args) > 2 or kwargs.keys() - {"forward", "backward"}:
+            raise TypeError(
+                "bidirectional: takes two cells and returns a model. In place of "
+                "bidirectional(forward, backward, params, xs, length) write model = "
+                "bidirectional(forward, backward) and unroll(model, params, xs), or "
+                "unroll(masked(model), params, (xs, length_mask(length, len(xs))))."
+            )
+        return factory(*args, **kwargs)
+
+    return make
+
+
+@_with_its_new_form
+@described
+def bidirectional(forward: Part, backward: Part) -> SequenceModel:
+    """Run one model forward and another backward and join their outputs.
 
         y_t = [forward(x_1 .. x_t), backward(x_T .. x_t)]
 
-    With `length`, only the first `length` steps are read: the backward cell starts at
-    the last valid step, and outputs behind it are zero. A function and not a cell,
-    since its output at t depends on later inputs.
+    A model of whole sequences, since its output at t depends on later inputs: put it
+    into a `stack` with others, and run it by `unroll`. With masks (`masked`) the
+    backward part starts at the last valid step.
+
+        layers = stack(bidirectional(lstm(64), lstm(64)),
+                       bidirectional(lstm(64), lstm(64)), linear(10))
+
+    In PyTorch the output of the last step is often taken for a class, where the
+    backward part has read one step only. What each direction has found at its end is
+    `bidirectional(stack(lstm(64), pool("last")), stack(lstm(64), pool("last")))`.
 
     Args:
-        forward: cell for the direction of time.
-        backward: cell for the opposite direction.
-        params: `(forward params, backward params)`.
-        xs: inputs `(T, ...)`.
-        length: number of valid steps, 0 to T; may be traced. All of them if None.
-        key: for cells that need randomness.
-        remat: memory of the backward pass, see `jrnn.scan`.
+        forward: a cell, or a model of whole sequences, for the direction of time.
+        backward: the same for the opposite direction.
 
     Returns:
-        `(carries, ys)`: the pair of last carries (of the backward cell: after the first
-        step), and outputs joined on the last axis, `(T, O_forward + O_backward)`.
+        A `SequenceModel` with params `(forward params, backward params)`, a pair of
+        carries (the first ones lie before the first step and behind the last one, the
+        last ones the other way round), and outputs joined on the last axis,
+        `(T, O_forward + O_backward)`.
+
+    Raises:
+        TypeError: something else than a cell or a model is given; params and inputs
+            too, as in the function of this name that earlier versions had.
+        ValueError: only one of the two pools; outputs that differ in their form.
 
     Example:
         >>> import jrnn
-        >>> cell, xs = jrnn.gru(4), jnp.ones((6, 3))
-        >>> keys = jax.random.split(jax.random.key(0))
-        >>> params = tuple(cell.init(k, xs[0]) for k in keys)
-        >>> _, ys = bidirectional(cell, cell, params, xs, length=4)
-        >>> ys.shape, bool((ys[4:] == 0).all())
-        ((6, 8), True)
-
-    Raises:
-        ValueError: the leaves of `xs` disagree about T.
-        TypeError: something else than a cell is given.
+        >>> model, xs = bidirectional(jrnn.gru(4), jrnn.gru(2)), jnp.ones((6, 3))
+        >>> params = model.init(jax.random.key(0), xs[0])
+        >>> jrnn.unroll(model, params, xs)[1].shape
+        (6, 6)
+        >>> valid = jrnn.length_mask(4, 6)
+        >>> _, ys = jrnn.unroll(jrnn.masked(model), params, (xs, valid))
+        >>> bool((ys[4:] == 0).all())
+        True
 
     References:
         Schuster, Paliwal (1997), Bidirectional recurrent neural networks,
         doi:10.1109/78.650093.
     """
-    for cell in (forward, backward):
-        _check.cell("bidirectional", cell)
-    num_steps = _check.num_steps("bidirectional", xs)
-    if length is not None:
-        xs = (xs, length_mask(length, num_steps))
-        forward, backward = masked(forward), masked(backward)
-    f_key, b_key = _split(key, 2)
-    f_carry, f_ys = unroll(forward, params[0], xs, key=f_key, remat=remat)
-    b_carry, b_ys = unroll(
-        backward, params[1], xs, key=b_key, reverse=True, remat=remat
-    )
-    join = lambda a, b: jnp.concatenate([a, b], axis=-1)
-    return (f_carry, b_carry), jax.tree.map(join, f_ys, b_ys)
+    both = forward, backward
+    _at_least_one("bidirectional", both)
+    pools = _pools("bidirectional", both)
+
+    def init(key, x):
+        _check.random_key("bidirectional", key)
+        f_key, b_key = jax.random.split(key)
+        return forward.init(f_key, x), backward.init(b_key, x)
+
+    def initial_carry(params, *, key=None):
+        _entries("bidirectional", "params", params, both)
+        return _initial_carries(both, params, key)
+
+    def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        _entries("bidirectional", "params", params, both)
+        _entries("bidirectional", "carry", carry, both)
+        f_key, b_key = _split(key, 2)
+        f_carry, f_ys = _unrolled(
+            forward, params[0], xs, carry[0], valid, key=f_key, remat=remat
+        )
+        b_carry, b_ys = _unrolled(
+            backward,
+            params[1],
+            xs,
+            carry[1],
+            valid,
+            key=b_key,
+            reverse=True,
+            remat=remat,
+        )
+        _same_form("bidirectional", f_ys, b_ys)
+        join = lambda a, b: jnp.concatenate([a, b], axis=-1)
+        return (f_carry, b_carry), jax.tree.map(join, f_ys, b_ys)
+
+    return SequenceModel(init, initial_carry, run, pools)
+
+
+def _stack_run(parts: tuple[Part, ...]) -> RunFn:
+    """One run after the other, where neighbouring cells make one run."""
+    runs = _runs(parts)
+
+    def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        _entries("stack", "params", params, parts)
+        _entries("stack", "carry", carry, parts)
+        carries = ()
+        for (places, run), k in zip(runs, _split(key, len(runs)), strict=True):
+            c, xs = run(params[places], xs, carry[places], valid, key=k, remat=remat)
+            carries += c
+        return carries, xs
+
+    return run
+
+
+def _runs(parts: tuple[Part, ...]) -> list[tuple[slice, RunFn]]:
+    """Places in the stack, and what runs the parts there."""
+    runs, start, pooled = [], 0, False
+    for whole, group in itertools.groupby(parts, _check.is_sequence):
+        neighbours = tuple(group)
+        if not whole:
+            run = functools.partial(_once if pooled else _unrolled, stack(*neighbours))
+            runs.append((slice(start, start + len(neighbours)), run))
+        for n, part in enumerate(neighbours if whole else (), start):
+            if pooled:
+                raise ValueError(
+                    f"stack: part {n}, counted from 0, reads a sequence, but a part "
+                    "before it pools over time and leaves one output. Exchange them."
+                )
+            runs.append((slice(n, n + 1), functools.partial(_alone, part)))
+            pooled = part.pools
+        start += len(neighbours)
+    return runs
+
+
+def _alone(model: SequenceModel, params, xs, carry, valid, **options):
+    """A part of a stack, with its entries of params and carry."""
+    carry, ys = model.run(params[0], xs, carry[0], valid, **options)
+    return (carry,), ys
+
+
+def _once(cell: Cell, params, x, carry, valid, *, key, remat):
+    """A cell behind a pool, where one output is left, which is always valid."""
+    del valid, remat
+    return cell.step(params, carry, x, key=key)
+
+
+def _unrolled(model: Part, params, xs, carry, valid, **options):
+    """Any model along a sequence of which only some steps may be valid."""
+    if valid is None:
+        return unroll(model, params, xs, carry, **options)
+    return unroll(masked(model), params, (xs, valid), carry, **options)
+
+
+def _pools(name: str, parts: Sequence[Part]) -> bool:
+    """Whether all parts take away the time axis, if one does."""
+    pools = [_check.is_sequence(part) and part.pools for part in parts]
+    if any(pools) and not all(pools):
+        raise ValueError(
+            f"{name}: part {pools.index(True)}, counted from 0, pools over time and "
+            f"part {pools.index(False)} does not. Pool in all of them, or behind them."
+        )
+    return any(pools)
 
 
 def _initial_carries(cells, params, key):
@@ -189,11 +326,20 @@ def _split(key: Key | None, n: int):
     return [None] * n if key is None else list(jax.random.split(key, n))
 
 
+def _same_form(name: str, a: Output, b: Output) -> None:
+    forms = [jax.tree.structure(ys) for ys in (a, b)]
+    if forms[0] != forms[1]:
+        raise ValueError(
+            f"{name}: the outputs of both directions must have one form to be joined, "
+            f"got {forms[0]} and {forms[1]}."
+        )
+
+
 def _at_least_one(name: str, cells) -> None:
     if not cells:
         raise ValueError(f"{name}: needs at least one cell.")
     for cell in cells:
-        _check.cell(name, cell)
+        _check.model(name, cell)
 
 
 def _entries(name: str, argument: str, value, cells) -> None:

@@ -80,7 +80,9 @@ def feedback(
         10.10 (the matrix R).
         Williams, Zipser (1989), doi:10.1162/neco.1989.1.2.270 (teacher forcing).
     """
-    _check.cell("feedback", cell)
+    _check.cell(
+        "feedback", cell, "What it returns at a step is known after the last one only."
+    )
     if choose is not None:
         _check.takes("feedback", "choose", choose, "o, key")
 

@@ -41,6 +41,9 @@ __all__ = [
 
 
 NOISE_BLOCK = 64  # rows of noise that share a key
+_FORWARD = (
+    "A text is written from left to right: use cells alone, without later inputs."
+)
 
 
 class SampleState(NamedTuple):
@@ -80,6 +83,7 @@ def prime(
         (4, 0)
     """
     tokens = _tokens("prime", tokens, at_least=1)
+    _check.cell("prime", cell, _FORWARD)
     if carry is None:
         carry = cell.initial_carry(params)
     if len(tokens) > 1:
@@ -314,6 +318,7 @@ def log_likelihood(
         [0.2, 0.2]
     """
     tokens = _tokens("log_likelihood", tokens, at_least=2)
+    _check.cell("log_likelihood", cell, _FORWARD)
     if carry is None:
         carry = cell.initial_carry(params)
     state = SampleState(carry, tokens[0], jnp.int32(0), jnp.bool_(False))
@@ -516,6 +521,7 @@ def _float_dtype(logits) -> jnp.dtype:
 
 def _logits(name: str, cell: Cell, params: Params, state: SampleState):
     """Shape and dtype of a model's logits, or an error where it returns others."""
+    _check.cell(name, cell, _FORWARD)
     step = lambda params, state: cell.step(params, state.carry, state.token)
     logits = jax.eval_shape(step, params, state)[1]
     shape, dtype = getattr(logits, "shape", None), getattr(logits, "dtype", None)

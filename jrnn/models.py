@@ -18,6 +18,7 @@ from jrnn.cells import elman, gru, irnn, lstm
 from jrnn.combine import stack
 from jrnn.layers import embed, linear, one_hot
 from jrnn.seq2seq import seq2seq
+from jrnn.sequence import SequenceModel
 from jrnn.unroll import unroll
 from jrnn.wrappers import dropout, length_mask, masked, variational_dropout
 
@@ -80,6 +81,8 @@ def language_model(
 
     Raises:
         ValueError: a size is not positive or a rate outside [0, 1).
+        TypeError: `cell` makes a model that reads the whole sequence, the next token
+            too.
 
     Example:
         >>> import jax, jax.numpy as jnp, jrnn
@@ -96,6 +99,10 @@ def language_model(
     """
     front = embed(vocab_size, embed_size) if embed_size else one_hot(vocab_size)
     recurrent = [cell(hidden_size) for _ in range(layers)]
+    for layer in recurrent:
+        _check.cell(
+            "language_model", layer, "It would read the tokens to be predicted."
+        )
     readout = linear(vocab_size)
 
     def noisy(layer: Cell) -> Cell:
@@ -125,6 +132,9 @@ def one_to_one(
     Returns:
         The output of one step.
 
+    Raises:
+        TypeError: a model that reads the whole sequence, see `many_to_one`.
+
     Example:
         >>> import jax.numpy as jnp, jrnn
         >>> net = jrnn.stack(jrnn.linear(8), jrnn.activation(jax.nn.relu))
@@ -132,6 +142,7 @@ def one_to_one(
         >>> one_to_one(net, params, jnp.ones(3)).shape
         (8,)
     """
+    _check.cell("one_to_one", cell, "Call many_to_one(model, readout, params, xs).")
     carry_key, step_key = (None, None) if key is None else jax.random.split(key)
     carry = cell.initial_carry(params, key=carry_key)
     return cell.step(params, carry, x, key=step_key)[1]
@@ -161,6 +172,7 @@ def one_to_many(
 
     Raises:
         ValueError: front returns too few numbers, or too many.
+        TypeError: a model that reads the whole sequence, the outputs to come too.
 
     Example:
         >>> import jax.numpy as jnp, jrnn
@@ -175,13 +187,14 @@ def one_to_many(
         Vinyals, Toshev, Bengio, Erhan (2015), Show and tell: a neural image caption
         generator, arXiv:1411.4555 (there the image is the first input).
     """
+    _check.cell("one_to_many", cell, "It would read the outputs to be predicted.")
     front_params, cell_params = params
     start = carry_from(cell, cell_params, one_to_one(front, front_params, x))
     return unroll(cell, cell_params, ys, start)[1]
 
 
 def many_to_one(
-    cell: Cell,
+    cell: Cell | SequenceModel,
     readout: Cell,
     params: tuple[Params, Params],
     xs: Input,
@@ -195,11 +208,12 @@ def many_to_one(
         y = readout(h_T)
 
     The readout works on the last valid step alone; a stack of both would work it out
-    at every step.
+    at every step. At that step the backward part of a `bidirectional` has read one
+    input only: put a `pool` behind it, and the readout reads what that returns.
 
     Args:
-        cell: a cell whose outputs are arrays.
-        readout: a cell that reads the last of them.
+        cell: a cell or a model of whole sequences, whose outputs are arrays.
+        readout: a cell that reads the last of them, or the one of a model that pools.
         params: of cell and readout, as those of `stack(cell, readout)`.
         xs: inputs with time first, `(T, ...)`.
         length: number of valid steps, 0 to T; all if None. May be traced. With 0 the
@@ -218,14 +232,15 @@ def many_to_one(
     """
     cell_params, readout_params = params
     cell_key, readout_key = (None, None) if key is None else jax.random.split(key)
-    hs = many_to_many(cell, cell_params, xs, length, key=cell_key)
-    # nothing valid: the last step, which is zero like all of them
-    last = -1 if length is None else length - 1
-    return one_to_one(readout, readout_params, hs[last], key=readout_key)
+    h = _outputs("many_to_one", cell, cell_params, xs, length, cell_key)
+    if not _pools(cell):
+        # nothing valid: the last step, which is zero like all of them
+        h = h[-1 if length is None else length - 1]
+    return one_to_one(readout, readout_params, h, key=readout_key)
 
 
 def many_to_many(
-    cell: Cell,
+    cell: Cell | SequenceModel,
     params: Params,
     xs: Input,
     length: ArrayLike | None = None,
@@ -239,7 +254,7 @@ def many_to_many(
     For labels that depend on later inputs too see `jrnn.bidirectional`.
 
     Args:
-        cell: any cell.
+        cell: any cell, or a model of whole sequences that has an output for each step.
         params: its parameters.
         xs: inputs with time first, `(T, ...)`.
         length: number of valid steps, 0 to T; all if None. May be traced.
@@ -247,6 +262,9 @@ def many_to_many(
 
     Returns:
         Outputs `(T, ...)`, zero behind the last valid step.
+
+    Raises:
+        ValueError: the model pools over time, and has one output.
 
     Example:
         >>> import jax.numpy as jnp, jrnn
@@ -256,11 +274,12 @@ def many_to_many(
         >>> ys.shape, bool((ys[5:] == 0).all())
         ((7, 2), True)
     """
-    num_steps = _check.num_steps("many_to_many", xs)
-    if length is None:
-        return unroll(cell, params, xs, key=key)[1]
-    valid = length_mask(length, num_steps)
-    return unroll(masked(cell), params, (xs, valid), key=key)[1]
+    if _pools(cell):
+        raise ValueError(
+            "many_to_many: the model pools over time and has one output, not one for "
+            "each step. Call many_to_one, or unroll."
+        )
+    return _outputs("many_to_many", cell, params, xs, length, key)
 
 
 def carry_from(cell: Cell, params: Params, numbers: jax.Array) -> Carry:
@@ -291,6 +310,18 @@ def carry_from(cell: Cell, params: Params, numbers: jax.Array) -> Carry:
             f"{numbers.shape}. Give the network in front as many outputs."
         )
     return to_carry(numbers)
+
+
+def _outputs(name: str, cell, params, xs, length, key) -> Output:
+    num_steps = _check.num_steps(name, xs)
+    if length is None:
+        return unroll(cell, params, xs, key=key)[1]
+    valid = length_mask(length, num_steps)
+    return unroll(masked(cell), params, (xs, valid), key=key)[1]
+
+
+def _pools(cell: Cell | SequenceModel) -> bool:
+    return _check.is_sequence(cell) and cell.pools
 
 
 def _is_zero(rate: ArrayLike) -> bool:

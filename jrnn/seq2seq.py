@@ -24,13 +24,14 @@ from jrnn import _check
 from jrnn._replacements.largest import index_of_largest
 from jrnn._rows import rows
 from jrnn.attention import Score, attend
-from jrnn.cell import Carry, Cell, Key, Params
+from jrnn.cell import Carry, Cell, Key, Params, output_spec
 from jrnn.cells import gru
 from jrnn.combine import bidirectional
 from jrnn.layers import EmbedParams, LinearParams, embed, linear
 from jrnn.scan import scan
+from jrnn.sequence import SequenceModel
 from jrnn.unroll import unroll
-from jrnn.wrappers import length_mask
+from jrnn.wrappers import length_mask, masked
 
 __all__ = [
     "Memory",
@@ -42,24 +43,26 @@ __all__ = [
     "teacher_forcing",
 ]
 
+_FORWARD = "A decoder reads from left to right: use cells alone, without later inputs."
+
 
 class Seq2SeqParams(NamedTuple):
     """Weights of an encoder and a decoder."""
 
     source: EmbedParams  # (V_source, D)
-    encoder: tuple[Params, Params]  # forward, backward
+    encoder: Params  # (forward, backward), or of the encoder given
     bridge: LinearParams  # from the encoder's last carries to the decoder's first
     target: EmbedParams  # (V_target, D)
     decoder: Params
     attention: Any  # of the score, () without attention
-    readout: LinearParams  # (H, V_target), or (H + 2H, V_target) with attention
+    readout: LinearParams  # (H, V_target), or (H + M, V_target) with attention
 
 
 class Memory(NamedTuple):
     """What a decoder knows of the source."""
 
     carry: Carry  # the decoder's first
-    states: jax.Array  # (S, 2H), zero at padding
+    states: jax.Array  # (S, M), zero at padding; M = 2H unless an encoder is given
     keys: Any  # (S, A), None without attention
     valid: jax.Array  # (S,)
 
@@ -81,6 +84,7 @@ def seq2seq(
     hidden_size: int = 64,
     embed_size: int = 32,
     attention: Score | None = None,
+    encoder: Cell | SequenceModel | None = None,
 ) -> Seq2Seq:
     """Encoder and decoder, with attention if a score is given.
 
@@ -101,6 +105,9 @@ def seq2seq(
         hidden_size: units H of the decoder and of each direction of the encoder.
         embed_size: length D of a token's learned row.
         attention: a score, such as `jrnn.attention.dot()`; without attention if None.
+        encoder: reads the rows of the source and returns its states m, (M,) for each,
+            such as a `stack` of several `bidirectional` layers; `cell` in both
+            directions if None.
 
     Returns:
         `Seq2Seq(init, encode, decoder, look)`. `encode(params, source, length)` reads
@@ -112,7 +119,9 @@ def seq2seq(
 
     Raises:
         ValueError: a size that is not a positive integer; a source that is not of
-            shape (S,); `look` without attention.
+            shape (S,); `look` without attention; an encoder that pools.
+        TypeError: `cell` makes a model that reads the whole sequence: the decoder is
+            stepped.
 
     Example:
         >>> from jrnn.attention import dot
@@ -136,22 +145,34 @@ def seq2seq(
     source_table = embed(source_size, embed_size)
     target_table = embed(target_size, embed_size)
     recurrent, readout = cell(hidden_size), linear(target_size)
+    _check.cell("seq2seq", recurrent, "The decoder is: pass the model as `encoder`.")
+    reader = bidirectional(recurrent, recurrent) if encoder is None else encoder
+    _check.model("seq2seq", reader)
+    if _check.is_sequence(reader) and reader.pools:
+        raise ValueError(
+            "seq2seq: encoder pools over time, but a state of every step is needed. "
+            "Leave the pool out."
+        )
 
     def init(key):
         s, t, f, b, d, bridge, a, r = jax.random.split(key, 8)
         token, x = jnp.int32(0), jnp.zeros(embed_size)
-        encoder = (recurrent.init(f, x), recurrent.init(b, x))
+        if encoder is None:
+            of_reader = recurrent.init(f, x), recurrent.init(b, x)
+        else:
+            of_reader = encoder.init(f, x)
         decoder = recurrent.init(d, x)
         carry = ravel_pytree(recurrent.initial_carry(decoder))[0]
-        h, H = jnp.zeros(hidden_size), hidden_size
-        seen = h if attention is None else jnp.zeros(3 * H)
+        read = ravel_pytree(reader.initial_carry(of_reader))[0]
+        H, M = hidden_size, output_spec(reader, of_reader, x).shape[0]
+        seen = jnp.zeros(H if attention is None else H + M)
         return Seq2SeqParams(
             source=source_table.init(s, token),
-            encoder=encoder,
-            bridge=linear(len(carry)).init(bridge, jnp.concatenate([carry, carry])),
+            encoder=of_reader,
+            bridge=linear(len(carry)).init(bridge, read),
             target=target_table.init(t, token),
             decoder=decoder,
-            attention=() if attention is None else attention.init(a, H, 2 * H),
+            attention=() if attention is None else attention.init(a, H, M),
             readout=readout.init(r, seen),
         )
 
@@ -165,16 +186,15 @@ def seq2seq(
         steps = source.shape[0]
         length = steps if length is None else length
         xs = rows(params.source.table, source)  # (S, D)
-        carries, states = bidirectional(
-            recurrent, recurrent, params.encoder, xs, length
-        )
-        last, unravel = ravel_pytree(carries)
-        _, unravel = ravel_pytree(carries[0])
+        valid = length_mask(length, steps)
+        carries, states = unroll(masked(reader), params.encoder, (xs, valid))
+        last, _ = ravel_pytree(carries)
+        _, unravel = ravel_pytree(recurrent.initial_carry(params.decoder))
         carry = unravel(jnp.tanh(last @ params.bridge.w + params.bridge.b))
         keys = None
         if attention is not None:
             keys = attention.keys(params.attention, states)
-        return Memory(carry, states, keys, length_mask(length, steps))
+        return Memory(carry, states, keys, valid)
 
     def context(params, memory, h):
         scores = attention.score(params.attention, h, memory.keys)
@@ -231,6 +251,7 @@ def teacher_forcing(
         Williams, Zipser (1989), A learning algorithm for continually running fully
         recurrent neural networks, doi:10.1162/neco.1989.1.2.270.
     """
+    _check.cell("teacher_forcing", decoder, _FORWARD)
     begin = jnp.asarray(begin, targets.dtype)[None]
     return unroll(decoder, params, jnp.concatenate([begin, targets[:-1]]))[1]
 
@@ -278,6 +299,7 @@ def scheduled_sampling(
         Bengio, Vinyals, Jaitly, Shazeer (2015), Scheduled sampling for sequence
         prediction with recurrent neural networks, arXiv:1506.03099, section 2.4.
     """
+    _check.cell("scheduled_sampling", decoder, _FORWARD)
     coin_key, noise_key = jax.random.split(key)
     targets = targets.astype(jnp.int32)
     true = jax.random.bernoulli(coin_key, truth, targets.shape)

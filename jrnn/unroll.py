@@ -1,4 +1,4 @@
-"""`unroll`: run a cell along one sequence."""
+"""`unroll`: run a cell, or a model of whole sequences, along one sequence."""
 
 from typing import Literal
 
@@ -7,10 +7,11 @@ import jax
 from jrnn import _check
 from jrnn.cell import Carry, Cell, DiagonalStep, Input, Key, Output, Params
 from jrnn.scan import diagonal_scan, scan
+from jrnn.sequence import SequenceModel
 
 
 def unroll(
-    cell: Cell,
+    cell: Cell | SequenceModel,
     params: Params,
     xs: Input,
     carry: Carry | None = None,
@@ -27,21 +28,30 @@ def unroll(
     in what is returned, and no options for lengths, masks or resets (wrap the cell in
     `masked` or `reset`, which read their flags from the input).
 
+    A `SequenceModel`, such as `bidirectional(lstm(64), lstm(64))`, runs in the same
+    way, once and as a whole:
+
+        carry, ys = run(params, xs, carry)
+
     Args:
-        cell: any cell.
+        cell: any cell, or a model of whole sequences.
         params: its parameters.
         xs: inputs, a pytree with time first on every leaf, `(T, ...)`.
         carry: state before the first step; `cell.initial_carry(params)` if None. To
-            continue a sequence, pass the carry that the part before returned.
+            continue a sequence, pass the carry that the part before returned; a model
+            that looks ahead needs all of the sequence at once, and starts each of its
+            directions from the carry given.
         key: for cells that need randomness. Split into one for the initial carry and
-            one for each step.
+            one for each step, or for the run as a whole.
         reverse: run from the last step to the first. Outputs keep their places, so
-            `ys[t]` has seen `xs[t:]`.
-        remat: memory of the backward pass, see `jrnn.scan`.
+            `ys[t]` has seen `xs[t:]`. A model of whole sequences reads them turned
+            round, and what it returns is turned back.
+        remat: memory of the backward pass, see `jrnn.scan`; for every scan in a model
+            of whole sequences.
 
     Returns:
         `(carry, ys)`: the carry after the last step run, and the outputs with time
-        first, `(T, ...)`.
+        first, `(T, ...)`; without a time axis if the model pools.
 
     Raises:
         ValueError: the leaves of `xs` disagree about T.
@@ -61,6 +71,8 @@ def unroll(
     """
     _check.order(cell, params, xs)
     num_steps = _check.num_steps("unroll", xs)
+    if _check.is_sequence(cell):
+        return _whole(cell, params, xs, carry, key, reverse, remat)
     carry_key, step_keys = None, None
     if key is not None:
         carry_key, step_key = jax.random.split(key)
@@ -84,3 +96,13 @@ def _all_states(step: DiagonalStep, params, xs, carry, keys, reverse):
     ys = jax.vmap(lambda h, x: step.output(params, h, x))(hs, xs)
     last = 0 if reverse else -1
     return jax.tree.map(lambda h: h[last], hs), ys
+
+
+def _whole(model: SequenceModel, params, xs, carry, key, reverse, remat):
+    """A model of whole sequences; in reverse it reads them turned round."""
+    carry_key, run_key = (None, None) if key is None else jax.random.split(key)
+    if carry is None:
+        carry = model.initial_carry(params, key=carry_key)
+    turn = lambda tree: jax.tree.map(lambda a: a[::-1], tree) if reverse else tree
+    carry, ys = model.run(params, turn(xs), carry, key=run_key, remat=remat)
+    return carry, ys if model.pools else turn(ys)

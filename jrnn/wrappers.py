@@ -1,10 +1,13 @@
 """Functions from cell to cell: whatever one might change about a cell.
 
+Those that need no step of their own work on a `SequenceModel` too: they return one, and
+their `run` says over all steps at once what their `step` says of one.
+
 A wrapper that owns no parameters does not change the parameter tree, so a model can be
 trained with `dropout(lstm(64), 0.1)` and evaluated with `lstm(64)`.
 """
 
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +15,11 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn._description import described
-from jrnn.cell import Carry, Cell, Key, Output, Params, output_spec
+from jrnn.cell import Carry, Cell, Key, Output, Params, StepFn, output_spec
 from jrnn.cells import GRUParams
+from jrnn.sequence import RunFn, SequenceModel, only_valid
+
+Model = TypeVar("Model", Cell, SequenceModel)  # what comes in is what comes out
 
 
 class LayerNormParams(NamedTuple):
@@ -46,13 +52,14 @@ class Recorded(NamedTuple):
 
 
 @described
-def residual(cell: Cell) -> Cell:
+def residual(cell: Model) -> Model:
     """Add the input to the output.
 
         y_t = cell(x_t) + x_t
 
     Args:
-        cell: a cell whose output has the shape of its input.
+        cell: a cell, or a model of whole sequences, whose output has the shape of its
+            input.
 
     Returns:
         A cell with the params and carry of `cell`.
@@ -71,22 +78,29 @@ def residual(cell: Cell) -> Cell:
         He, Zhang, Ren, Sun (2016), Deep residual learning for image recognition,
         arXiv:1512.03385, equation 1.
     """
-    _check.cell("residual", cell)
+    _check.model("residual", cell)
 
-    def step(params, carry, x, *, key=None):
-        carry, y = cell.step(params, carry, x, key=key)
+    def add(x, y):
         if jnp.shape(x) != jnp.shape(y):
             raise ValueError(
                 f"residual: input has shape {jnp.shape(x)} and output {jnp.shape(y)}; "
                 "they must match."
             )
-        return carry, y + x
+        return y + x
 
-    return cell._replace(step=step)
+    def step(params, carry, x, *, key=None):
+        carry, y = cell.step(params, carry, x, key=key)
+        return carry, add(x, y)
+
+    def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        carry, ys = cell.run(params, xs, carry, valid, key=key, remat=remat)
+        return carry, add(only_valid(valid, xs), ys)
+
+    return _acting(cell, step, run)
 
 
 @described
-def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
+def layer_norm(cell: Model, *, epsilon: float = 1e-6) -> Model:
     """Normalise the output over its features.
 
         y = scale * (u - mean(u)) / sqrt(var(u) + epsilon) + offset,   u = cell(x)
@@ -94,7 +108,7 @@ def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
     Only the output is normalised; the carry, and so the recurrence, is not touched.
 
     Args:
-        cell: a cell whose output is one array.
+        cell: a cell, or a model of whole sequences, whose output is one array.
         epsilon: added to the variance.
 
     Returns:
@@ -111,7 +125,7 @@ def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
     References:
         Ba, Kiros, Hinton (2016), Layer normalization, arXiv:1607.06450, equation 3.
     """
-    _check.cell("layer_norm", cell)
+    _check.model("layer_norm", cell)
 
     def init(key, x):
         params = cell.init(key, x)
@@ -128,16 +142,25 @@ def layer_norm(cell: Cell, *, epsilon: float = 1e-6) -> Cell:
     def step(params, carry, x, *, key=None):
         _check.params_type("layer_norm", params, LayerNormParams)
         carry, u = cell.step(params.cell, carry, x, key=key)
+        return carry, normal(params, u)
+
+    def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        _check.params_type("layer_norm", params, LayerNormParams)
+        carry, us = cell.run(params.cell, xs, carry, valid, key=key, remat=remat)
+        if cell.pools:
+            return carry, normal(params, us)
+        return carry, only_valid(valid, jax.vmap(normal, (None, 0))(params, us))
+
+    def normal(params, u):
         u = u - u.mean(axis=-1, keepdims=True)
         var = jnp.square(u).mean(axis=-1, keepdims=True)
-        y = params.scale * u * jax.lax.rsqrt(var + epsilon) + params.offset
-        return carry, y
+        return params.scale * u * jax.lax.rsqrt(var + epsilon) + params.offset
 
-    return Cell(init, initial_carry, step)
+    return _acting(cell, step, run, init=init, initial_carry=initial_carry)
 
 
 @described
-def dropout(cell: Cell, rate: ArrayLike) -> Cell:
+def dropout(cell: Model, rate: ArrayLike) -> Model:
     """Set random outputs to zero, independently at every step.
 
         y_t = m_t * u_t / (1 - rate),   m_t ~ Bernoulli(1 - rate),   u = cell(x)
@@ -145,7 +168,7 @@ def dropout(cell: Cell, rate: ArrayLike) -> Cell:
     Evaluate with the cell without dropout: it has the same parameters.
 
     Args:
-        cell: any cell.
+        cell: any cell, or a model of whole sequences.
         rate: probability of zero, in [0, 1); may be traced.
 
     Returns:
@@ -168,22 +191,31 @@ def dropout(cell: Cell, rate: ArrayLike) -> Cell:
         Zaremba, Sutskever, Vinyals (2014), Recurrent neural network regularization,
         arXiv:1409.2329 (on outputs only, not on the recurrence).
     """
-    _check.cell("dropout", cell)
+    _check.model("dropout", cell)
     _check.rate("dropout", rate)
 
     def step(params, carry, x, *, key=None):
         _check.key_given("dropout", key, "step")
         cell_key, mask_key = jax.random.split(key)
         carry, u = cell.step(params, carry, x, key=cell_key)
+        return carry, dropped(mask_key, u)
+
+    def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        _check.key_given("dropout", key, "run")
+        cell_key, mask_key = jax.random.split(key)
+        carry, us = cell.run(params, xs, carry, valid, key=cell_key, remat=remat)
+        return carry, dropped(mask_key, us)
+
+    def dropped(key, u):
         leaves, tree = jax.tree.flatten(u)
-        keys = jax.random.split(mask_key, len(leaves))
+        keys = jax.random.split(key, len(leaves))
         ys = [
             leaf * _dropout_mask(k, rate, leaf)
             for k, leaf in zip(keys, leaves, strict=True)
         ]
-        return carry, jax.tree.unflatten(tree, ys)
+        return jax.tree.unflatten(tree, ys)
 
-    return cell._replace(step=step)
+    return _acting(cell, step, run)
 
 
 @described
@@ -211,7 +243,8 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
 
     Raises:
         ValueError: `rate` is outside [0, 1), or no key is given.
-        TypeError: the carry is of another form; the cell is a GRU.
+        TypeError: the carry is of another form; the cell is a GRU, or a model of whole
+            sequences, whose cells must be wrapped one by one.
 
     Example:
         >>> import jrnn
@@ -226,7 +259,12 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
         Gal, Ghahramani (2016), A theoretically grounded application of dropout in
         recurrent neural networks, arXiv:1512.05287, equation 7 (the mask z_h).
     """
-    _check.cell("variational_dropout", cell)
+    _check.cell(
+        "variational_dropout",
+        cell,
+        "Wrap the cells in it: "
+        "bidirectional(variational_dropout(lstm(64), rate), ...).",
+    )
     _check.rate("variational_dropout", rate)
 
     def initial_carry(params, *, key=None):
@@ -294,6 +332,9 @@ def record(cell: Cell) -> Cell:
     Returns:
         A cell with the params and carry of `cell` and output `Recorded(y, carry)`.
 
+    Raises:
+        TypeError: a model of whole sequences, which has no carry after each step.
+
     Example:
         >>> import jrnn
         >>> cell = record(jrnn.lstm(4))
@@ -301,7 +342,12 @@ def record(cell: Cell) -> Cell:
         >>> jrnn.unroll(cell, params, jnp.ones((5, 3)))[1].carry.c.shape
         (5, 4)
     """
-    _check.cell("record", cell)
+    _check.cell(
+        "record",
+        cell,
+        "It has no carry after each step; record the cells in it: "
+        "bidirectional(record(lstm(64)), record(lstm(64))).",
+    )
 
     def step(params, carry, x, *, key=None):
         carry, y = cell.step(params, carry, x, key=key)
@@ -311,7 +357,7 @@ def record(cell: Cell) -> Cell:
 
 
 @described
-def masked(cell: Cell) -> Cell:
+def masked(cell: Model) -> Model:
     """Skip the steps whose flag is false.
 
         (x_t, valid_t) ->  carry_t, y_t = cell(carry_{t-1}, x_t)   where valid_t
@@ -319,17 +365,21 @@ def masked(cell: Cell) -> Cell:
 
     Padding cannot reach a valid output, the last carry or any gradient, whatever it
     holds; outputs at padding are zero; a row without a valid step returns its initial
-    carry. Masks may have holes. For right-padded rows see `length_mask`.
+    carry. Masks may have holes. For right-padded rows see `length_mask`. A model of
+    whole sequences gets all flags at once; its directions both skip the steps, a
+    convolution reads zeros there.
 
     Args:
-        cell: any cell.
+        cell: any cell, or a model of whole sequences.
 
     Returns:
         A cell with the params and carry of `cell` and input `(x, valid)`, `valid` a
-        boolean scalar.
+        boolean scalar. Of a model of whole sequences, another with input `(xs, valid)`,
+        `valid` booleans `(T,)`.
 
     Raises:
         TypeError: the input is not a pair, or its flag not boolean.
+        ValueError: `valid` is of another shape.
 
     Example:
         >>> import jrnn
@@ -339,7 +389,7 @@ def masked(cell: Cell) -> Cell:
         >>> bool((ys[2:] == 0).all()), bool(jnp.allclose(h, ys[1]))
         (True, True)
     """
-    _check.cell("masked", cell)
+    _check.model("masked", cell)
 
     def init(key, x):
         _check.pair("masked", x, "valid")
@@ -356,7 +406,14 @@ def masked(cell: Cell) -> Cell:
         y = _where(valid, y, jax.tree.map(_zeros, y))
         return _where(valid, new_carry, carry), y
 
-    return Cell(init, cell.initial_carry, step)
+    def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        _check.pair("masked", xs, "valid")
+        xs, own = xs
+        _check.time_flags("masked", "valid", own, _check.num_steps("masked", xs))
+        own = jnp.asarray(own) if valid is None else own & valid
+        return cell.run(params, xs, carry, own, key=key, remat=remat)
+
+    return _acting(cell, step, run, init=init)
 
 
 @described
@@ -377,7 +434,8 @@ def reset(cell: Cell) -> Cell:
         boolean scalar.
 
     Raises:
-        TypeError: the input is not a pair, or its flag not boolean.
+        TypeError: the input is not a pair, or its flag not boolean; a model of whole
+            sequences, which has no step to start again before.
 
     Example:
         >>> import jrnn
@@ -388,7 +446,12 @@ def reset(cell: Cell) -> Cell:
         >>> bool((ys[:3] == ys[3:]).all())
         True
     """
-    _check.cell("reset", cell)
+    _check.cell(
+        "reset",
+        cell,
+        "Cut the sequence at its starts, and run the pieces as a batch: pad them, and "
+        "say by masked(model) which steps are valid.",
+    )
 
     def init(key, x):
         _check.pair("reset", x, "start")
@@ -406,7 +469,7 @@ def reset(cell: Cell) -> Cell:
 
 
 @described
-def learned_carry(cell: Cell) -> Cell:
+def learned_carry(cell: Model) -> Model:
     """Make the initial carry a parameter.
 
         carry_0 = params.carry
@@ -415,7 +478,7 @@ def learned_carry(cell: Cell) -> Cell:
     go outside: `variational_dropout(learned_carry(cell), rate)`.
 
     Args:
-        cell: any cell.
+        cell: any cell, or a model of whole sequences.
 
     Returns:
         A cell with `LearnedCarryParams(cell, carry)` and the carry of `cell`.
@@ -427,7 +490,7 @@ def learned_carry(cell: Cell) -> Cell:
         >>> cell.initial_carry(params._replace(carry=jnp.ones(4))).tolist()
         [1.0, 1.0, 1.0, 1.0]
     """
-    _check.cell("learned_carry", cell)
+    _check.model("learned_carry", cell)
 
     def init(key, x):
         params = cell.init(key, x)
@@ -442,7 +505,11 @@ def learned_carry(cell: Cell) -> Cell:
         _check.params_type("learned_carry", params, LearnedCarryParams)
         return cell.step(params.cell, carry, x, key=key)
 
-    return Cell(init, initial_carry, step)
+    def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        _check.params_type("learned_carry", params, LearnedCarryParams)
+        return cell.run(params.cell, xs, carry, valid, key=key, remat=remat)
+
+    return _acting(cell, step, run, init=init, initial_carry=initial_carry)
 
 
 def length_mask(length: ArrayLike, num_steps: int) -> jax.Array:
@@ -462,6 +529,12 @@ def length_mask(length: ArrayLike, num_steps: int) -> jax.Array:
         [True, True, False, False]
     """
     return jnp.arange(num_steps) < jnp.asarray(length)
+
+
+def _acting(cell: Model, step: StepFn, run: RunFn, **changed: Any) -> Model:
+    """A cell with another step, or a model of whole sequences with another run."""
+    act = {"run": run} if _check.is_sequence(cell) else {"step": step}
+    return cell._replace(**act, **changed)
 
 
 def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:

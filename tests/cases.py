@@ -192,8 +192,8 @@ CASES: dict[str, Case] = {
 
 # Functions of the public interface that are no cells and make none.
 NOT_CELLS = frozenset(
-    "Cell bidirectional diagonal_scan length_mask load output_spec register resample "
-    "save scan scan_report spec unroll".split()
+    "Cell diagonal_scan length_mask load output_spec register resample save scan "
+    "scan_report spec unroll".split()
 )
 
 

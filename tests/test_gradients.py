@@ -469,7 +469,9 @@ def test_errors_bear_the_name_of_the_function_called():
         ),
         "lyapunov_spectrum": lambda: jrnn.dynamics.lyapunov_spectrum(cell, params, xs),
         "largest_exponent": lambda: jrnn.dynamics.largest_exponent(cell, params, xs),
-        "bidirectional": lambda: jrnn.bidirectional(cell, cell, (params, params), xs),
+        "unroll": lambda: jrnn.unroll(
+            jrnn.bidirectional(cell, cell), (params, params), xs
+        ),
         "many_to_many": lambda: models.many_to_many(cell, params, xs),
     }
     for name, call in calls.items():

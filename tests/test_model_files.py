@@ -23,6 +23,7 @@ import safetensors.numpy
 from cases import CASES, H, I, O, T, V, _sum, draw, example, new_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sequence_cases import SEQUENCES, _total, sequence_example, sequence_key
 
 import jrnn
 from jrnn.files import build, describe, names, table, tensors
@@ -35,6 +36,7 @@ from jrnn.train.checkpoint import digest
 PACKAGE = Path(jrnn.__file__).parent
 
 total = jrnn.register("total", _sum)  # a cell made by hand, with a size
+whole = jrnn.register("first and all", _total)  # a model of whole sequences
 
 
 @jrnn.register("no parameters")
@@ -102,6 +104,8 @@ OWN = {
     ),
 }
 FACTORY = {name: OWN.get(name, case.factory) for name, case in CASES.items()}
+SEQUENCE = {name: case.factory for name, case in SEQUENCES.items()}
+SEQUENCE["by hand"] = lambda: whole(2.0, 3.0)
 
 
 def first(xs):
@@ -163,6 +167,21 @@ def test_outputs_are_the_same_to_the_bit(tmp_path, name, dtype):
     expected = jrnn.unroll(cell, params, xs, key=new_key(case))
     equal(jrnn.unroll(again, loaded, xs, key=new_key(case)), expected)
     assert describe.to_json(again) == describe.to_json(cell)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_models_of_whole_sequences_come_back_to_the_bit(tmp_path, name, dtype):
+    case, _, _, xs, _ = sequence_example(name, dtype)
+    model = SEQUENCE[name]()
+    params = drawn(model, first(xs))
+    jrnn.save(tmp_path / "m", model, params, first(xs))
+    again, loaded, _ = jrnn.load(tmp_path / "m")
+    equal(loaded, params)
+    expected = jrnn.unroll(model, params, xs, key=sequence_key(case))
+    equal(jrnn.unroll(again, loaded, xs, key=sequence_key(case)), expected)
+    assert describe.to_json(again) == describe.to_json(model)
 
 
 CHILD = """
@@ -357,24 +376,33 @@ def test_gates_are_named_in_their_order(tmp_path, name, loop):
 # The table
 
 
-def returning(kind):
-    """Public functions of all modules that say they return this."""
+MODELS = (
+    jrnn.Cell,
+    jrnn.SequenceModel,
+    jrnn.Cell | jrnn.SequenceModel,  # as what they are given
+    jrnn.wrappers.Model,
+)
+
+
+def returning(*kinds):
+    """Public functions of all modules that say they return one of these."""
     for module in pkgutil.walk_packages([str(PACKAGE)], "jrnn."):
         for name, function in vars(importlib.import_module(module.name)).items():
             if inspect.isfunction(function) and not name.startswith("_"):
-                if inspect.signature(function).return_annotation is kind:
+                if inspect.signature(function).return_annotation in kinds:
                     yield name
 
 
 def test_every_public_factory_is_in_the_table():
-    in_root = {n for n in returning(jrnn.Cell) if n in jrnn.__all__}
+    in_root = {n for n in returning(*MODELS) if n in jrnn.__all__}
     assert in_root == set(table.CELLS_BY_NAME)
     # a wrapper of which `jrnn.gradients` makes its own use is no part of a model
-    assert set(returning(jrnn.Cell)) - in_root == {"probed_cell"}
+    assert set(returning(*MODELS)) - in_root == {"probed_cell"}
     own = set(returning(jrnn.initializers.Initializer))
     assert own == set(table.INITIALIZERS_BY_NAME)
-    made = {used for case in CASES.values() for used in case.uses} - {"Cell"}
-    assert made == set(table.CELLS_BY_NAME)
+    cases = *CASES.values(), *SEQUENCES.values()
+    made = {used for case in cases for used in case.uses}
+    assert made - {"Cell", "SequenceModel"} == set(table.CELLS_BY_NAME)
 
 
 @pytest.mark.parametrize("name", table.FACTORIES)

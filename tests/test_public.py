@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from cases import CASES, NOT_CELLS, H, I, O, V, example
+from sequence_cases import SEQUENCES, sequence_example
 
 import jrnn
 from jrnn import dynamics, gradients, initializers, losses, optimizers
@@ -46,12 +47,14 @@ FLOORS = {
     "losses": 0,
     "optimizers": 0,
     "scan": 0,
+    "sequence": 0,
     "cells": 1,
     "layers": 1,
+    "sequence_layers": 1,
     "unroll": 1,
     "attention": 2,
     "feedback": 2,
-    "combine": 2,  # with bidirectional, which uses masked
+    "combine": 2,  # of cells in a stack with whole sequences, which uses masked
     "text": 2,
     "wrappers": 2,
     "_lock": 3,
@@ -102,7 +105,10 @@ def test_all_is_sorted_complete_and_literal():
 
 
 def test_every_public_name_of_the_core_is_exported():
-    for name in "cell cells combine feedback layers scan unroll wrappers".split():
+    for name in (
+        "cell cells combine feedback layers scan sequence sequence_layers unroll "
+        "wrappers"
+    ).split():
         module = importlib.import_module(f"jrnn.{name}")
         own = {
             n
@@ -111,7 +117,7 @@ def test_every_public_name_of_the_core_is_exported():
             and value.__module__.startswith(module.__name__)
             and not n.startswith("_")
         }
-        protocols = {"InitFn", "InitialCarryFn", "StepFn"}
+        protocols = {"InitFn", "InitialCarryFn", "RunFn", "StepFn", "only_valid"}
         assert own - protocols <= set(jrnn.__all__), name
 
 
@@ -203,7 +209,8 @@ def test_text_does_without_jax():
 
 
 def test_every_cell_factory_is_a_case():
-    used = {name for case in CASES.values() for name in case.uses}
+    cases = *CASES.values(), *SEQUENCES.values()
+    used = {name for case in cases for name in case.uses}
     functions = {n for n in jrnn.__all__ if inspect.isfunction(getattr(jrnn, n))}
     assert functions - used - NOT_CELLS == set()
     assert used <= set(jrnn.__all__)
@@ -250,12 +257,30 @@ LAYOUT = {
 }
 
 
-@pytest.mark.parametrize("name", LAYOUT)
+LAYOUT_OF_SEQUENCES = {
+    "bidirectional": {
+        "[0].w_x": (I, 4 * H),
+        "[0].w_h": (H, 4 * H),
+        "[0].b": (4 * H,),
+        "[1].w_x": (I, 3 * O),
+        "[1].w_h": (O, 3 * O),
+        "[1].b_x": (3 * O,),
+        "[1].b_h": (3 * O,),
+    },
+    "conv": {".w": (3, I, O), ".b": (O,)},
+    "mean": {},
+}
+
+
+@pytest.mark.parametrize("name", [*LAYOUT, *LAYOUT_OF_SEQUENCES])
 def test_layout_of_parameters(name):
-    leaves, _ = jax.tree_util.tree_flatten_with_path(example(name).params)
+    of_cell = name in LAYOUT
+    params = (example if of_cell else sequence_example)(name).params
+    leaves, _ = jax.tree_util.tree_flatten_with_path(params)
     got = {jax.tree_util.keystr(path): leaf.shape for path, leaf in leaves}
-    assert got == LAYOUT[name]
-    assert list(got) == list(LAYOUT[name])
+    expected = LAYOUT[name] if of_cell else LAYOUT_OF_SEQUENCES[name]
+    assert got == expected
+    assert list(got) == list(expected)
 
 
 def test_output_spec_and_spec():

@@ -258,6 +258,12 @@ def test_reset_draws_new_variational_masks():
 # bidirectional
 
 
+def unroll_first(model, params, xs, length):
+    """Run on the first steps of a padded sequence."""
+    valid = jrnn.length_mask(length, len(xs))
+    return jrnn.unroll(jrnn.masked(model), params, (xs, valid))
+
+
 def two_cells():
     forward, backward = jrnn.lstm(H), jrnn.gru(O)
     params = perturbed(forward, jnp.zeros(I)), perturbed(backward, jnp.zeros(I), 1)
@@ -268,7 +274,7 @@ def two_cells():
 def test_bidirectional_is_two_unrolls():
     forward, backward, params = two_cells()
     xs = normal(2, T, I)
-    (f, b), ys = jrnn.bidirectional(forward, backward, params, xs)
+    (f, b), ys = jrnn.unroll(jrnn.bidirectional(forward, backward), params, xs)
     f_carry, f_ys = jrnn.unroll(forward, params[0], xs)
     b_carry, b_ys = jrnn.unroll(backward, params[1], xs[::-1])
     close((f, b), (f_carry, b_carry))
@@ -281,7 +287,8 @@ def test_bidirectional_with_length_equals_running_on_the_cut_sequence(length):
     forward, backward, params = two_cells()
     xs = normal(2, T, I)
     padded = xs.at[length:].set(jnp.inf)
-    run = lambda n: jrnn.bidirectional(forward, backward, params, padded, n)
+    model = jrnn.bidirectional(forward, backward)
+    run = lambda n: unroll_first(model, params, padded, n)
     carries, ys = jax.jit(run)(length)
     chex.assert_trees_all_close(run(length), (carries, ys), atol=1e-14)
     if length == 0:
@@ -290,7 +297,7 @@ def test_bidirectional_with_length_equals_running_on_the_cut_sequence(length):
             (forward.initial_carry(params[0]), backward.initial_carry(params[1])),
         )
     else:
-        expected = jrnn.bidirectional(forward, backward, params, xs[:length])
+        expected = jrnn.unroll(model, params, xs[:length])
         close((carries, ys[:length]), expected)
     assert ys.shape == (T, H + O)
     assert (ys[length:] == 0).all()
@@ -300,20 +307,19 @@ def test_bidirectional_with_length_equals_running_on_the_cut_sequence(length):
 def test_bidirectional_gradients_do_not_see_padding():
     forward, backward, params = two_cells()
     xs = normal(2, T, I)
-    run = lambda params, xs, n: weigh(
-        jrnn.bidirectional(forward, backward, params, xs, n)[1][:2]
-    )
+    model = jrnn.bidirectional(forward, backward)
+    run = lambda params, xs, n: weigh(unroll_first(model, params, xs, n)[1][:2])
     got = jax.grad(run, (0, 1))(params, xs.at[2:].set(jnp.nan), 2)
-    expected = jax.grad(run, (0, 1))(params, xs[:2], None)
+    whole = lambda params, xs: weigh(jrnn.unroll(model, params, xs)[1])
+    expected = jax.grad(whole, (0, 1))(params, xs[:2])
     close((got[0], got[1][:2]), expected)
     assert (got[1][2:] == 0).all()
 
 
 def test_bidirectional_gives_each_direction_its_own_key():
     cell = jrnn.dropout(jrnn.activation(lambda x: x), 0.5)
-    ys = jrnn.bidirectional(
-        cell, cell, ((), ()), jnp.ones((T, 20)), key=jax.random.key(0)
-    )[1]
+    model, xs = jrnn.bidirectional(cell, cell), jnp.ones((T, 20))
+    ys = jrnn.unroll(model, ((), ()), xs, key=jax.random.key(0))[1]
     assert (ys[:, :20] != ys[:, 20:]).any()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jrnn.files.names import registered
-from jrnn.files.table import ANYTHING, CELL, DTYPES, FACTORIES, FUNCTIONS, Kind
+from jrnn.files.table import ANYTHING, DTYPES, FACTORIES, FUNCTIONS, MODEL, Kind
 
 
 class Unknown(ValueError):
@@ -16,7 +16,7 @@ class Unknown(ValueError):
 
 
 def cell_from_json(data: Any) -> Any:
-    """Make the cell that a file describes.
+    """Make the cell, or the model of whole sequences, that a file describes.
 
     Args:
         data: what `describe.to_json` gave, read from a file.
@@ -27,7 +27,7 @@ def cell_from_json(data: Any) -> Any:
     Raises:
         Unknown: a name, an argument or a value that is not in the tables.
     """
-    return _checked(_value(data, "model"), CELL, "model", data)
+    return _checked(_value(data, "model"), MODEL, "model", data)
 
 
 def _value(data: Any, place: str) -> Any:

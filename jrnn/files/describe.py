@@ -15,8 +15,8 @@ from jrnn.files.table import (
     FACTORIES,
     INITIALIZER,
     Factory,
-    is_cell,
     is_function,
+    is_model,
 )
 
 
@@ -115,7 +115,7 @@ def _where(place: str, owner: str) -> str:
 
 def _problem(value: Any) -> str:
     """What a value is that cannot be described, and the fix."""
-    if is_cell(value):
+    if is_model(value):
         return (
             "a cell whose functions have no name. Make it by a factory, and that by "
             "its name: mycell = jrnn.register('mycell', mycell)."

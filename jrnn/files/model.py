@@ -11,7 +11,8 @@ from jrnn import text
 from jrnn.cell import Cell, Input, Params
 from jrnn.files import build, describe, tensors
 from jrnn.files.runs import load_run
-from jrnn.files.table import is_cell
+from jrnn.files.table import is_model
+from jrnn.sequence import SequenceModel
 from jrnn.train.checkpoint import (
     FORMAT as CHECKPOINT,
 )
@@ -30,14 +31,14 @@ PARTS = "model", "input", "vocabulary"
 class Loaded(NamedTuple):
     """A model with its weights."""
 
-    model: Cell
+    model: Cell | SequenceModel
     params: Params  # JAX arrays
     vocabulary: text.Vocabulary | None  # what its tokens stand for, if it reads text
 
 
 def save(
     path: str | Path,
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     x: Input,
     *,
@@ -56,7 +57,8 @@ def save(
 
     Args:
         path: the file; one of that name is replaced.
-        model: a cell, made by factories of jrnn or registered ones.
+        model: a cell, or a model of whole sequences, made by factories of jrnn or
+            registered ones.
         params: its parameters, JAX or NumPy arrays of any dtype that safetensors has
             (no complex128); they may have been cast since `init`.
         x: an example of one step's input, as for `init`, or its spec. The form of the
@@ -160,7 +162,7 @@ def load(path: str | Path) -> Loaded:
 
 
 def _check_arguments(model: Any, vocabulary: Any) -> None:
-    if not is_cell(model):
+    if not is_model(model):
         fix = (
             "Pass its `evaluate`, or its `train`."
             if hasattr(model, "evaluate")
@@ -176,7 +178,7 @@ def _check_arguments(model: Any, vocabulary: Any) -> None:
         )
 
 
-def _form(model: Cell, described_input: Any) -> Params:
+def _form(model: Cell | SequenceModel, described_input: Any) -> Params:
     """The form of a model's parameters, given that of its input."""
     key = jax.eval_shape(lambda: jax.random.key(0))
     x = tensors.input_from_json(described_input)

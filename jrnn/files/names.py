@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jrnn._description import describe_call
-from jrnn.cell import Cell
-from jrnn.files.table import FACTORIES, FUNCTIONS, is_cell, is_function
+from jrnn.files.table import FACTORIES, FUNCTIONS, is_function, is_model
 
 _registered: dict[str, Callable[..., Any]] = {}
 
@@ -94,10 +93,10 @@ def _naming(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def make(*args, **kwargs):
         made = function(*args, **kwargs)
-        if not is_cell(made):
+        if not is_model(made):
             return made
         # a new one: what was made may be described otherwise, or used elsewhere too
-        made = Cell(*made)
+        made = type(made)(*made)
         made.description = describe_call(name, function, args, kwargs)
         return made
 

@@ -12,10 +12,12 @@ import numpy as np
 from jrnn import _activation
 from jrnn.cell import Cell, diagonal, stateless
 from jrnn.cells import elman, gru, irnn, lstm, window
-from jrnn.combine import parallel, stack
+from jrnn.combine import bidirectional, parallel, stack
 from jrnn.feedback import feedback
 from jrnn.initializers import gain, gatewise, identity, orthogonal, spectral_radius
 from jrnn.layers import activation, embed, linear, one_hot
+from jrnn.sequence import SequenceModel
+from jrnn.sequence_layers import conv, pool
 from jrnn.wrappers import (
     dropout,
     layer_norm,
@@ -46,6 +48,11 @@ def is_cell(value: Any) -> bool:
     return isinstance(value, Cell)
 
 
+def is_model(value: Any) -> bool:
+    """Whether this is a cell, or a model of whole sequences, of the library's class."""
+    return isinstance(value, Cell | SequenceModel)
+
+
 def is_function(value: Any) -> bool:
     """Whether this can be called and is no class."""
     return callable(value) and not isinstance(value, type)
@@ -55,7 +62,8 @@ ANYTHING = Kind("anything", lambda v: True)
 WHOLE = Kind("a whole number", lambda v: type(v) is int and abs(v) < 2**63)
 NUMBER = Kind("a number", lambda v: type(v) in (int, float) and abs(v) < 2**1023)
 CELL = Kind("a cell", is_cell)
-CELLS = Kind("a list of cells", lambda v: type(v) is tuple and all(map(is_cell, v)))
+MODEL = Kind("a cell", is_model)  # or a model of whole sequences
+MODELS = Kind("a list of cells", lambda v: type(v) is tuple and all(map(is_model, v)))
 FUNCTION = Kind("a function", is_function)
 INITIALIZER = Kind("an initialiser", is_function)
 OPTIONAL = Kind("a function or null", lambda v: v is None or is_function(v))
@@ -71,6 +79,14 @@ RESET = Kind(
     '"after" or "before"', lambda v: type(v) is str and v in ("after", "before")
 )
 
+PADDING = Kind(
+    '"same" or "causal"', lambda v: type(v) is str and v in ("same", "causal")
+)
+POOLING = Kind(
+    '"mean", "max" or "last"',
+    lambda v: type(v) is str and v in ("mean", "max", "last"),
+)
+
 
 class Factory(NamedTuple):
     """A factory of the library, and what a file may give it."""
@@ -83,7 +99,6 @@ class Factory(NamedTuple):
 # Whoever adds a factory adds it here; a test compares the table with what is public.
 _ELMAN_INITS = dict.fromkeys(("w_x_init", "w_h_init", "b_init"), INITIALIZER)
 _GATED_INITS = dict.fromkeys(("w_x_init", "w_h_init"), INITIALIZER)
-_RATE = {"cell": CELL, "rate": NUMBER}
 
 CELLS_BY_NAME: dict[str, Factory] = {
     "elman": Factory(
@@ -119,16 +134,29 @@ CELLS_BY_NAME: dict[str, Factory] = {
         diagonal,
         dict.fromkeys(("init", "initial_carry", "coefficients", "output"), FUNCTION),
     ),
-    "stack": Factory(stack, {"cells": CELLS}),
-    "parallel": Factory(parallel, {"cells": CELLS}),
-    "residual": Factory(residual, {"cell": CELL}),
-    "layer_norm": Factory(layer_norm, {"cell": CELL, "epsilon": NUMBER}),
-    "dropout": Factory(dropout, _RATE),
-    "variational_dropout": Factory(variational_dropout, _RATE),
+    "stack": Factory(stack, {"cells": MODELS}),
+    "parallel": Factory(parallel, {"cells": MODELS}),
+    "bidirectional": Factory(bidirectional, {"forward": MODEL, "backward": MODEL}),
+    "conv": Factory(
+        conv,
+        {
+            "output_size": WHOLE,
+            "width": WHOLE,
+            "padding": PADDING,
+            "dilation": WHOLE,
+            "w_init": INITIALIZER,
+            "b_init": INITIALIZER,
+        },
+    ),
+    "pool": Factory(pool, {"how": POOLING}),
+    "residual": Factory(residual, {"cell": MODEL}),
+    "layer_norm": Factory(layer_norm, {"cell": MODEL, "epsilon": NUMBER}),
+    "dropout": Factory(dropout, {"cell": MODEL, "rate": NUMBER}),
+    "variational_dropout": Factory(variational_dropout, {"cell": CELL, "rate": NUMBER}),
     "record": Factory(record, {"cell": CELL}),
-    "masked": Factory(masked, {"cell": CELL}),
+    "masked": Factory(masked, {"cell": MODEL}),
     "reset": Factory(reset, {"cell": CELL}),
-    "learned_carry": Factory(learned_carry, {"cell": CELL}),
+    "learned_carry": Factory(learned_carry, {"cell": MODEL}),
     "feedback": Factory(feedback, {"cell": CELL, "choose": OPTIONAL}),
 }
 

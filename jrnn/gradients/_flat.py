@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
+from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Params
 from jrnn.scan import scan
 
@@ -21,6 +22,7 @@ class FlatCell(NamedTuple):
 
 def flat_cell(name: str, cell: Cell, params: Params, carry: Carry | None) -> FlatCell:
     """Join all fields of the carry, in the order of `jax.tree.leaves`."""
+    _check.cell(name, cell, "Analyse a cell in it, with the inputs that it gets.")
     if carry is None:
         carry = cell.initial_carry(params)
     dtypes = [jnp.result_type(leaf) for leaf in jax.tree.leaves(carry)]

@@ -95,6 +95,7 @@ def state_gradients(
     independent: bool,
 ) -> tuple[jax.Array, Carry]:
     """The loss and dL/d carry_t; `independent` holds the other fields of carry_t."""
+    _check.cell(name, cell, "Analyse a cell in it, with the inputs that it gets.")
     num_steps = _check.num_steps(name, xs)
     if carry is None:
         like = jax.eval_shape(lambda p, k: cell.initial_carry(p, key=k), params, key)

@@ -62,6 +62,7 @@ def gate_saturation(
         Karpathy, Johnson, Li (2015), Visualizing and understanding recurrent networks,
         arXiv:1506.02078, section 4.2.
     """
+    _check.cell("gate_saturation", cell, "Pass a cell in it, and the inputs it gets.")
     if not isinstance(params, LSTMParams | GRUParams):
         raise TypeError(
             "gate_saturation: expected LSTMParams or GRUParams, got "

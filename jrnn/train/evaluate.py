@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jrnn import _check
 from jrnn._replacements.likelihood import negative_log_likelihood
 from jrnn.cell import Cell, Params
 from jrnn.train.truncated import initial_carries
@@ -46,6 +47,8 @@ def evaluate(
     Raises:
         ValueError: the text has fewer than two tokens; `counted` has another shape, or
             leaves none to count.
+        TypeError: a model that reads the whole sequence, and with it the token that it
+            is to predict.
 
     Example:
         >>> import jrnn
@@ -56,6 +59,7 @@ def evaluate(
         >>> round(float(nats), 4), count  # log 4 for a model that knows nothing
         (1.3863, 39)
     """
+    _check.cell("evaluate", cell, "It would read the tokens to be predicted.")
     tokens = np.asarray(tokens)
     xs, targets, valid = evaluation_rows(tokens, rows, context)
     if counted is not None:

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jrnn import _check
 from jrnn.cell import Carry, Cell, Key, Params
 from jrnn.losses import cross_entropy
 from jrnn.unroll import unroll
@@ -44,6 +45,7 @@ def truncated_loss(
     Raises:
         ValueError: k1 is larger than the window: the steps between would never be
             trained on.
+        TypeError: a model that reads the whole sequence, which no window is.
 
     Example:
         >>> import jrnn
@@ -63,6 +65,12 @@ def truncated_loss(
         Sutskever (2013), Training recurrent neural networks, PhD thesis, University of
         Toronto, section 2.8.6.
     """
+    _check.cell(
+        "truncated_loss",
+        cell,
+        "Train it on whole sequences, with a loss of your own in make_step: "
+        "unroll(model, params, xs) inside jax.vmap.",
+    )
 
     def window_loss(params: Params, carry: Carry, batch, *, key: Key | None = None):
         xs, targets = batch
