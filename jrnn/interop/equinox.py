@@ -11,7 +11,7 @@ import numpy as np
 from jrnn.cell import Cell, Params
 from jrnn.cells import GRUParams, LSTMParams, gru, lstm
 from jrnn.interop import arrays
-from jrnn.interop.layers import Layer, Piece, pieces, together
+from jrnn.interop.layers import WITHOUT_PARAMS, Layer, Piece, pieces, together
 from jrnn.interop.order import TOKENS, Part, in_order
 from jrnn.layers import EmbedParams, LinearParams, embed, linear
 
@@ -86,7 +86,7 @@ def to_equinox(model: Cell, params: Params, *, like: Any = None) -> Any:
         (16, 3)
     """
     found = pieces("to_equinox", model, params)
-    found = [p for p in found if p.kind not in ("one_hot", "activation")]
+    found = [p for p in found if p.kind not in WITHOUT_PARAMS]
     if like is None:
         likes = [None] * len(found)
     else:

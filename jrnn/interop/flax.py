@@ -30,6 +30,7 @@ from jrnn.interop.flax_weights import (
 )
 from jrnn.interop.layers import (
     RECURRENT,
+    WITHOUT_PARAMS,
     Layer,
     Piece,
     both_ways,
@@ -145,7 +146,7 @@ def to_flax(
         return {"params": _sequential(found)}
     wrapped = isinstance(like, Mapping) and "params" in like
     tree, told = _read("to_flax", like, None, layers)
-    left = [p for p in found if p.kind not in ("one_hot", "activation")]
+    left = [p for p in found if p.kind not in WITHOUT_PARAMS]
     slots = [layer for layer in told if layer.path is not None]
     if len(slots) != len(left):
         raise ValueError(
@@ -242,7 +243,7 @@ def _linen(piece: Piece) -> dict[str, Any]:
             for name, p in zip(BOTH, piece.ways("to_flax", 2), strict=True)
         }
     node: dict[str, Any] = {}
-    if piece.kind in ("one_hot", "activation"):
+    if piece.kind in WITHOUT_PARAMS:
         return node
     kind = _KIND.get(piece.kind, piece.kind)
     names = LINEN.get(kind)

@@ -17,6 +17,7 @@ from jrnn.cell import Cell, Params
 from jrnn.cells import ElmanParams, GRUParams, LSTMParams, elman, gru, lstm
 from jrnn.interop import arrays
 from jrnn.interop.layers import (
+    WITHOUT_PARAMS,
     Layer,
     Piece,
     activation_name,
@@ -119,7 +120,7 @@ def to_haiku(
         ['vanilla_rnn/linear', 'vanilla_rnn/linear_1']
     """
     found = pieces("to_haiku", model, params)
-    found = [p for p in found if p.kind not in ("one_hot", "activation")]
+    found = [p for p in found if p.kind not in WITHOUT_PARAMS]
     cores = _named(found) if like is None else _cores("to_haiku", like, layers)
     if len(cores) != len(found):
         raise ValueError(

@@ -24,6 +24,7 @@ from jrnn.interop.keras_weights import (
     told,
 )
 from jrnn.interop.layers import (
+    WITHOUT_PARAMS,
     Layer,
     Piece,
     activation_layer,
@@ -146,12 +147,13 @@ def to_keras(
         [(3, 6), (2, 6), (2, 6)]
     """
     found = pieces("to_keras", model, params)
-    found = [p for p in found if p.kind not in ("one_hot", "activation")]
+    found = [p for p in found if p.kind not in WITHOUT_PARAMS]
     originals: list[KerasLayer | None] = [None] * len(found)
     if like is not None:
-        simple = next((p for p in found if p.kind == "elman"), None)
+        ways = [p for piece in found for p in piece.arguments.get("ways", (piece,))]
+        simple = next((p for p in ways if p.kind == "elman"), None)
         f = simple and _keras_name(simple)
-        after = all(p.arguments.get("reset", "after") == "after" for p in found)
+        after = all(p.arguments.get("reset", "after") == "after" for p in ways)
         read = _read("to_keras", like, layers, f, after)
         originals = [layer for layer in read if layer.kind != "activation"]
         if len(originals) != len(found):
@@ -217,7 +219,7 @@ def _layers(layer: KerasLayer) -> list[Layer]:
     """The cells of one layer: itself, and its activation if it is not its own."""
     if layer.kind in GATES:
         ways = [_recurrent(layer, weights) for weights in layer.ways]
-        return ways if len(ways) == 1 else [both_ways(*ways)]
+        return ways if len(ways) == 1 else [both_ways(*ways, pooled=layer.pooled)]
     found = []
     if layer.kind != "activation":
         arrays.one_dtype("from_keras", layer.place, _named(layer.ways[0]))
@@ -301,27 +303,35 @@ def _keras_name(piece: Piece) -> str:
 
 
 def _written(piece: Piece, like: KerasLayer | None) -> list[np.ndarray]:
-    """The weights of one layer."""
-    kind = _KIND.get(piece.kind, piece.kind)
-    if kind == "simple_rnn":
-        _keras_name(piece)
+    """The weights of one layer, those of both directions one after the other."""
+    number = len(piece.arguments.get("ways", (1,))) if like is None else len(like.ways)
+    weights = []
+    for n, way in enumerate(piece.ways("to_keras", number)):
+        kind = _KIND.get(way.kind, way.kind)
+        if like is not None and like.kind != kind:
+            raise ValueError(
+                f"to_keras: like has {like.kind} at {like.place}, but the model has "
+                f"{kind}, {way.place}. Pass the model that it came from."
+            )
+        own = _own(kind, way)
+        weights += own if like is None else _fitted(way, like, like.ways[n], own)
+    return weights
+
+
+def _own(kind: str, piece: Piece) -> list[np.ndarray]:
+    """The weights of a layer in one direction, with its bias."""
     numpy = lambda key: arrays.to_numpy(
         "to_keras", f"{piece.place}: {key}", getattr(piece.params, key)
     )
-    if like is not None and like.kind != kind:
-        raise ValueError(
-            f"to_keras: like has {like.kind} at {like.place}, but the model has "
-            f"{kind}, {piece.place}. Pass the model that it came from."
-        )
     if kind == "embedding":
-        weights = [numpy("table")]
-    elif kind == "dense":
-        weights = [numpy("w"), numpy("b")]
-    elif kind == "gru":
-        weights = _of_gru(piece, numpy)
-    else:
-        weights = [numpy("w_x"), numpy("w_h"), numpy("b")]
-    return weights if like is None else _fitted(piece, like, weights)
+        return [numpy("table")]
+    if kind == "dense":
+        return [numpy("w"), numpy("b")]
+    if kind == "gru":
+        return _of_gru(piece, numpy)
+    if kind == "simple_rnn":
+        _keras_name(piece)
+    return [numpy("w_x"), numpy("w_h"), numpy("b")]
 
 
 def _of_gru(piece: Piece, numpy) -> list[np.ndarray]:
@@ -331,12 +341,14 @@ def _of_gru(piece: Piece, numpy) -> list[np.ndarray]:
     return [w_x, w_h, arrays.sum_of(b_x, b_h)]
 
 
-def _fitted(piece: Piece, like: KerasLayer, weights: list[np.ndarray]):
-    """The weights without a bias that `like` does not have, in its shapes."""
-    expected = like.ways[0].present()
+def _fitted(
+    piece: Piece, like: KerasLayer, its: Weights, weights: list[np.ndarray]
+) -> list[np.ndarray]:
+    """The weights in the shapes of others, without a bias that those do not have."""
+    expected = its.present()
     if len(expected) < len(weights):
         arrays.no_bias("to_keras", piece.place, bias=weights.pop())
-    for name, array, other in zip(_named(like.ways[0]), weights, expected, strict=True):
+    for name, array, other in zip(_named(its), weights, expected, strict=True):
         if array.shape != other.shape:
             raise ValueError(
                 f"to_keras: {piece.place}: {name} has shape {array.shape}, expected "

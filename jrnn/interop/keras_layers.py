@@ -36,23 +36,23 @@ def layers_of(function: str, source: Any) -> list[KerasLayer]:
         ValueError: one with an option that jrnn has no counterpart of, or no weights.
     """
     try:
-        return list(_layers(function, source, alone=True))
+        return list(_layers(function, source))
     except Misfit as error:
         raise ValueError(f"{function}: {error}") from None
 
 
-def _layers(function: str, layer: Any, alone: bool) -> Iterator[KerasLayer]:
+def _layers(function: str, layer: Any) -> Iterator[KerasLayer]:
     from keras import layers, models
 
     if isinstance(layer, models.Sequential):
-        for n, inner in enumerate(layer.layers):
-            yield from _layers(function, inner, alone=n + 1 == len(layer.layers))
+        for inner in layer.layers:
+            yield from _layers(function, inner)
     elif isinstance(layer, layers.TimeDistributed):
-        yield from _layers(function, layer.layer, alone)
+        yield from _layers(function, layer.layer)
     elif isinstance(layer, tuple(getattr(layers, name) for name in _IDLE)):
         return
     elif isinstance(layer, layers.Bidirectional):
-        yield _bidirectional(function, layer, alone)
+        yield _bidirectional(function, layer)
     elif isinstance(layer, layers.RNN):
         _forward_only(function, layer)
         yield _recurrent(function, layer.name, layer.cell)
@@ -103,19 +103,11 @@ def _recurrent(function: str, place: str, cell: Any) -> KerasLayer:
     return KerasLayer(place, kind, (weights,), activation, after)
 
 
-def _bidirectional(function: str, layer: Any, alone: bool) -> KerasLayer:
+def _bidirectional(function: str, layer: Any) -> KerasLayer:
     if layer.merge_mode != "concat":
         raise ValueError(
             f"{function}: {layer.name} has merge_mode={layer.merge_mode!r}; "
             "jrnn.bidirectional joins outputs, 'concat'."
-        )
-    if not layer.return_sequences and not alone:
-        raise ValueError(
-            f"{function}: {layer.name} has return_sequences=False, so what follows "
-            "reads "
-            "the forward layer's last output and the backward layer's output at the "
-            "first step. jrnn has both at every step: bring this layer in by itself, "
-            "and read them from the carries."
         )
     if layer.forward_layer.go_backwards or not layer.backward_layer.go_backwards:
         raise ValueError(
@@ -134,7 +126,8 @@ def _bidirectional(function: str, layer: Any, alone: bool) -> KerasLayer:
             f"{same(ways[1])}. Bring them in one by one."
         )
     both = tuple(way.ways[0] for way in ways)
-    return ways[0]._replace(place=layer.name, ways=both)
+    pooled = not layer.return_sequences
+    return ways[0]._replace(place=layer.name, ways=both, pooled=pooled)
 
 
 def _forward_only(function: str, layer: Any) -> None:

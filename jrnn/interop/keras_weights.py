@@ -44,6 +44,7 @@ class KerasLayer(NamedTuple):
     ways: tuple[Weights, ...] = ()  # one, or two of a Bidirectional
     activation: str = "linear"  # of Keras
     reset_after: bool = True
+    pooled: bool = False  # a Bidirectional with return_sequences=False
 
     @property
     def writes(self) -> int:

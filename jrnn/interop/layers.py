@@ -12,6 +12,8 @@ from jrnn.cell import Cell, Params
 from jrnn.cells import ElmanParams, GRUParams, LSTMParams, elman
 from jrnn.combine import bidirectional, stack
 from jrnn.layers import EmbedParams, LinearParams, activation
+from jrnn.sequence import SequenceModel
+from jrnn.sequence_layers import pool
 
 PARAMS = {
     "elman": ElmanParams,
@@ -21,7 +23,7 @@ PARAMS = {
     "embed": EmbedParams,
 }
 RECURRENT = "elman", "lstm", "gru"
-WITHOUT_PARAMS = "one_hot", "activation"
+WITHOUT_PARAMS = "one_hot", "activation", "pool"
 # their parameters are those of the cell inside, and they do nothing in evaluation
 TRANSPARENT = "dropout", "variational_dropout"
 
@@ -29,7 +31,7 @@ TRANSPARENT = "dropout", "variational_dropout"
 class Layer(NamedTuple):
     """A cell with its parameters."""
 
-    cell: Cell
+    cell: Cell | SequenceModel
     params: Params
 
 
@@ -53,14 +55,14 @@ class Piece(NamedTuple):
         return both
 
 
-def together(layers: Sequence[Layer]) -> tuple[Cell, Params]:
+def together(layers: Sequence[Layer]) -> tuple[Cell | SequenceModel, Params]:
     """One layer as it is, several as a stack."""
     if len(layers) == 1:
         return layers[0].cell, layers[0].params
     return stack(*(a.cell for a in layers)), tuple(a.params for a in layers)
 
 
-def pieces(function: str, model: Cell, params: Params) -> list[Piece]:
+def pieces(function: str, model: Cell | SequenceModel, params: Params) -> list[Piece]:
     """The layers of a model in their order, with dropout left out.
 
     Args:
@@ -120,6 +122,7 @@ def _both(function: str, place: str, arguments, params) -> tuple[Piece, Piece]:
     ways = []
     for name, p in zip(("forward", "backward"), params, strict=True):
         found = list(_pieces(function, f"{place}.{name}", arguments[name], p))
+        found = [piece for piece in found if piece.kind != "pool"]
         if len(found) != 1 or found[0].kind not in RECURRENT:
             raise ValueError(
                 f"{function}: {place}.{name} must be one recurrent layer, "
@@ -161,7 +164,12 @@ def activation_layer(name: str) -> Layer:
     return Layer(activation(name), ())
 
 
-def both_ways(forward: Layer, backward: Layer) -> Layer:
-    """Two layers as one that reads in both directions."""
+def both_ways(forward: Layer, backward: Layer, *, pooled: bool = False) -> Layer:
+    """Two layers as one that reads in both directions, or gives the last of each."""
+    if pooled:
+        last = Layer(pool("last"), ())
+        forward, backward = (
+            Layer(*together([way, last])) for way in (forward, backward)
+        )
     model = bidirectional(forward.cell, backward.cell)
     return Layer(model, (forward.params, backward.params))

@@ -16,6 +16,7 @@ from jrnn.cells import ElmanParams, GRUParams, LSTMParams, gru, lstm
 from jrnn.interop import arrays
 from jrnn.interop.layers import (
     RECURRENT,
+    WITHOUT_PARAMS,
     Layer,
     Piece,
     activation_layer,
@@ -132,10 +133,11 @@ def to_torch(
     if like is None:
         parts, original = _sequential(found), {}
     else:
-        relu = any(p.kind == "elman" and _nonlinearity(p) == "relu" for p in found)
-        original, parts = _read("to_torch", like, layers, "relu" if relu else "tanh")
+        simple = [p for piece in found for p in _ways(piece) if p.kind == "elman"]
+        nonlinearity = _nonlinearity(simple[0]) if simple else "tanh"
+        original, parts = _read("to_torch", like, layers, nonlinearity)
     entries: dict[str, np.ndarray] = {}
-    left = [p for p in found if p.kind not in ("one_hot", "activation")]
+    left = [p for p in found if p.kind not in WITHOUT_PARAMS]
     for part in parts:
         if part.form != "weightless":
             entries |= _written(part, left, original)
@@ -234,6 +236,15 @@ def _nonlinearity(piece: Piece) -> str:
 
 def _kind(piece: Piece) -> str:
     """The kind of `torch_names` that a layer becomes."""
+    if piece.kind == "bidirectional":
+        kinds = {_kind(way) for way in _ways(piece)}
+        sizes = {hidden_size(way) for way in _ways(piece)}
+        if len(kinds) > 1 or len(sizes) > 1:
+            raise ValueError(
+                f"to_torch: the two directions of {piece.place} are {sorted(kinds)} of "
+                f"{sorted(sizes)} units; PyTorch has two of one kind and size."
+            )
+        return kinds.pop()
     if piece.kind == "elman":
         return f"rnn_{_nonlinearity(piece)}"
     if piece.kind == "gru" and piece.arguments["reset"] != "after":
@@ -247,7 +258,9 @@ def _sequential(found: list[Piece]) -> list[Part]:
     """Modules by the numbers of an nn.Sequential, or one without a name."""
     groups: list[list[Piece]] = []
     for piece in found:
-        if piece.kind in RECURRENT and groups and _go_on(groups[-1][-1], piece):
+        before = groups[-1][-1] if groups else piece
+        go_on = groups and _is_recurrent(before) and _is_recurrent(piece)
+        if go_on and _go_on(before, piece):
             groups[-1].append(piece)
         else:
             groups.append([piece])
@@ -255,21 +268,30 @@ def _sequential(found: list[Piece]) -> list[Part]:
     return [_part(name, group) for name, group in zip(names, groups, strict=True)]
 
 
+def _ways(piece: Piece) -> tuple[Piece, ...]:
+    """The layer of each direction."""
+    return piece.arguments.get("ways", (piece,))
+
+
+def _is_recurrent(piece: Piece) -> bool:
+    return piece.kind in (*RECURRENT, "bidirectional")
+
+
 def _go_on(a: Piece, b: Piece) -> bool:
     """Whether two recurrent layers can be of one module."""
-    return (
-        a.kind in RECURRENT
-        and _kind(a) == _kind(b)
-        and hidden_size(a) == hidden_size(b) == b.params.w_x.shape[0]
-    )
+    if a.kind != b.kind and "bidirectional" in (a.kind, b.kind):
+        return False
+    first, second = _ways(a)[0], _ways(b)[0]
+    return _kind(a) == _kind(b) and hidden_size(first) == hidden_size(second)
 
 
 def _part(name: str, group: list[Piece]) -> Part:
     first = group[0]
-    if first.kind in RECURRENT:
-        size = hidden_size(first)
-        form = Recurrent(size, len(group), directions=1, bias=True, is_cell=False)
-        return Part(name, _kind(first), first.params.w_x.shape[0], size, form)
+    if _is_recurrent(first):
+        ways = _ways(first)
+        size, reads = hidden_size(ways[0]), ways[0].params.w_x.shape[0]
+        form = Recurrent(size, len(group), len(ways), bias=True, is_cell=False)
+        return Part(name, _kind(first), reads, size * len(ways), form)
     if first.kind == "linear":
         return Part(name, "linear", *first.params.w.shape, True)
     if first.kind == "embed":
@@ -285,8 +307,9 @@ def _written(part: Part, left: list[Piece], original) -> dict[str, np.ndarray]:
         piece = _next(part, left)
         of = {}
         if part.kind in _RECURRENT:
-            for suffix in suffixes:
-                of |= _entries_of_recurrent(part, suffix, piece, original)
+            ways = piece.ways("to_torch", len(suffixes))
+            for way, suffix in zip(ways, suffixes, strict=True):
+                of |= _entries_of_recurrent(part, suffix, way, original)
         else:
             of = _entries_of_layer(part, piece)
         entries |= {full(part.name, key): value for key, value in of.items()}
