@@ -20,7 +20,7 @@ PACKAGE = Path(jrnn.__file__).parent
 CORE = [
     *(PACKAGE / f"{name}.py" for name in (
         "cell", "initializers", "losses", "optimizers", "unroll", "layers",
-        "combine", "wrappers", "_check", "_activation",
+        "combine", "wrappers", "_check", "_activation", "sequence", "sequence_layers",
     )),
     *sorted((PACKAGE / "cells").glob("*.py")),
 ]  # fmt: skip
@@ -64,6 +64,7 @@ lstm, gru, elman = jrnn.lstm(H), jrnn.gru(H), jrnn.elman(H)
 lstm_carry = lstm.initial_carry(params(lstm))
 variational = jrnn.variational_dropout(elman, 0.5)
 both = jrnn.stack(gru, lstm)
+two_ways, conv, mean = jrnn.bidirectional(gru, gru), jrnn.conv(H, 3), jrnn.pool("mean")
 
 ERRORS = {
     # inputs of another size, batched, or tokens
@@ -561,6 +562,147 @@ ERRORS = {
         TypeError,
         "cross_entropy: valid must be boolean, got float64. Pass valid != 0, or a "
         "comparison.",
+    ),
+    # models of whole sequences; who refuses them is in test_sequence.py
+    "bidirectional-old-form": (
+        lambda: jrnn.bidirectional(gru, gru, (params(gru),) * 2, xs(), 3),
+        TypeError,
+        "bidirectional: takes two cells and returns a model. In place of "
+        "bidirectional(forward, backward, params, xs, length) write model = "
+        "bidirectional(forward, backward) and unroll(model, params, xs), or "
+        "unroll(masked(model), params, (xs, length_mask(length, len(xs)))).",
+    ),
+    "bidirectional-old-keywords": (
+        lambda: jrnn.bidirectional(gru, gru, params=(), xs=xs()),
+        TypeError,
+        "bidirectional: takes two cells and returns a model.",
+    ),
+    "bidirectional-factory": (
+        lambda: jrnn.bidirectional(jrnn.lstm, gru),
+        TypeError,
+        "bidirectional: expected a cell, got function. Call it: lstm(size).",
+    ),
+    "bidirectional-one-pools": (
+        lambda: jrnn.bidirectional(gru, jrnn.stack(gru, mean)),
+        ValueError,
+        "bidirectional: part 1, counted from 0, pools over time and part 0 does not. "
+        "Pool in all of them, or behind them.",
+    ),
+    "bidirectional-forms": (
+        lambda: jrnn.unroll(
+            jrnn.bidirectional(gru, jrnn.record(gru)), (params(gru),) * 2, xs()
+        ),
+        ValueError,
+        "bidirectional: the outputs of both directions must have one form to be "
+        "joined, got PyTreeDef(*) and PyTreeDef(CustomNode(namedtuple[Recorded]",
+    ),
+    "bidirectional-params": (
+        lambda: jrnn.unroll(two_ways, (params(gru),), xs()),
+        ValueError,
+        "bidirectional: params must be a tuple with 2 entries, got 1 entries.",
+    ),
+    "bidirectional-carry": (
+        lambda: jrnn.unroll(two_ways, (params(gru),) * 2, xs(), jnp.zeros(H)),
+        ValueError,
+        "bidirectional: carry must be a tuple with 2 entries, got an array of shape "
+        "(4,).",
+    ),
+    "parallel-one-pools": (
+        lambda: jrnn.parallel(mean, two_ways, gru),
+        ValueError,
+        "parallel: part 0, counted from 0, pools over time and part 1 does not.",
+    ),
+    "stack-behind-pool": (
+        lambda: jrnn.stack(gru, mean, gru, two_ways),
+        ValueError,
+        "stack: part 3, counted from 0, reads a sequence, but a part before it pools "
+        "over time and leaves one output. Exchange them.",
+    ),
+    "residual-pool": (
+        lambda: jrnn.unroll(jrnn.residual(mean), (), xs()),
+        ValueError,
+        "residual: input has shape (5, 2) and output (2,); they must match.",
+    ),
+    "sequence-step": (
+        lambda: conv.step(params(conv), (), jnp.zeros(I)),
+        TypeError,
+        "step: the model, by its conv, reads the whole sequence and cannot be stepped. "
+        "Run it by unroll(model, params, xs); where steps are needed, use cells alone.",
+    ),
+    "sequence-wrapper": (
+        lambda: jrnn.reset(jrnn.stack(gru, conv)),
+        TypeError,
+        "reset: the model, by its conv, reads the whole sequence and cannot be "
+        "stepped. Cut the sequence at its starts, and run the pieces as a batch: pad "
+        "them, and say by masked(model) which steps are valid.",
+    ),
+    "sequence-order": (
+        lambda: jrnn.unroll(params(conv), conv, xs()),
+        TypeError,
+        "unroll: expected a cell first, got ConvParams.",
+    ),
+    "sequence-run": (
+        lambda: jrnn.SequenceModel(
+            conv.init, conv.initial_carry, lambda params, xs: xs
+        ),
+        TypeError,
+        "SequenceModel: run must be a function run(params, xs, carry, valid, *, "
+        "key=None, remat=None), but its arguments are (params, xs).",
+    ),
+    "masked-shape": (
+        lambda: jrnn.unroll(
+            jrnn.masked(conv), params(conv), (xs(), jnp.ones((T, 1), bool))
+        ),
+        ValueError,
+        "masked: valid must have shape (5,), one flag for each step, got (5, 1). Use "
+        "jax.vmap for a batch.",
+    ),
+    "masked-floats": (
+        lambda: jrnn.unroll(jrnn.masked(conv), params(conv), (xs(), jnp.ones(T))),
+        TypeError,
+        "masked: valid must be boolean, got float64.",
+    ),
+    "conv-features": (
+        lambda: jrnn.unroll(conv, params(conv), xs(T, 3)),
+        ValueError,
+        "conv: xs have 3 features, but params were initialised for 2.",
+    ),
+    "conv-batch": (
+        lambda: jrnn.unroll(conv, params(conv), xs(3, T, I)),
+        ValueError,
+        "conv: xs must have shape (T, 2), got (3, 5, 2). It reads one sequence; use "
+        "jax.vmap for a batch.",
+    ),
+    "conv-padding": (
+        lambda: jrnn.conv(H, 3, padding="valid"),
+        ValueError,
+        "conv: padding must be 'same' or 'causal', got 'valid'.",
+    ),
+    "conv-dilation": (
+        lambda: jrnn.conv(H, 3, dilation=0),
+        ValueError,
+        "conv: dilation must be a positive integer, got 0.",
+    ),
+    "conv-params": (
+        lambda: jrnn.unroll(conv, params(gru), xs()),
+        TypeError,
+        "conv: expected ConvParams, got GRUParams. It comes from init(key, x).",
+    ),
+    "pool-how": (
+        lambda: jrnn.pool("sum"),
+        ValueError,
+        "pool: how must be 'mean', 'max' or 'last', got 'sum'.",
+    ),
+    "pool-tokens": (
+        lambda: jrnn.unroll(mean, (), jnp.zeros(T, int)),
+        TypeError,
+        "pool: xs must be floating-point, got int64. Put one_hot(V) or embed(V, D) in "
+        "front.",
+    ),
+    "dropout-whole": (
+        lambda: jrnn.unroll(jrnn.dropout(conv, 0.5), params(conv), xs()),
+        ValueError,
+        "dropout: run needs a key. Pass unroll(..., key=key), or " + WITHOUT,
     ),
     # optimisers; more of them in test_optimizers.py
     "sgd-norm": (

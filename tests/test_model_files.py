@@ -487,6 +487,36 @@ cells = st.recursive(
 )
 
 
+sequences = st.recursive(
+    st.one_of(
+        st.builds(jrnn.bidirectional, cells, cells),
+        st.builds(
+            jrnn.conv,
+            sizes,
+            sizes,
+            padding=st.sampled_from(["same", "causal"]),
+            dilation=sizes,
+            b_init=initializers,
+        ),
+        st.builds(whole, numbers, numbers),
+    ),
+    lambda inner: st.one_of(
+        st.lists(st.one_of(inner, leaves), min_size=1, max_size=3).map(
+            lambda parts: jrnn.stack(*parts)
+        ),
+        st.builds(jrnn.parallel, inner, inner),
+        st.builds(jrnn.layer_norm, inner, epsilon=st.floats(0, 1)),
+        st.builds(jrnn.dropout, inner, rates),
+        *(
+            st.builds(wrap, inner)
+            for wrap in (jrnn.residual, jrnn.masked, jrnn.learned_carry)
+        ),
+    ),
+    max_leaves=4,
+)
+pooled = st.builds(jrnn.stack, sequences, st.builds(jrnn.pool, st.just("max")), leaves)
+
+
 def same_call(a, b):
     """Whether two things were made by the same calls, compared as Python values."""
     if isinstance(getattr(a, "description", None), tuple):
@@ -505,8 +535,8 @@ def same_call(a, b):
 
 
 @pytest.mark.slow
-@settings(max_examples=60, deadline=None)
-@given(cell=cells)
+@settings(max_examples=90, deadline=None)
+@given(cell=st.one_of(cells, sequences, pooled))
 def test_descriptions_come_back(cell):
     data = describe.to_json(cell)
     text = json.dumps(data, allow_nan=False)
