@@ -154,8 +154,8 @@ def _module(piece: Piece, like: Any) -> Any:
             f"{piece.kind}, {piece.place}. Pass the layers that it came from."
         )
     names = [name for name in arrays_by_name if getattr(like, name) is not None]
-    for name in arrays_by_name.keys() - set(names):
-        arrays.no_bias("to_equinox", piece.place, **{name: arrays_by_name[name]})
+    lacking = {k: a for k, a in arrays_by_name.items() if k not in names}
+    arrays.no_bias("to_equinox", piece.place, **lacking)
     for name in names:
         got, expected = arrays_by_name[name].shape, getattr(like, name).shape
         if got != expected:
@@ -171,10 +171,10 @@ def _module(piece: Piece, like: Any) -> Any:
 def _supported(piece: Piece) -> None:
     reset = piece.arguments.get("reset", "after")
     if piece.kind not in _KIND or reset != "after":
-        form = f' with reset="{reset}"' if piece.kind == "gru" else ""
+        form = f' of reset="{reset}"' if piece.kind == "gru" else ""
         raise ValueError(
-            f"to_equinox: {piece.place} is a {piece.kind}{form}, which Equinox does "
-            f"not have. It has {', '.join(_KIND.values())}."
+            f"to_equinox: {piece.place} is made by {piece.kind}{form}, which Equinox "
+            f"does not have. It has {', '.join(_KIND.values())}."
         )
 
 

@@ -299,7 +299,7 @@ def _kind(piece: Piece) -> str:
     if piece.kind == "bidirectional":
         wrong = "two directions; Haiku has no such module. Pass them one by one"
     if wrong:
-        raise ValueError(f"to_haiku: {piece.place} is a {piece.kind} with {wrong}.")
+        raise ValueError(f"to_haiku: {piece.place} ({piece.kind}) has {wrong}.")
     return kind
 
 

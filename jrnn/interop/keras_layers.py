@@ -89,7 +89,7 @@ def _recurrent(function: str, place: str, cell: Any) -> KerasLayer:
             "Dropout have; of a functional model pass "
             "keras.Sequential(model.layers) if it is a chain."
         )
-    weights = checked(place, kind, _weights(function, cell))
+    weights = checked(place, kind, _weights(function, cell, place))
     activation = _activation(function, cell, cell.activation)
     if kind != "simple_rnn":
         gate = _activation(function, cell, cell.recurrent_activation)
@@ -161,10 +161,10 @@ def _activation(function: str, layer: Any, f: Any) -> str:
     return name
 
 
-def _weights(function: str, layer: Any) -> list[np.ndarray]:
+def _weights(function: str, layer: Any, place: str = "") -> list[np.ndarray]:
     if not layer.built:
         raise ValueError(
-            f"{function}: {layer.name} has no weights yet. Call it on a batch, or "
-            "layer.build(shape), first."
+            f"{function}: {place or layer.name} has no weights yet. Call it on a "
+            "batch, or layer.build(shape), first."
         )
     return [np.asarray(w) for w in layer.get_weights()]

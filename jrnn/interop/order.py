@@ -17,6 +17,8 @@ class Part(NamedTuple):
 
     def told(self) -> str:
         """The layer in words."""
+        if self.form == "weightless":
+            return f"{self.name} ({self.kind})"
         reads = "tokens" if self.reads is TOKENS else self.reads
         return f"{self.name or self.kind} ({reads} to {self.writes})"
 

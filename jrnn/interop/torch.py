@@ -383,13 +383,13 @@ def _array(function: str, name: str, value: Any) -> np.ndarray:
         return np.asarray(value)
     import torch
 
-    tensor = value.detach().cpu().contiguous()
-    if tensor.dtype == torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(BFLOAT16)
-    if tensor.is_quantized:
+    if value.is_quantized:
         raise TypeError(
             f"{function}: {name} is quantised. Pass the weights as they were before."
         )
+    tensor = value.detach().cpu().contiguous()
+    if tensor.dtype == torch.bfloat16:
+        return tensor.view(torch.int16).numpy().view(BFLOAT16)
     return tensor.numpy()
 
 
