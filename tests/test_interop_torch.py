@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jrnn
+from experiments import torch_char_model
+from jrnn.cli import main
 from jrnn.interop import from_torch, to_torch
+from jrnn.text import python_reference
 
 pytestmark = pytest.mark.slow
 
@@ -412,3 +415,26 @@ def test_quantised_weights_are_refused():
     weight = torch.quantize_per_tensor(torch.ones(8, 3), 0.1, 0, torch.qint8)
     with pytest.raises(TypeError, match="from_torch: weight_ih_l0 is quantised"):
         from_torch({"weight_ih_l0": weight, "weight_hh_l0": torch.ones(8, 2)})
+
+
+def test_a_model_that_torch_has_trained_is_measured_by_the_command(tmp_path, capsys):
+    """From its training to `jrnn eval` of the file, the nats are those of PyTorch."""
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        jax.debug_key_reuse(False),
+    ):
+        result = torch_char_model.run(torch_char_model.SMOKE)
+        found = torch_char_model.summary(result)
+        path, text = tmp_path / "m.safetensors", tmp_path / "held_out.txt"
+        token, vocabulary = jnp.int32(0), result.vocabulary
+        jrnn.save(path, result.model, result.params, token, vocabulary=vocabulary)
+        length = torch_char_model.SMOKE.length
+        held_out = python_reference().text[:length][-len(result.torch_nats) - 1 :]
+        text.write_text(held_out)
+        assert main(["eval", str(path), str(text), "--rows", "1"]) == 0
+    assert max(found["difference"], found["difference_of_evaluate"]) < 1e-6
+    assert found["largest_difference_of_one_character"] < 1e-5
+    assert found["state_dict_comes_back_with_the_same_bytes"]
+    assert f"{found['nats']['PyTorch']:.4f}" in capsys.readouterr().out

@@ -25,13 +25,14 @@ MODULES = {
     "dynamics": dynamics,
     "gradients": gradients,
     "initializers": initializers,
+    "interop": jrnn.interop,
     "losses": losses,
     "optimizers": optimizers,
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
-    "attention devices files generate models seq2seq sweep testing text train".split()
-)
+    "attention devices files generate interop models seq2seq sweep testing text train"
+).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {
     # DESIGN, section 4: a module imports only from floors below it, or its own
