@@ -175,13 +175,15 @@ def plot(result: Result) -> plt.Figure:
     left.set_title("Trained in PyTorch, measured by both", fontsize=10)
     each = np.abs(result.torch_nats - result.jrnn_nats)
     points = {"ms": 2, "color": "#0072b2", "rasterized": True}  # they are many
-    right.semilogy(result.torch_nats, np.maximum(each, 1e-9), ".", **points)
+    right.semilogy(result.torch_nats, np.maximum(each, 1e-8), ".", **points)
     right.axhline(np.finfo(np.float32).eps, color="black", lw=0.8, ls=":")
-    right.text(0, 1.3e-7, "spacing of float32 at 1", fontsize=8, va="bottom")
+    powers = {10.0**n: f"$10^{{{n}}}$" for n in (-7, -6, -5)}
+    right.set_yticks([1e-8, *powers], ["equal", *powers.values()])
+    right.minorticks_off()
     right.set(
         xlabel="nats of a held-out character", ylabel="difference of jrnn and PyTorch"
     )
-    right.set_title("One point for each character", fontsize=10)
+    right.set_title("A point for each character, a line for float32", fontsize=10)
     return figure
 
 

@@ -18,7 +18,7 @@ from jrnn.interop.keras_layers import layers_of, read_file
 from jrnn.interop.keras_weights import (
     GATES,
     KerasLayer,
-    Misfit,
+    UnfitWeights,
     Weights,
     guessed,
     told,
@@ -195,7 +195,7 @@ def _of_list(function: str, weights, layers, activation, reset_after):
     weights = [np.asarray(w) for w in weights]
     try:
         found = guessed(weights) if layers is None else told(weights, layers)
-    except Misfit as error:
+    except UnfitWeights as error:
         raise ValueError(f"{function}: {error}") from None
     for n, layer in enumerate(found):
         if layer.kind == "simple_rnn" and activation is None:

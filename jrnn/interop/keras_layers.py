@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jrnn.interop.keras_weights import KerasLayer, Misfit, checked
+from jrnn.interop.keras_weights import KerasLayer, UnfitWeights, checked
 
 # Without effect in evaluation, or on the shape of a batch only.
 _IDLE = (
@@ -37,7 +37,7 @@ def layers_of(function: str, source: Any) -> list[KerasLayer]:
     """
     try:
         return list(_layers(function, source))
-    except Misfit as error:
+    except UnfitWeights as error:
         raise ValueError(f"{function}: {error}") from None
 
 

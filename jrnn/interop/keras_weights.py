@@ -20,7 +20,7 @@ BOTH = "bidirectional_"
 KINDS = ("embedding", "dense", *GATES, *(BOTH + kind for kind in GATES))
 
 
-class Misfit(ValueError):
+class UnfitWeights(ValueError):
     """Weights that are not those of a layer; the message names the entry."""
 
 
@@ -71,19 +71,19 @@ def checked(place: str, kind: str, weights: Sequence[np.ndarray]) -> Weights:
         The same by their names.
 
     Raises:
-        Misfit: an array is missing, too much, or has another shape.
+        UnfitWeights: an array is missing, too much, or has another shape.
     """
     names = ("kernel", "recurrent", "bias") if kind in GATES else ("kernel", "bias")
     names = ("embeddings",) if kind == "embedding" else names
     least = 2 if kind in GATES else 1
     if not least <= len(weights) <= len(names):
-        raise Misfit(
+        raise UnfitWeights(
             f"{place}: {kind} has {', '.join(names)}, but got "
             f"{', '.join(str(w.shape) for w in weights) or 'no weights'}."
         )
     kernel = weights[0]
     if kernel.ndim != 2:
-        raise Misfit(
+        raise UnfitWeights(
             f"{place}: {names[0]} has shape {kernel.shape}, expected two axes."
         )
     if kind not in GATES:
@@ -92,7 +92,7 @@ def checked(place: str, kind: str, weights: Sequence[np.ndarray]) -> Weights:
     recurrent, gates = weights[1], GATES[kind]
     size, rest = divmod(kernel.shape[1], gates)
     if rest or recurrent.shape != (size, gates * size):
-        raise Misfit(
+        raise UnfitWeights(
             f"{place}: recurrent has shape {recurrent.shape}, expected (H, {gates}H) "
             f"of {kind} beside the kernel of shape {kernel.shape}."
         )
@@ -103,7 +103,7 @@ def checked(place: str, kind: str, weights: Sequence[np.ndarray]) -> Weights:
 
 def _with_bias(place: str, found: Weights, shapes: list[tuple[int, ...]]) -> Weights:
     if found.bias is not None and found.bias.shape not in shapes:
-        raise Misfit(
+        raise UnfitWeights(
             f"{place}: bias has shape {found.bias.shape}, expected "
             f"{' or '.join(map(str, shapes))} beside the kernel of shape "
             f"{found.kernel.shape}."
@@ -119,13 +119,13 @@ def told(weights: Sequence[np.ndarray], kinds: Sequence[str]) -> list[KerasLayer
     found, start = [], 0
     for n, kind in enumerate(kinds):
         if kind not in KINDS:
-            raise Misfit(
+            raise UnfitWeights(
                 f"layers[{n}] must be one of {', '.join(KINDS)}, got {kind!r}."
             )
         layer, start = _take(weights, start, kind, maybe_bias=True)
         found.append(layer)
     if start < len(weights):
-        raise Misfit(
+        raise UnfitWeights(
             f"weights[{start}] of shape {weights[start].shape} and what follows is too "
             f"much for layers={tuple(kinds)}."
         )
@@ -143,7 +143,7 @@ def guessed(weights: Sequence[np.ndarray]) -> list[KerasLayer]:
     found = list(filter(recurrent, found)) or found
     shapes = ", ".join(str(w.shape) for w in weights)
     if not found:
-        raise Misfit(
+        raise UnfitWeights(
             f"weights of shapes {shapes} are those of no model of Embedding, "
             "SimpleRNN, "
             "LSTM, GRU, Bidirectional and, with bias, Dense. Pass what they are: "
@@ -151,7 +151,7 @@ def guessed(weights: Sequence[np.ndarray]) -> list[KerasLayer]:
         )
     if len(found) > 1:
         names = [tuple(_kind(layer) for layer in model) for model in found[:2]]
-        raise Misfit(
+        raise UnfitWeights(
             f"weights of shapes {shapes} can be those of more than one model. Pass the "
             f"one that is meant: layers={names[0]} or layers={names[1]}."
         )
@@ -171,7 +171,7 @@ def _all(weights, start: int, features: int | None) -> Iterator[list[KerasLayer]
     for kind in KINDS:
         try:
             layer, end = _take(weights, start, kind, maybe_bias=False)
-        except Misfit:
+        except UnfitWeights:
             continue
         if start and (kind == "embedding" or layer.reads != features):
             continue
@@ -193,9 +193,9 @@ def _take(weights, start: int, kind: str, maybe_bias: bool) -> tuple[KerasLayer,
         ways.append(checked(f"weights[{start}]", plain, own))
         end += len(own)
         if without and not maybe_bias and plain == "dense":
-            raise Misfit(f"weights[{start}]: a dense without bias.")
+            raise UnfitWeights(f"weights[{start}]: a dense without bias.")
     if kind != plain and ways[0].kernel.shape != ways[1].kernel.shape:
-        raise Misfit(
+        raise UnfitWeights(
             f"weights[{start}]: the two ways of {kind} have kernels of shapes "
             f"{ways[0].kernel.shape} and {ways[1].kernel.shape}."
         )
