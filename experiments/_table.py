@@ -386,6 +386,16 @@ ROWS = (
             **m["clock_jrnn_times_faster_than_textbook"]
         ),
     ),
+    Row(
+        "text",
+        "torch_char_model",
+        "PyTorch",
+        "seconds",
+        lambda m: (
+            f"{m['nats']['PyTorch']:.3f} nats by both, equal to "
+            f"{power(max(m['difference'], m['difference_of_evaluate']))}"
+        ),
+    ),
 )
 
 

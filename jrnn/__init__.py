@@ -62,6 +62,7 @@ if typing.TYPE_CHECKING:
     from jrnn import devices as devices
     from jrnn import files as files
     from jrnn import generate as generate
+    from jrnn import interop as interop
     from jrnn import logs as logs
     from jrnn import models as models
     from jrnn import seq2seq as seq2seq
@@ -143,6 +144,7 @@ _LATER = {
     "devices",
     "files",
     "generate",
+    "interop",
     "logs",
     "models",
     "seq2seq",

@@ -21,6 +21,7 @@ NEEDS = {
     "captioning": ["sklearn"],
     "digits": ["sklearn"],
     "languages": ["babel", "sklearn"],
+    "torch_char_model": ["torch"],
 }
 SMALL = [
     "adding_problem",
@@ -47,6 +48,7 @@ SMALL = [
     "sentences",
     "spectral_radius",
     "sweep_speed",
+    "torch_char_model",
     "trainability",
 ]
 
@@ -323,6 +325,14 @@ def test_a_sweep_takes_about_half_of_the_time_of_runs_one_by_one():
     assert m["auto_over_the_best"] < 1.1 and m["programs"]["sweep, vmap"] == 1
     apart = m["largest_difference_in_ten_updates_by_learning_rate"]
     assert max(apart[rate] for rate in ("0.001", "0.0046", "0.0098")) < 1e-5
+
+
+def test_a_model_from_torch_has_the_same_nats():
+    m = committed("torch_char_model")
+    assert max(m["difference"], m["difference_of_evaluate"]) < 1e-6
+    assert m["largest_difference_of_one_character"] < 1e-5
+    assert m["state_dict_comes_back_with_the_same_bytes"]
+    assert m["held_out_characters"] > 10_000 and m["nats"]["PyTorch"] < 2.2
 
 
 # The table

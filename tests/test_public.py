@@ -25,12 +25,14 @@ MODULES = {
     "dynamics": dynamics,
     "gradients": gradients,
     "initializers": initializers,
+    "interop": jrnn.interop,
     "losses": losses,
     "optimizers": optimizers,
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
-    "attention devices files generate logs models seq2seq sweep testing text train"
+    "attention devices files generate interop logs models seq2seq sweep testing text "
+    "train"
 ).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {

@@ -177,7 +177,7 @@ class Sample:
     """Generate text from a trained run."""
 
     run: tyro.conf.Positional[Path]
-    """Directory of the run."""
+    """Directory of the run, or a model file that jrnn.save has written."""
     length: int = 1000
     """Tokens to generate, not counting the prime."""
     prime: str = ""
@@ -212,7 +212,7 @@ class Eval:
     """
 
     run: tyro.conf.Positional[Path]
-    """Directory of the run."""
+    """Directory of the run, or a model file that jrnn.save has written."""
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Text files, folders, patterns or -, as for jrnn train; each file is measured by
     itself, and then their total. (default: the held-out parts of the run's text)"""

@@ -14,8 +14,9 @@ from jrnn.cli.config import Eval
 from jrnn.cli.data import load_data
 from jrnn.cli.display import BITS, UNITS, Console
 from jrnn.cli.errors import UserError
+from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import named, of_evaluation, warn
-from jrnn.cli.run import RunDirectory, Trained, load_trained, read_config
+from jrnn.cli.run import RunDirectory, Trained, read_config
 from jrnn.cli.words import in_command_words, told_plainly
 from jrnn.text import Vocabulary, encode, find_files, read_files, unknown_symbols
 from jrnn.text.files import name_of
@@ -46,7 +47,7 @@ def evaluate_files(options: Eval) -> None:
         raise UserError(f"--rows must be at least 1, got {options.rows}.")
     if options.context < 0:
         raise UserError(f"--context must be >= 0, got {options.context}.")
-    trained = load_trained(options.run, options.checkpoint)
+    trained = load_model(options.run, options.checkpoint)
     warn(of_evaluation(options, trained.vocabulary))
     measured, refused = [], []
     for read in _texts(trained, options):
@@ -55,11 +56,13 @@ def evaluate_files(options: Eval) -> None:
         except UserError as error:
             refused.append(str(error))
     if measured:
-        title = f"{options.run}, {trained.path.name} of step {trained.facts['step']}"
+        title = str(options.run)
+        if trained.config:
+            title += f", {trained.path.name} of step {trained.facts['step']}"
         console = Console(highlight=False)
         # validation and test part are not one text
         total = _total(measured) if options.files and len(measured) > 1 else []
-        console.print(_table(title, trained.config.level, measured, total))
+        console.print(_table(title, trained.vocabulary.level, measured, total))
         for remark in _remarks(measured, trained, options):
             console.print(remark)
     for message in refused[:-1]:
@@ -126,11 +129,15 @@ def _files(given: Path) -> list[Path]:
 
 def _file(trained: Trained, file: Path, unknown: str) -> Text:
     with told_plainly():
-        text = read_files(file, trained.config.level)
+        text = read_files(file, trained.vocabulary.level)
     return encoded(trained.vocabulary, text, unknown, name_of(file))
 
 
 def _own_texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
+    if trained.config is None:
+        raise UserError(
+            f"{options.run} is a file and has no text. Name files to measure."
+        )
     run = RunDirectory(options.run)
     data = load_data(trained.config, trained.vocabulary, run.text)
     if data.sha256 != read_config(run)[1]["text"]["sha256"]:
@@ -212,7 +219,7 @@ def _remarks(measured, trained: Trained, options: Eval) -> list[str]:
     }[options.unknown, token]
     which = f"{unknown:,} unknown symbols are" if unknown > 1 else "1 unknown symbol is"
     remarks = [f"{which} {how}."]
-    if trained.config.level == "word":
+    if trained.vocabulary.level == "word":
         remarks.append("The space in front of one is a token of its own.")
     if token:
         remarks.append("Figures of runs with other vocabularies do not compare.")

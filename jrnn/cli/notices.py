@@ -85,6 +85,7 @@ def of_sampling(options: Sample, vocabulary: Vocabulary) -> list[str]:
             "--top-k 1 always takes the likeliest token, as --greedy does.",
         ),
         (not greedy and options.top_p == 1, "--top-p 1 does nothing: it keeps all."),
+        _of_file(options),
         (
             read and bool(missing),
             f"--prime: the model reads the unknown token for {named(missing)}.",
@@ -104,6 +105,14 @@ def of_evaluation(options: Eval, vocabulary: Vocabulary) -> list[str]:
             vocabulary.level == "byte" and options.unknown != default.unknown,
             "--unknown does nothing for a run of --level byte, which knows all bytes.",
         ),
+        _of_file(options),
+    )
+
+
+def _of_file(options: Sample | Eval) -> tuple[bool, str]:
+    return (
+        options.run.is_file() and options.checkpoint != Eval.checkpoint,
+        "--checkpoint does nothing for a file, which has one set of weights.",
     )
 
 

@@ -262,7 +262,7 @@ def build_model(config: Train, vocab_size: int) -> LanguageModel:
 class Trained(NamedTuple):
     """A model with its weights, ready to use."""
 
-    config: Train
+    config: Train | None  # of a run; a file has none
     vocabulary: Vocabulary
     model: LanguageModel
     params: Params

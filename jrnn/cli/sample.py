@@ -13,14 +13,14 @@ from jrnn.cli.generation import (
     generate_texts,
     stream_text,
 )
+from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import of_sampling, warn
-from jrnn.cli.run import load_trained
 
 
 def sample(options: Sample) -> None:
     """Run the command."""
     _check(options)
-    trained = load_trained(options.run, options.checkpoint)
+    trained = load_model(options.run, options.checkpoint)
     warn(of_sampling(options, trained.vocabulary))
     start = options.prime or default_prime(trained.vocabulary)
     settings = Settings(

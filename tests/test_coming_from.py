@@ -1,0 +1,54 @@
+"""The pages docs/coming-from-*.md: every example runs; every name is in an example."""
+
+import doctest
+import os
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+import jrnn
+
+os.environ.setdefault("KERAS_BACKEND", "numpy")
+DOCS = Path(__file__).parents[1] / "docs"
+NEEDS = {
+    "pytorch": ["torch"],
+    "keras": ["keras"],
+    "flax": ["flax", "haiku", "equinox"],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of the other libraries
+@pytest.mark.parametrize("page", NEEDS)
+def test_every_example_runs(page, capsys):
+    for package in NEEDS[page]:
+        pytest.importorskip(package)
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        jax.debug_key_reuse(False),
+    ):
+        result = doctest.testfile(
+            str(DOCS / f"coming-from-{page}.md"), module_relative=False
+        )
+    assert result.attempted > 20
+    assert result.failed == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", NEEDS)
+def test_every_name_of_ours_in_the_tables_exists(page):
+    text = (DOCS / f"coming-from-{page}.md").read_text("utf-8")
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    ours = [row.strip("|").split(" | ")[-1] for row in rows]
+    code = " ".join(re.findall(r"`([^`]+)`", " ".join(ours)))
+    called = set(re.findall(r"(?<![\w.])(?:jrnn\.)?([a-z_]\w*)\(", code))
+    assert len(called) > 6
+    assert [name for name in called if not hasattr(jrnn, name)] == []
+
+
+def test_all_pages_are_tested():
+    pages = {path.stem.removeprefix("coming-from-") for path in DOCS.glob("coming-*")}
+    assert pages == set(NEEDS)
