@@ -1,5 +1,6 @@
 """Exported programs: what every format refuses, and files of programs of JAX."""
 
+import importlib.util
 import json
 import os
 import re
@@ -16,7 +17,7 @@ from safetensors.numpy import load_file
 
 import jrnn
 from jrnn import text
-from jrnn.export import Unsupported, to_jax
+from jrnn.export import Unsupported, to_jax, to_onnx
 from jrnn.train.checkpoint import digest
 
 to_hf = None
@@ -265,7 +266,11 @@ def test_weights_keep_their_dtype(tmp_path):
 
 # What is refused
 
-EVERY_FORMAT = [to_jax]
+HAS_ONNX = importlib.util.find_spec("onnx") is not None
+ONNX = pytest.param(to_onnx, marks=pytest.mark.skipif(not HAS_ONNX, reason="no onnx"))
+EVERY_FORMAT = [to_jax, ONNX]
+IN_LAYERS = [to_onnx]  # formats with code of their own for each layer
+WORDS_OF = {to_onnx: "an ONNX file"}
 GRU = jrnn.gru(4)
 FITTING = GRU.init(jax.random.key(0), jnp.zeros(3, jnp.float32))
 
@@ -358,3 +363,57 @@ def test_no_folder(tmp_path, write):
     if write is not to_hf:
         with pytest.raises(IsADirectoryError, match=r"is a folder. Name a file in it"):
             write(tmp_path, GRU, FITTING, NUMBERS)
+
+
+# What formats with code of their own refuse
+
+
+def own(x):
+    return x
+
+
+BFLOAT = jnp.dtype("bfloat16")
+UNSUPPORTED = {  # model, input, message with {} for the format
+    "a cell of one's own": (
+        ramp(3), NUMBERS, "model is a cell of your own, which {} cannot hold. It holds "
+        "stacks of elman, irnn, gru, lstm, embed, one_hot, linear, activation; to_jax"),
+    "wrapped": (
+        jrnn.stack(jrnn.gru(3), jrnn.stack(jrnn.residual(jrnn.gru(3)))), NUMBERS,
+        "model.cells[1].cells[0] is residual, which {} cannot hold"),
+    "registered": (
+        jrnn.stack(jrnn.register("test_export.ramp", ramp)(3)), NUMBERS,
+        "model.cells[0] is test_export.ramp, which {} cannot hold"),
+    "activation of a layer": (
+        jrnn.stack(jrnn.linear(2), jrnn.activation(own)), NUMBERS,
+        "model.cells[1].f is a function of your own, which {} cannot hold here"),
+    "softmax": (
+        jrnn.activation(jax.nn.softmax), NUMBERS, "model.f is a function of your own"),
+    "recurrent activation": (
+        jrnn.elman(3, own), NUMBERS, "model.activation is a function of your own"),
+    "type of a one-hot vector": (
+        jrnn.stack(jrnn.one_hot(3, dtype=jnp.bfloat16)), TOKEN,
+        "model.cells[0] is one_hot in bfloat16, but {} has float32"),
+    "type of weights": (
+        jrnn.gru(3), jax.ShapeDtypeStruct((3,), BFLOAT), "x is bfloat16[3], but {} "
+        "reads a token or a float32[I]"),
+    "type of a table": (
+        jrnn.embed(3, 4, dtype=BFLOAT), TOKEN, "model is embed in bfloat16, but {} ha"),
+    "two inputs": (
+        jrnn.masked(jrnn.gru(3)), (NUMBERS, jax.ShapeDtypeStruct((), "bool")),
+        "x is a tuple, but {} reads a token or a float32[I]"),
+    "an image": (
+        jrnn.activation("relu"), jax.ShapeDtypeStruct((2, 3), "float32"),
+        "x is float32[2, 3], but {} reads"),
+    "activation of a token": (
+        jrnn.activation("relu"), TOKEN, "model is activation, which reads no token"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("write", IN_LAYERS, ids=lambda f: f.__name__)
+@pytest.mark.parametrize("name", UNSUPPORTED)
+def test_what_a_format_cannot_hold_is_named(tmp_path, write, name):
+    model, x, message = UNSUPPORTED[name]
+    message = f"{write.__name__}: {message.format(WORDS_OF[write])}"
+    with pytest.raises(Unsupported, match=re.escape(message)):
+        write(tmp_path / "a", model, model.init(jax.random.key(0), x), x)
+    assert list(tmp_path.iterdir()) == []

@@ -2,5 +2,6 @@
 
 from jrnn.export.arguments import Exported, Unsupported
 from jrnn.export.jax_programs import to_jax
+from jrnn.export.onnx_graph import to_onnx
 
-__all__ = ["Exported", "Unsupported", "to_jax"]
+__all__ = ["Exported", "Unsupported", "to_jax", "to_onnx"]
