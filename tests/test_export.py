@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 
 import jrnn
 from jrnn import text
-from jrnn.export import Unsupported, to_jax, to_onnx
+from jrnn.export import Unsupported, to_c, to_jax, to_onnx
 from jrnn.train.checkpoint import digest
 
 to_hf = None
@@ -268,9 +268,9 @@ def test_weights_keep_their_dtype(tmp_path):
 
 HAS_ONNX = importlib.util.find_spec("onnx") is not None
 ONNX = pytest.param(to_onnx, marks=pytest.mark.skipif(not HAS_ONNX, reason="no onnx"))
-EVERY_FORMAT = [to_jax, ONNX]
-IN_LAYERS = [to_onnx]  # formats with code of their own for each layer
-WORDS_OF = {to_onnx: "an ONNX file"}
+EVERY_FORMAT = [to_jax, ONNX, to_c]
+IN_LAYERS = [to_onnx, to_c]  # formats with code of their own for each layer
+WORDS_OF = {to_onnx: "an ONNX file", to_c: "a C file"}
 GRU = jrnn.gru(4)
 FITTING = GRU.init(jax.random.key(0), jnp.zeros(3, jnp.float32))
 

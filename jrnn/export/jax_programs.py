@@ -89,7 +89,8 @@ def to_jax(
     path = Path(path)
     arrays, x = checked("to_jax", model, params, x, vocabulary)
     check_file("to_jax", path, overwrite)
-    params = jax.tree.unflatten(jax.tree.structure(params), list(arrays.values()))
+    leaves = map(jnp.asarray, arrays.values())
+    params = jax.tree.unflatten(jax.tree.structure(params), leaves)
     carry = jax.tree.map(jnp.asarray, model.initial_carry(params))
     programs = {}
     for name, run, axes in (

@@ -36,6 +36,13 @@ class Layer(NamedTuple):
     reset: str | None  # of gru
 
     @property
+    def tokens(self) -> int | None:
+        """How many tokens it knows, where it reads one."""
+        if self.kind == "embed":
+            return len(self.params.table)
+        return self.outputs if self.kind == "one_hot" else None
+
+    @property
     def state(self) -> list[str]:
         """Names of its arrays in the carry, each as long as its output."""
         if self.kind not in RECURRENT:
