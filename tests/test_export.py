@@ -17,10 +17,8 @@ from safetensors.numpy import load_file
 
 import jrnn
 from jrnn import text
-from jrnn.export import Unsupported, to_c, to_jax, to_onnx
+from jrnn.export import Unsupported, to_c, to_hf, to_jax, to_onnx
 from jrnn.train.checkpoint import digest
-
-to_hf = None
 
 ROOT = Path(jrnn.__file__).parents[1]
 WORDS = text.build_vocabulary("a bcdéfg")
@@ -268,7 +266,7 @@ def test_weights_keep_their_dtype(tmp_path):
 
 HAS_ONNX = importlib.util.find_spec("onnx") is not None
 ONNX = pytest.param(to_onnx, marks=pytest.mark.skipif(not HAS_ONNX, reason="no onnx"))
-EVERY_FORMAT = [to_jax, ONNX, to_c]
+EVERY_FORMAT = [to_jax, ONNX, to_c, to_hf]
 IN_LAYERS = [to_onnx, to_c]  # formats with code of their own for each layer
 WORDS_OF = {to_onnx: "an ONNX file", to_c: "a C file"}
 GRU = jrnn.gru(4)
