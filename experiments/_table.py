@@ -386,6 +386,19 @@ ROWS = (
             **m["clock_jrnn_times_faster_than_textbook"]
         ),
     ),
+    Row(
+        "text",
+        "export_speed",
+        "the formats of jrnn export",
+        "1 min",
+        lambda m: (
+            "microseconds a step of a GRU of 128 units, one a call: "
+            + ", ".join(
+                f"{name} {times['minimum']:.0f}"
+                for name, times in m["GRU 128, one step a call"].items()
+            )
+        ),
+    ),
 )
 
 

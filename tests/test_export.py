@@ -130,8 +130,16 @@ def by_place(prefix, tree):
 
 # Files of programs of JAX
 
+DOCUMENTED = jrnn.export.__doc__
 CODE = re.findall(r"```python\n(.*?)```", (ROOT / "docs/export.md").read_text(), re.S)
 READER = next(block for block in CODE if "deserialize" in block)
+
+
+def test_the_docstring_has_the_same_lines():
+    lines = [line.strip() for line in DOCUMENTED.splitlines() if line.strip()]
+    for block in CODE:
+        for line in filter(None, map(str.strip, block.splitlines())):
+            assert line in lines, line
 
 
 def in_a_program_without_jrnn(code, folder):

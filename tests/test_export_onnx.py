@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from test_export import (
+    CODE,
     NUMBERS,
     SIZES,
     STACKS,
@@ -91,6 +92,18 @@ def test_a_state_goes_on_for_a_thousand_steps(tmp_path, name):
         ys.append(y)
     assert_equal(np.concatenate(ys, 1), wanted)
     assert_states_equal(states, carry)
+
+
+def test_the_lines_of_the_documentation_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = jrnn.models.language_model(8, hidden_size=6, layers=2).evaluate
+    params = weights(model, TOKEN)
+    to_onnx("mytext.onnx", model, params, TOKEN)
+    found = {}
+    exec(next(block for block in CODE if "onnxruntime" in block), found)
+    tokens = jnp.array([[3, 1, 4, 2], [1, 5, 7, 6]])
+    _, ys = expected(model, params, tokens)
+    assert_equal(found["y"], ys[:, -1:])
 
 
 def test_a_token_that_does_not_exist_gives_zeros(tmp_path):

@@ -35,7 +35,7 @@ CARD = (
 _LABELS = {"code": "text without weights", "stack": "stack of a step"}
 
 
-class Source(NamedTuple):
+class ToExport(NamedTuple):
     """A model to export."""
 
     model: Cell
@@ -79,22 +79,22 @@ def _check_destination(options: Export) -> None:
         )
 
 
-def _source(options: Export) -> Source:
+def _source(options: Export) -> ToExport:
     if options.run.is_dir():
         trained = load_trained(options.run, options.checkpoint)
         token = jax.ShapeDtypeStruct((), jnp.int32)
         model = trained.model.evaluate
-        return Source(model, trained.params, token, trained.vocabulary, trained)
+        return ToExport(model, trained.params, token, trained.vocabulary, trained)
     if options.checkpoint != "best":
         warn(["--checkpoint does nothing with a file, which has one set of weights."])
     with told_plainly():
         model, params, vocabulary = load(options.run)
         header, _ = read_tensors(options.run)
         x = tensors.input_from_json(json.loads(header[ENTRY])["input"])
-    return Source(model, params, x, vocabulary, None)
+    return ToExport(model, params, x, vocabulary, None)
 
 
-def _write(options: Export, source: Source) -> Exported:
+def _write(options: Export, source: ToExport) -> Exported:
     *model, trained = source
     given, vocabulary = model[:3], source.vocabulary
     kept = {"vocabulary": vocabulary, "overwrite": options.overwrite}
@@ -185,7 +185,7 @@ def _cost(written: Exported) -> list[tuple[str, str]]:
     return rows
 
 
-def _how(options: Export, source: Source) -> str:
+def _how(options: Export, source: ToExport) -> str:
     """The line that a user types next."""
     to = shlex.quote(str(options.to))
     if options.format == "c":

@@ -36,12 +36,17 @@ static void copy(float *y, const float *x, int n)
 }
 """,
     "add_product": """
-/* y += x w, where w has n rows of m */
+/* y += x w, where w has n rows of m; four rows at once, to read and write y less */
 static void add_product(float *restrict y, const float *x, const float *w, int n, int m)
 {
-    for (int i = 0; i < n; i++)
+    int i = 0;
+    for (; i + 4 <= n; i += 4, w += 4 * m)
         for (int j = 0; j < m; j++)
-            y[j] += x[i] * w[i * m + j];
+            y[j] += x[i] * w[j] + x[i + 1] * w[m + j]
+                  + x[i + 2] * w[2 * m + j] + x[i + 3] * w[3 * m + j];
+    for (; i < n; i++, w += m)
+        for (int j = 0; j < m; j++)
+            y[j] += x[i] * w[j];
 }
 """,
     "add_row": """
@@ -59,11 +64,16 @@ static void add_row(float *y, int row, const float *w, int n, int m)
 static void add_product_8(float *restrict y, const float *x, const signed char *w,
                           const float *scale, int n, int m)
 {
-    for (int i = 0; i < n; i++) {
-        const float scaled = x[i] * scale[i];
+    int i = 0;
+    for (; i + 4 <= n; i += 4, w += 4 * m) {
+        const float a = x[i] * scale[i], b = x[i + 1] * scale[i + 1];
+        const float c = x[i + 2] * scale[i + 2], d = x[i + 3] * scale[i + 3];
         for (int j = 0; j < m; j++)
-            y[j] += scaled * w[i * m + j];
+            y[j] += a * w[j] + b * w[m + j] + c * w[2 * m + j] + d * w[3 * m + j];
     }
+    for (; i < n; i++, w += m)
+        for (int j = 0; j < m; j++)
+            y[j] += x[i] * scale[i] * w[j];
 }
 """,
     "add_row_8": """

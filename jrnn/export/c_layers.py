@@ -20,7 +20,7 @@ class Code(NamedTuple):
     helpers: set[str]  # functions that the statements call
 
 
-class Source(NamedTuple):
+class Feed(NamedTuple):
     """Where a layer finds its input."""
 
     at: str  # an expression of C: an array, or the token of a vector with a single 1
@@ -36,7 +36,7 @@ def write_layers(layers: Sequence[Layer], int8: bool) -> Code:
     """
     code = Code(int8, {}, {}, {}, [], set())
     tokens = layers[0].tokens
-    source = Source("x", tokens or layers[0].inputs, is_token=tokens is not None)
+    source = Feed("x", tokens or layers[0].inputs, is_token=tokens is not None)
     following = [layer.kind for layer in layers[1:]] + [None]
     for n, (layer, reader) in enumerate(zip(layers, following, strict=True), start=1):
         if layer.kind == "one_hot" and reader in (*RECURRENT, "linear"):
@@ -44,11 +44,11 @@ def write_layers(layers: Sequence[Layer], int8: bool) -> Code:
         code.step.append(f"/* {layer.kind}, {layer.outputs} */")
         write = _RECURRENT.get(layer.kind, _feed_forward)
         at = "y" if reader is None else f"y{n}"
-        source = Source(write(code, layer, n, source, at), layer.outputs)
+        source = Feed(write(code, layer, n, source, at), layer.outputs)
     return code
 
 
-def _feed_forward(code: Code, layer: Layer, n: int, source: Source, y: str) -> str:
+def _feed_forward(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
     size, p = layer.outputs, layer.params
     if y != "y":
         code.scratch[y] = size
@@ -65,7 +65,7 @@ def _feed_forward(code: Code, layer: Layer, n: int, source: Source, y: str) -> s
     return y
 
 
-def _elman(code: Code, layer: Layer, n: int, source: Source, y: str) -> str:
+def _elman(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
     p, z, h = layer.params, f"z{n}", _state(code, f"h{n}", layer.outputs)
     _affine(code, z, source, f"wx{n}", p.w_x, f"b{n}", p.b)
     _add_product(code, z, h, f"wh{n}", p.w_h)
@@ -73,7 +73,7 @@ def _elman(code: Code, layer: Layer, n: int, source: Source, y: str) -> str:
     return _returned(code, h, y)
 
 
-def _lstm(code: Code, layer: Layer, n: int, source: Source, y: str) -> str:
+def _lstm(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
     p, z, h = layer.params, f"z{n}", _state(code, f"h{n}", layer.outputs)
     c = _state(code, f"c{n}", layer.outputs)
     _affine(code, z, source, f"wx{n}", p.w_x, f"b{n}", p.b)
@@ -82,7 +82,7 @@ def _lstm(code: Code, layer: Layer, n: int, source: Source, y: str) -> str:
     return _returned(code, h, y)
 
 
-def _gru(code: Code, layer: Layer, n: int, source: Source, y: str) -> str:
+def _gru(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
     p, z, u, h = layer.params, f"z{n}", f"u{n}", _state(code, f"h{n}", layer.outputs)
     _affine(code, z, source, f"wx{n}", p.w_x, f"bx{n}", p.b_x)
     if layer.reset == "after":
@@ -91,7 +91,7 @@ def _gru(code: Code, layer: Layer, n: int, source: Source, y: str) -> str:
         return _returned(code, h, y)
     w_rz, w_n = np.split(p.w_h, [2 * h.size], axis=-1)  # (H, 2H), (H, H)
     b_rz, b_n = np.split(p.b_h, [2 * h.size], axis=-1)
-    v = Source(f"v{n}", h.size)
+    v = Feed(f"v{n}", h.size)
     code.scratch[v.at] = v.size
     _affine(code, u, h, f"wg{n}", w_rz, f"bg{n}", b_rz)
     _call(code, "gru_reset", v.at, h.at, z, u, h.size)
@@ -108,12 +108,12 @@ def _call(code: Code, function: str, *arguments: object) -> None:
     code.step.append(f"{function}({', '.join(map(str, arguments))});")
 
 
-def _state(code: Code, name: str, size: int) -> Source:
+def _state(code: Code, name: str, size: int) -> Feed:
     code.state[name] = size
-    return Source(f"state->{name}", size)
+    return Feed(f"state->{name}", size)
 
 
-def _returned(code: Code, h: Source, y: str) -> str:
+def _returned(code: Code, h: Feed, y: str) -> str:
     """Where the output of a recurrent layer is: its state, unless it is the last."""
     if y == "y":
         _call(code, "copy", "y", h.at, h.size)
@@ -124,7 +124,7 @@ def _returned(code: Code, h: Source, y: str) -> str:
 def _affine(
     code: Code,
     to: str,
-    source: Source,
+    source: Feed,
     w_name: str,
     w: np.ndarray,
     b_name: str,
@@ -138,7 +138,7 @@ def _affine(
     _add_product(code, to, source, w_name, w)
 
 
-def _add_product(code: Code, to: str, source: Source, name: str, w: np.ndarray) -> None:
+def _add_product(code: Code, to: str, source: Feed, name: str, w: np.ndarray) -> None:
     """`to += source w`, by a row of w where the source is a token."""
     tables = {name: w}
     if code.int8:
