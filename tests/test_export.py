@@ -56,6 +56,18 @@ NUMBERS, TOKEN = (
     jax.ShapeDtypeStruct((3,), "float32"),
     jax.ShapeDtypeStruct((), "int32"),
 )
+
+
+def smooth():
+    """A cell that is declared linear: parallel over time off the CPU."""
+    return jrnn.diagonal(
+        lambda key, x: jnp.full(x.shape, 0.5),
+        lambda decay, *, key=None: jnp.zeros_like(decay),
+        lambda decay, x, *, key=None: (decay, (1 - decay) * x),
+        lambda decay, h, x: h,
+    )
+
+
 HALF = jrnn.initializers.identity(0.5)  # a sum that fades
 STACKS = {  # model, an example of its input: what all formats hold
     "tanh": (jrnn.stack(jrnn.elman(5), jrnn.linear(2)), NUMBERS),
@@ -88,6 +100,12 @@ OTHERS = {  # what only the programs of JAX hold
     "parallel": (jrnn.parallel(jrnn.gru(2), jrnn.lstm(4)), NUMBERS),
     "record": (jrnn.record(jrnn.lstm(4)), NUMBERS),
     "masked": (jrnn.masked(jrnn.gru(4)), (NUMBERS, jax.ShapeDtypeStruct((), "bool"))),
+    "reset": (jrnn.reset(jrnn.gru(4)), (NUMBERS, jax.ShapeDtypeStruct((), "bool"))),
+    "feedback": (
+        jrnn.feedback(jrnn.stack(jrnn.elman(4), jrnn.linear(2))),
+        (NUMBERS, jax.ShapeDtypeStruct((2,), "float32")),
+    ),
+    "diagonal": (smooth(), NUMBERS),
     "own": (ramp(3), NUMBERS),
 }
 

@@ -242,6 +242,7 @@ def written(program, *words):
     return run.stdout
 
 
+@pytest.mark.slow
 @needs_gcc
 @pytest.mark.parametrize("level", ["char", "byte"])
 def test_the_likeliest_text_is_that_of_jrnn(tmp_path, level):
@@ -341,6 +342,7 @@ def test_the_state_has_the_size_that_is_stated(tmp_path, name):
     built(file.path, *STRICT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm of one-hot", "gru", "gru of embed"])
 def test_the_loss_of_accuracy_is_what_was_measured(tmp_path, name):
     model, x = STACKS[name]

@@ -113,6 +113,7 @@ def test_a_run_as_a_c_file(capsys, run, tmp_path):
     assert set(written(tmp_path / "a", 300, 1).decode()) <= set(TEXT)
 
 
+@pytest.mark.slow
 def test_what_eight_bits_cost_on_the_text_held_out(capsys, copied, tmp_path):
     to = "--to", tmp_path / "a.c", "--format", "c", "--int8"
     told = done(capsys, "export", copied, *to)

@@ -119,9 +119,15 @@ def to_jax(
 def _whole(model: Cell) -> Callable:
     """The run over a sequence, of a length that is a symbol."""
 
+    # a step of `diagonal` would be joined pairwise, which needs a length in numbers
+    def step(params, carry, x, *, key=None):
+        return model.step(params, carry, x, key=key)
+
+    looped = model._replace(step=step)
+
     def run(params, carry, xs):
         if jax.tree.leaves(carry):
-            return unroll(model, params, xs, carry)
+            return unroll(looped, params, xs, carry)
         # a loop that carries nothing has no place to read such a length from
         return carry, jax.vmap(lambda x: model.step(params, carry, x)[1])(xs)
 
