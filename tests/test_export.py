@@ -20,7 +20,7 @@ from jrnn import text
 from jrnn.export import Unsupported, to_c, to_hf, to_jax, to_onnx
 from jrnn.train.checkpoint import digest
 
-ROOT = Path(jrnn.__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 WORDS = text.build_vocabulary("a bcdéfg")
 
 

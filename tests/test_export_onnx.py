@@ -13,6 +13,7 @@ from test_export import (
     STACKS,
     TOKEN,
     WORDS,
+    by_place,
     expected,
     sequences,
     weights,
@@ -55,11 +56,11 @@ def assert_equal(got, wanted):
 
 
 def assert_states_equal(states, carry):
-    """Carries of one order: layer by layer, h before c."""
-    leaves = jax.tree.leaves(carry)
-    assert len(states) == len(leaves)
-    for got, wanted in zip(states.values(), leaves, strict=True):
-        assert_equal(got, wanted)
+    """States by the names that the places in the carry give them."""
+    leaves = by_place("carry", carry)
+    assert list(states) == list(leaves)
+    for name, got in states.items():
+        assert_equal(got, leaves[name])
 
 
 @pytest.mark.parametrize("name", STACKS)
