@@ -396,6 +396,19 @@ ROWS = (
             f"{power(max(m['difference'], m['difference_of_evaluate']))}"
         ),
     ),
+    Row(
+        "text",
+        "export_speed",
+        "the formats of jrnn export",
+        "1 min",
+        lambda m: (
+            "microseconds a step of a GRU of 128 units, one a call: "
+            + ", ".join(
+                f"{name} {times['minimum']:.0f}"
+                for name, times in m["GRU 128, one step a call"].items()
+            )
+        ),
+    ),
 )
 
 

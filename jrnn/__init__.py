@@ -60,6 +60,7 @@ from jrnn.wrappers import (
 if typing.TYPE_CHECKING:
     from jrnn import attention as attention
     from jrnn import devices as devices
+    from jrnn import export as export
     from jrnn import files as files
     from jrnn import generate as generate
     from jrnn import interop as interop
@@ -142,6 +143,7 @@ __all__ = [
 _LATER = {
     "attention",
     "devices",
+    "export",
     "files",
     "generate",
     "interop",

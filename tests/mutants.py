@@ -30,6 +30,10 @@ OPTIMIZERS, PUBLIC, ERRORS = "test_optimizers.py", "test_public.py", "test_error
 SCAN, GUARDS, DROP_IN = "test_scan.py", "test_scan_guards.py", "test_drop_in.py"
 MIN_CUT, DIAGONAL, GENERATE = "test_min_cut.py", "test_diagonal.py", "test_generate.py"
 LARGEST, THREEFRY = "test_largest.py", "test_threefry.py"
+EXPORT, EXPORT_ONNX, EXPORT_C = (
+    f"test_export{part}.py" for part in ("", "_onnx", "_c")
+)
+EXPORT_HF, EXPORT_COMMAND = "test_export_hf.py", "test_export_command.py"
 
 
 class StaleError(Exception):
@@ -1077,7 +1081,218 @@ ENGINE = [
     ),
 ]
 
-MUTANTS = LIBRARY + ENGINE
+EXPORTS = [
+    Mutant(
+        "export to JAX: the first state of another sequence",
+        "export/jax_programs.py",
+        '_numpy(named("carry", carry))',
+        '_numpy(named("carry", jax.tree.map(jnp.ones_like, carry)))',
+        EXPORT,
+        "programs_give or documentation",
+    ),
+    Mutant(
+        "export to JAX: a step returns the old state",
+        "export/jax_programs.py",
+        'return named("carry", new), _flat("y", y)',
+        'return named("carry", batch[0]), _flat("y", y)',
+        EXPORT,
+        "programs_give or documentation",
+    ),
+    Mutant(
+        "export to JAX: for CPUs only",
+        "export/jax_programs.py",
+        'PLATFORMS = "cpu", "cuda", "tpu"',
+        'PLATFORMS = ("cpu",)',
+        EXPORT,
+        "says_what",
+    ),
+    Mutant(
+        "export: NaN passes",
+        "export/arguments.py",
+        "np.isfinite(array.astype(complex)).all()",
+        "True",
+        EXPORT,
+        "refuses",
+    ),
+    Mutant(
+        "export: dropout passes",
+        "export/arguments.py",
+        'RANDOM = "dropout", "variational_dropout"',
+        'RANDOM = ("variational_dropout",)',
+        EXPORT,
+        "refuses",
+    ),
+    Mutant(
+        "export: a file is replaced unasked",
+        "export/arguments.py",
+        "if path.exists() and not overwrite:",
+        "if False:",
+        EXPORT,
+        "replaced",
+    ),
+    Mutant(
+        "export: residual passes as a layer",
+        "export/layers.py",
+        "elif factory in KINDS:",
+        "elif factory in (*KINDS, 'residual'):",
+        EXPORT,
+        "cannot_hold",
+    ),
+    Mutant(
+        "export: names of states in nested stacks",
+        "export/layers.py",
+        'at = f"{name}.{i}" if name else str(i)',
+        "at = str(i)",
+        EXPORT_ONNX,
+        "jrnn_gives",
+    ),
+    Mutant(
+        "export to ONNX: gates of the LSTM in our order",
+        "export/onnx_graph.py",
+        '"ifgo", "iofg"',
+        '"ifgo", "ifgo"',
+        EXPORT_ONNX,
+        "jrnn_gives and lstm",
+    ),
+    Mutant(
+        "export to ONNX: r and z exchanged",
+        "export/onnx_graph.py",
+        '"rzn", "zrn"',
+        '"rzn", "rzn"',
+        EXPORT_ONNX,
+        "jrnn_gives and gru",
+    ),
+    Mutant(
+        "export to ONNX: reset on the other side",
+        "export/onnx_graph.py",
+        'layer.reset == "after"',
+        'layer.reset != "after"',
+        EXPORT_ONNX,
+        "jrnn_gives and gru",
+    ),
+    Mutant(
+        "export to ONNX: c and h of the state exchanged",
+        "export/onnx_graph.py",
+        'return y, [node(graph, "Squeeze", state, first) for state in last]',
+        'return y, [node(graph, "Squeeze", state, first) for state in last[::-1]]',
+        EXPORT_ONNX,
+        "jrnn_gives and lstm",
+    ),
+    Mutant(
+        "export to ONNX: a token that does not exist wraps",
+        "export/onnx_graph.py",
+        'node(graph, "And", positive, below)',
+        "below",
+        EXPORT_ONNX,
+        "exist",
+    ),
+    Mutant(
+        "export to ONNX: slope of leaky_relu",
+        "export/onnx_activations.py",
+        '"leaky_relu": ("LeakyRelu", 0.01, 0.0)',
+        '"leaky_relu": ("LeakyRelu", 0.02, 0.0)',
+        EXPORT_ONNX,
+        "recurrent_activations",
+    ),
+    Mutant(
+        "export to C: f and i exchanged",
+        "export/c_helpers.py",
+        "c[k] = f * c[k] + i * g;",
+        "c[k] = i * c[k] + f * g;",
+        EXPORT_C,
+        "jrnn_gives and lstm",
+    ),
+    Mutant(
+        "export to C: the rest of the rows is left out",
+        "export/c_helpers.py",
+        "y[j] += x[i] * w[j];",
+        "y[j] += 0.0f * w[j];",
+        EXPORT_C,
+        "jrnn_gives and tanh",
+    ),
+    Mutant(
+        "export to C: a token beyond the vocabulary",
+        "export/c_helpers.py",
+        "token >= 0 && token < n",
+        "token >= 0 && token <= n",
+        EXPORT_C,
+        "exist",
+    ),
+    Mutant(
+        "export to C: a state that start leaves as it was",
+        "export/c_print.py",
+        "for name, size in code.state.items()\n    ] or",
+        "for name, size in list(code.state.items())[:1]\n    ] or",
+        EXPORT_C,
+        "callers",
+    ),
+    Mutant(
+        "export to C: weights with six digits",
+        "export/c_print.py",
+        'digits, exponent = value.hex().split("p")',
+        'digits, exponent = float(f"{value:.6g}").hex().split("p")',
+        EXPORT_C,
+        "exact",
+    ),
+    Mutant(
+        "export to C: a scale for the whole matrix",
+        "export/c_int8.py",
+        "np.abs(w).max(axis=1) /",
+        "np.full(len(w), np.abs(w).max()) /",
+        EXPORT_C,
+        "jrnn_gives and int8",
+    ),
+    Mutant(
+        "export to C: the cost of eight bits on one step",
+        "export/c_int8.py",
+        "float(jnp.abs(ys - rough_ys).max())",
+        "float(jnp.abs(ys - rough_ys)[0].max())",
+        EXPORT_C,
+        "what_was_measured",
+    ),
+    Mutant(
+        "export to C: text that is too cold",
+        "export/c_helpers.py",
+        "total += expf((y[i] - y[best]) / temperature);",
+        "total += expf(y[i] - y[best]);",
+        EXPORT_C,
+        "probabilities",
+    ),
+    Mutant(
+        "export to a folder: another model's config replaced",
+        "export/hf_folder.py",
+        'config.get("model_type") == MODEL_TYPE',
+        "True",
+        EXPORT_HF,
+        "foreign",
+    ),
+    Mutant(
+        "export: figures of other weights",
+        "cli/export.py",
+        'weights.get("step") != step',
+        "False",
+        EXPORT_COMMAND,
+        "other_weights",
+    ),
+    Mutant(
+        "export: a file of the run replaced",
+        "cli/export.py",
+        "if to.resolve() in own:",
+        "if to == run:",
+        EXPORT_COMMAND,
+        "cannot_go",
+    ),
+    Mutant(
+        "export: eight bits measured on another text",
+        "cli/export.py",
+        'data.sha256 != described["text"]["sha256"]',
+        "False",
+        EXPORT_COMMAND,
+        "eight_bits",
+    ),
+]
+
+MUTANTS = LIBRARY + ENGINE + EXPORTS
 
 
 def changed(mutant: Mutant, package: Path) -> str:

@@ -518,7 +518,7 @@ def test_temperature_zero_is_greedy(runs, capsys):
 
 # Help and messages
 
-COMMANDS = ("train", "sample", "eval", "info", "sweep", "experiments")
+COMMANDS = ("train", "sample", "eval", "info", "export", "sweep", "experiments")
 
 
 def help_of(monkeypatch, *words) -> str:

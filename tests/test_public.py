@@ -31,8 +31,8 @@ MODULES = {
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
-    "attention devices files generate interop logs models seq2seq sweep testing text "
-    "train"
+    "attention devices export files generate interop logs models seq2seq sweep testing "
+    "text train"
 ).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {
@@ -71,6 +71,7 @@ FLOORS = {
     "seq2seq": 3,
     "testing": 3,
     "train": 3,
+    "export": 4,
     "files": 4,
     "interop": 4,
     "sweep": 4,

@@ -1,4 +1,4 @@
-"""The `jrnn` command: train, sample, eval, info, sweep, experiments."""
+"""The `jrnn` command: train, sample, eval, info, export, sweep, experiments."""
 
 from jrnn.cli.commands import main
 

@@ -6,10 +6,11 @@ import sys
 from collections.abc import Sequence
 
 from jrnn import __version__
-from jrnn.cli.config import Eval, Experiments, Info, Sample, Train
+from jrnn.cli.config import Eval, Experiments, Export, Info, Sample, Train
 from jrnn.cli.errors import Diverged, Stopped, UserError
 from jrnn.cli.evaluate import evaluate_files
 from jrnn.cli.experiments import experiments
+from jrnn.cli.export import export
 from jrnn.cli.info import info
 from jrnn.cli.parsing import parse, train_default
 from jrnn.cli.sample import sample
@@ -22,6 +23,7 @@ _ACTS = {
     Sample: sample,
     Eval: evaluate_files,
     Info: info,
+    Export: export,
     SweepOptions: sweep,
     Experiments: experiments,
 }

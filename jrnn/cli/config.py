@@ -239,6 +239,40 @@ class Info:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a trained model in a form that other programs run.
+
+    jax: one step and a whole sequence as programs that need JAX but not jrnn, for any
+    batch and length, on CPU, CUDA and TPU; holds every cell without randomness.
+
+    onnx: a graph for onnxruntime and others. c: one C99 file that needs math.h, for
+    microcontrollers too. Both hold stacks of elman, irnn, gru, lstm, embed, one_hot,
+    linear and activation in float32.
+
+    hf: a folder for the Hugging Face Hub, with weights, a description and a card; holds
+    what jrnn.load can read.
+
+    What a format cannot hold is refused by name.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Directory of the run, or a file that jrnn.save wrote."""
+    to: Path
+    """The file to write; with --format hf a folder."""
+    format: Literal["jax", "onnx", "c", "hf"] = "jax"
+    """What to write."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Weights with the lowest validation loss, or those of the last checkpoint; of a
+    run only."""
+    int8: bool = False
+    """With --format c: keep matrices in eight bits, and measure what that costs on the
+    text that the run has held out or, where it is not there, on what the model writes.
+    """
+    overwrite: bool = False
+    """Replace what is there."""
+
+
+@dataclass(frozen=True)
 class Experiments:
     """List the experiments of the source tree, with the question that each answers."""
 

@@ -11,6 +11,7 @@ from jrnn.cli.config import (
     PRESETS,
     Eval,
     Experiments,
+    Export,
     Info,
     Sample,
     Train,
@@ -20,7 +21,7 @@ from jrnn.cli.job import resume_default
 from jrnn.cli.start import default_from
 from jrnn.cli.sweep.options import SweepOptions
 
-ABOUT = """Recurrent neural networks on text: train, sample, evaluate.
+ABOUT = """Recurrent neural networks on text: train, sample, evaluate, export.
 
 jrnn COMMAND --help explains a command, jrnn --version shows the version."""
 
@@ -29,6 +30,7 @@ COMMANDS = {
     "sample": Sample,
     "eval": Eval,
     "info": Info,
+    "export": Export,
     "sweep": SweepOptions,
     "experiments": Experiments,
 }

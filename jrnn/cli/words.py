@@ -4,13 +4,14 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from jrnn import sweep, text, train
+from jrnn import export, sweep, text, train
 from jrnn.cli.config import Train, option
 from jrnn.cli.errors import UserError
 
 _NAMES = tuple(Train.__dataclass_fields__)
 # at its head a message of the library names the function that was called
-_FUNCTIONS = ("sample", "prime", *sweep.__all__, *text.__all__, *train.__all__)
+_MODULES = export, sweep, text, train
+_FUNCTIONS = ("sample", "prime", *(name for m in _MODULES for name in m.__all__))
 _HEAD = re.compile(rf"^(?:{'|'.join(_FUNCTIONS)}): ")
 _VALUE = re.compile(rf"\b({'|'.join(_NAMES)})(?:=| (?='))['\"]?([\w.]+)['\"]?")
 _NAME = re.compile(rf"\b({'|'.join(n for n in _NAMES if '_' in n)})\b")
