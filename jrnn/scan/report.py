@@ -91,7 +91,7 @@ def scan_report(
         _places(alone),
         _places(rule.plan),
         sorted(saved, key=lambda pair: -pair[1]),
-        (alone.at_once, rule.plan.at_once),
+        (alone.chunk, rule.plan.chunk),
     )
 
 

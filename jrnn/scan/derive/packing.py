@@ -5,40 +5,38 @@ cotangent of, say, an LSTM's four gates. With the four values of the gates in on
 of the same size, the cotangents can take their place.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 from jax import lax
 
 from jrnn._programs.operation import example
-from jrnn._programs.program import Variable, count, free, symbolic
-from jrnn.scan.plan.placement import Plan
+from jrnn._programs.program import Variable, count, symbolic
+from jrnn.scan.plan.placement import Linear, Plan, read_only_in_loop
 
 Group = list[Variable]
 
 
 def groups(
     where: Plan,
-    tangents: Collection[Variable],
-    stored: Sequence[Variable],
+    linear: Linear,
     saved: Sequence[Group],
 ) -> list[Group]:
     """Group what is saved so that results of the loop can take its place.
 
     Args:
         where: the plan of the linear step.
-        tangents: the variables of the linear step that are tangents.
-        stored: its inputs for what is saved.
+        linear: its tangents, and its inputs for what is saved.
         saved: one group, of one variable, for each of these.
 
     Returns:
         The same variables in other groups; those of a group are alike.
     """
-    private = read_in_the_loop_only(where, stored)
-    left = [group for v, group in zip(stored, saved, strict=True) if v in private]
+    private = read_only_in_loop(where, linear.saved)
+    left = [group for v, group in zip(linear.saved, saved, strict=True) if v in private]
     others = [group for group in saved if group not in left]
-    rows = [v.aval for v in where.crossing + where.spread if v in tangents]
+    rows = [v.aval for v in where.entering if v in linear.tangents]
     found = []
     for row in sorted(rows, key=lambda row: count(row.shape), reverse=True):
         for (first,) in left:
@@ -52,12 +50,6 @@ def groups(
                 left = [group for group in left if group not in alike[:fit]]
                 break
     return found + left + others
-
-
-def read_in_the_loop_only(where: Plan, xs: Sequence[Variable]) -> set[Variable]:
-    """Those of the inputs `xs` that a step reads in its loop and nowhere else."""
-    crossing = {v for v in xs if v in where.crossing}
-    return crossing - set(free([*where.before, *where.after], []))
 
 
 def pack(values: Sequence[Any]) -> Any:

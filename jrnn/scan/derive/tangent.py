@@ -6,7 +6,6 @@
 What is given out is the cheapest set of values from which the rest can be computed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -37,21 +36,21 @@ from jrnn.scan.derive.packing import (
     groups,
     pack,
     packed_example,
-    read_in_the_loop_only,
     unpack,
 )
 from jrnn.scan.derive.sums import divide_sums
 from jrnn.scan.normalise.simplify import evaluate_sums_early
-from jrnn.scan.operations import PARTS
 from jrnn.scan.plan.min_cut import cheapest_cut
 from jrnn.scan.plan.placement import (
     LOOP,
     ONCE,
+    Linear,
     Plan,
     cost_again,
     depths,
+    fit_budget,
+    read_only_in_loop,
     split,
-    within_budget,
 )
 from jrnn.scan.step import Step
 
@@ -67,7 +66,6 @@ class Derivative:
     linear: Step  # (weights + dweights, dcarry, known + dx) -> (dcarry, dy)
     captured: list[Any]  # tracers read by custom rules: the first weights of both
     plan: Plan  # of the linear step
-    recomputes: bool  # whether its loop computes anything but tangents
     known: list[int]  # which of x and the extended y the linear step reads
     private: list[int]  # which of those are stored for its loop only
     dcarry: list[int]  # which carries have a tangent
@@ -113,7 +111,7 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
     known = cheapest_cut(
         joint.eqns,
         [v for v in wanted if v in depth],
-        again=lambda eqn: _price(eqn, depth, step.recompute),
+        again=lambda eqn: cost_again(eqn, depth, step.recompute),
         cost=lambda v: 0 if v in at_hand else size(v),
         ignored=lambda v: depth[v] == ONCE,
     )
@@ -124,31 +122,27 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
     shared = [v for v in known if v in available]
     saved = [[v] for v in known if v not in available]
     linear = _linear(step, joint, shared, saved, depth)
-    packed = groups(linear.plan, linear.tangents, linear.stored, saved)
+    where = split(linear.step, linear.known)
+    packed = groups(where, linear.known, saved)
     if packed != saved:
         linear = _linear(step, joint, shared, packed, depth)
-    linear = linear.within_budget()
+        where = split(linear.step, linear.known)
+    where = fit_budget(linear.step, where, linear.known)
+    stored = linear.known.saved
     known = [available.index(v) for v in shared]
     known += range(len(available), len(available) + len(packed))
-    private = read_in_the_loop_only(linear.plan, linear.stored)
+    private = read_only_in_loop(where, stored)
     return Derivative(
         _extended(step, joint, packed),
         linear.step,
         joint.captured,
-        linear.plan,
-        recomputes=linear.recomputes(),
+        where,
         known=known,
-        private=[i for i, v in enumerate(linear.stored, len(shared)) if v in private],
+        private=[i for i, v in enumerate(stored, len(shared)) if v in private],
         dcarry=joint.dcarry,
         dys=joint.dys,
         shifted=[i for i, (v, *_) in enumerate(packed, len(shared)) if v in carry],
     )
-
-
-def _price(eqn: Equation, depth: dict[Variable, int], recompute: bool) -> float | None:
-    """As `cost_again`; next to nothing where all but carries is to be recomputed."""
-    price = cost_again(eqn, depth)
-    return price if price == 0 or not recompute else 1e-3
 
 
 def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
@@ -202,25 +196,8 @@ def _linearise(step: Step, active: tuple[bool, ...]) -> _Joint:
 
 
 class _Linear(NamedTuple):
-    """The linear step, planned."""
-
     step: Step
-    plan: Plan
-    stored: list[Variable]  # inputs for what the extended step saves, an array each
-    tangents: set[Variable]
-    again: Callable[[Equation, dict[Variable, int]], float | None]
-
-    def recomputes(self) -> bool:
-        """Whether the loop computes anything but tangents."""
-        moves = lambda eqn: not self.tangents.isdisjoint(eqn.outvars)
-        return not all(moves(eqn) for eqn in self.plan.loop)
-
-    def within_budget(self) -> "_Linear":
-        """The same, planned for no more memory than its step may take."""
-        spare = read_in_the_loop_only(self.plan, self.stored)
-        spread = lambda v: v in self.tangents
-        where = within_budget(self.step, self.plan, self.again, spread, spare)
-        return self._replace(plan=where)
+    known: Linear  # what its plan has to know
 
 
 def _extended(step: Step, joint: _Joint, saved: list[list[Variable]]) -> Step:
@@ -280,13 +257,4 @@ def _linear(
     first_known = len(inputs) - len(shared)
     moving = invars[len(weights) : first_known] + invars[first_dx:]
     tangents = dependents(opened(linear.program)[0].eqns, moving)
-    is_tangent = lambda eqn: not tangents.isdisjoint(eqn.outvars)
-
-    def again(eqn: Equation, depth: dict[Variable, int]) -> float | None:
-        if is_tangent(eqn):
-            return cost_again(eqn, depth) if eqn.primitive.name in PARTS else None
-        return _price(eqn, depth, step.recompute)
-
-    where = split(linear, again, spread=lambda v: v in tangents)
-    stored = invars[len(inputs) : first_dx]
-    return _Linear(linear, where, stored, tangents, again)
+    return _Linear(linear, Linear(tangents, invars[len(inputs) : first_dx]))

@@ -15,40 +15,27 @@ from jrnn._programs.program import (
     Variable,
     apply,
     constants,
-    differentiable,
     evaluate,
-    free,
     is_variable,
-    needed,
     read,
-    symbolic,
-    variables,
 )
 from jrnn.scan.emit.chunks import in_chunks
 from jrnn.scan.emit.store import Parts, scan_all, storing_loop
 from jrnn.scan.normalise import products
+from jrnn.scan.normalise.products import How
 from jrnn.scan.plan.placement import Plan
 from jrnn.scan.step import Step
 
-Wrapper = Callable[[Callable], Callable]
-
 
 def run(
-    step: Step,
-    where: Plan,
-    values: Sequence[Any],
-    wrap: Wrapper = lambda body: body,
-    linear: bool = False,
-    cpu: bool = False,
+    step: Step, where: Plan, values: Sequence[Any], cpu: bool = False
 ) -> tuple[list[Any], list[Any]]:
-    """Run `step` split as in `where`.
+    """Run `step` as planned.
 
     Args:
         step: the step.
         where: its plan.
         values: weights, the first carry, and x with time leading.
-        wrap: applied to the body of the loop.
-        linear: whether the step is linear, and likely to be transposed.
         cpu: whether the program is for CPUs.
 
     Returns:
@@ -60,14 +47,22 @@ def run(
     evaluate(where.once, env)
 
     def some_steps(carry: list[Any], xs: list[Any], length: Any) -> Any:
-        part = step._replace(length=length)
-        return _some_steps(part, where, env, carry, xs, wrap, linear, cpu)
+        return _some_steps(step._replace(length=length), where, env, carry, xs, cpu)
 
-    if where.at_once is None:
+    if where.chunk is None:
         return some_steps(carry, xs, step.length)
+    wrap = _wrapper(where)
     return in_chunks(
-        some_steps, carry, xs, step.length, where.at_once, step.reverse, wrap
+        some_steps, carry, xs, step.length, where.chunk, step.reverse, wrap
     )
+
+
+def _wrapper(where: Plan) -> Callable[[Callable], Callable]:
+    """What to wrap the body of a loop in."""
+    if not where.checkpoint:
+        return lambda body: body
+    # Without it, what the loop computes again would be computed ahead and stored.
+    return functools.partial(jax.checkpoint, prevent_cse=False)
 
 
 def _some_steps(
@@ -76,100 +71,80 @@ def _some_steps(
     env: Environment,
     carry: list[Any],
     xs: list[Any],
-    wrap: Wrapper,
-    linear: bool,
     cpu: bool,
 ) -> tuple[list[Any], list[Any]]:
-    _, _, x_vars = step.inputs()
-    _, ys = step.outputs()
+    _, carry_vars, x_vars = step.inputs()
+    next_carry, ys = step.outputs()
     seq = dict(zip(x_vars, xs, strict=True))
-    reads = where.crossing + free(where.after, ys)
-    _all_at_once(where.before, reads, env, seq)
-    last = _loop(step, where, carry, env, seq, wrap, linear, cpu)
-    _all_at_once(where.after, variables(ys), env, seq)
+    _evaluate_over_time(where, where.before, env, seq)
+    body = _body(where, carry_vars, next_carry, env, cpu)
+    seq |= {v: _repeat(env[v], step.length) for v in where.broadcast}
+    over_time = [seq[v] for v in where.entering]
+    last, stacks = _loop(step, where, body, carry, over_time, cpu)
+    seq |= dict(zip(where.stacked, stacks, strict=True))
+    first = dict(zip(carry_vars, carry, strict=True))
+    for v, later in where.shifted.items():
+        seq[v] = _shift(first[v], seq[later], step.reverse)
+    _evaluate_over_time(where, where.after, env, seq)
     over_time = lambda a: (
         seq[a] if _among(a, seq) else _repeat(read(env, a), step.length)
     )
     return last, [over_time(a) for a in ys]
 
 
-def _loop(
-    step: Step,
+def _body(
     where: Plan,
-    carry: list[Any],
+    carry_vars: list[Variable],
+    next_carry: list[Atom],
     env: Environment,
-    seq: Environment,
-    wrap: Wrapper,
-    linear: bool,
     cpu: bool,
-) -> list[Any]:
-    """Run the loop alone, adding what it keeps to `seq`; returns the last carry."""
-    _, carry_vars, _ = step.inputs()
-    next_carry, _ = step.outputs()
-    # A carry read behind the loop is the next carry, one step later: not stored twice.
-    shifted = {
-        v: n
-        for v, n in zip(carry_vars, next_carry, strict=True)
-        if n in where.kept and n not in carry_vars
+) -> Callable[..., tuple[list[Any], list[Any]]]:
+    """The body of the loop: from the carry and x to the next carry and its results."""
+    how = where.layouts | (where.on_cpu if cpu else {})
+    weights = {
+        v: products.lay_out(eqn, how[v], env[eqn.invars[1]])
+        for eqn in where.loop
+        if how.get(v := eqn.outvars[0]) in (How.TRANSPOSED, How.PADDED)
     }
-    stored = [v for v in where.kept if v not in shifted]
-    entering = where.crossing + where.spread
-    prepared = products.prepared_products(where.loop, env, linear, cpu)
-    joins = set() if linear or not cpu else _only_stored(where.loop, next_carry)
 
-    @wrap
+    def evaluate_one(eqn: Equation, values: list[Any]) -> list[Any]:
+        v = eqn.outvars[0]
+        if v in weights:
+            return products.multiply(eqn, how[v], values[0], weights[v])
+        if how.get(v) is How.PARTS:
+            return [Parts(values, eqn.params["dimension"])]
+        return apply(eqn, values)
+
     def body(carry: list[Any], x: list[Any]) -> tuple[list[Any], list[Any]]:
-        local = env | dict(zip(carry_vars + entering, [*carry, *x], strict=True))
+        inputs = zip(carry_vars + where.entering, [*carry, *x], strict=True)
+        local = env | dict(inputs)
         for eqn in where.loop:
             values = [read(local, a) for a in eqn.invars]
-            if id(eqn) in joins:
-                made = [Parts(values, eqn.params["dimension"])]
-            elif id(eqn) in prepared:
-                made = prepared[id(eqn)](values[0])
-            else:
-                made = apply(eqn, values)
-            local |= zip(eqn.outvars, made, strict=True)
-        return [read(local, a) for a in next_carry], [local[v] for v in stored]
+            local |= zip(eqn.outvars, evaluate_one(eqn, values), strict=True)
+        return [read(local, a) for a in next_carry], [local[v] for v in where.stacked]
 
-    seq |= {v: _repeat(env[v], step.length) for v in where.spread}
-    xs = [seq[v] for v in entering]
+    return _wrapper(where)(body)
+
+
+def _loop(
+    step: Step, where: Plan, body: Callable, carry: list[Any], xs: list[Any], cpu: bool
+) -> tuple[list[Any], list[Any]]:
+    """Run the loop alone; CPUs store what it makes at once in its place."""
     options = {"reverse": step.reverse, "unroll": step.unroll}
-    if linear or not cpu:
-        last, stacks = scan_all(body, carry, xs, step.length, **options)
-    else:
-        like = [v.aval for v in stored]
-        last, stacks = storing_loop(body, carry, xs, like, step.length, **options)
-    seq |= dict(zip(stored, stacks, strict=True))
-    for v, first in zip(carry_vars, carry, strict=True):
-        if v in where.kept and v in shifted:
-            seq[v] = _shift(first, seq[shifted[v]], step.reverse)
-    return last
+    if where.linear or not cpu:
+        return scan_all(body, carry, xs, step.length, **options)
+    like = [v.aval for v in where.stacked]
+    return storing_loop(body, carry, xs, like, step.length, **options)
 
 
-def _only_stored(loop: list[Equation], next_carry: list[Atom]) -> set[int]:
-    """Equations by `id` that join floats which nothing in the loop reads joined."""
-    read_in_loop = {
-        *variables(next_carry),
-        *variables(a for e in loop for a in e.invars),
-    }
-    return {
-        id(eqn)
-        for eqn in loop
-        if eqn.primitive is lax.concatenate_p
-        and eqn.outvars[0] not in read_in_loop
-        and differentiable(eqn.outvars[0])
-    }
-
-
-def _all_at_once(
-    eqns: list[Equation], results: list[Variable], env: Environment, seq: Environment
+def _evaluate_over_time(
+    where: Plan, eqns: list[Equation], env: Environment, seq: Environment
 ) -> None:
-    """Evaluate `eqns` for all time steps, adding what they make to `seq`."""
-    for eqn in needed(eqns, results, given=seq):
+    """Evaluate `eqns` for all time steps at once, adding what they make to `seq`."""
+    for eqn in eqns:
         values = [seq[a] if _among(a, seq) else read(env, a) for a in eqn.invars]
-        sizes = [n for v in values for n in jnp.shape(v)]
-        if products.with_weight(eqn, env) and not symbolic(sizes):
-            made = products.all_rows_at_once(eqn, *values)
+        if eqn.outvars[0] in where.flat:
+            made = products.multiply_all_rows(eqn, *values)
         else:
             axes = [0 if _among(a, seq) else None for a in eqn.invars]
             made = jax.vmap(functools.partial(_apply, eqn), axes)(*values)

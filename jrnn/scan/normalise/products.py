@@ -4,9 +4,9 @@ Compilers multiply fastest where the left operand contracts its last axis and th
 one its first, and where an operand has two axes.
 """
 
-import functools
+import enum
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -14,11 +14,9 @@ from jax import lax
 
 from jrnn._programs.program import (
     Atom,
-    Environment,
     Equation,
     apply,
     count,
-    is_variable,
 )
 
 # From so many rows on it matters which way a weight lies.
@@ -28,17 +26,16 @@ _FEW = 4
 _LANES = 8
 
 
-def with_weight(eqn: Equation, weights: Environment) -> bool:
+def is_product_with_weight(eqn: Equation, is_weight: Callable[[Atom], bool]) -> bool:
     """Whether `eqn` is a product `x @ w` of one contracted axis, w being a weight."""
     if eqn.primitive is not lax.dot_general_p:
         return False
     x, w = eqn.invars
     (x_axes, _), (batch, _) = eqn.params["dimension_numbers"]
-    is_weight = lambda a: is_variable(a) and a in weights
     return is_weight(w) and not is_weight(x) and len(x_axes) == 1 and not batch
 
 
-def all_rows_at_once(eqn: Equation, x: Any, w: Any) -> list[Any]:
+def multiply_all_rows(eqn: Equation, x: Any, w: Any) -> list[Any]:
     """The product over all time steps as one of two matrices.
 
     Its derivative by the weight, again a product of two matrices, needs no copy of its
@@ -70,43 +67,46 @@ def apply_weight_on_the_right(
     return apply(eqn, values)
 
 
-def prepared_products(
-    eqns: Iterable[Equation], weights: Environment, linear: bool, cpu: bool
-) -> dict[int, Callable[[Any], list[Any]]]:
-    """Products of the loop whose weight is better rearranged once, ahead of the loop.
+class How(enum.Enum):
+    """How an equation of the loop runs that does not run as it is written."""
+
+    TRANSPOSED = enum.auto()  # a product, its weight transposed once, ahead of the loop
+    PADDED = enum.auto()  # a product, its weight given columns of zeros once, ahead
+    PARTS = enum.auto()  # a concatenation, its operands stored each in its place
+
+
+def weight_layout(eqn: Equation, linear: bool) -> How | None:
+    """How the weight of a product of the loop is better laid out; None for as it is.
 
     Args:
-        eqns: the equations of the loop.
-        weights: values that are the same at every step.
+        eqn: a product with a weight.
         linear: whether the loop is to be transposed, and with it its products.
-        cpu: whether the program is for CPUs; if not, only a linear loop's change.
-
-    Returns:
-        For equations by `id`: the product to evaluate instead, a function of x.
     """
-    found = {}
-    for eqn in eqns if linear or cpu else []:
-        if not with_weight(eqn, weights) or eqn.invars[1].aval.ndim != 2:
-            continue
-        x, w = eqn.invars
-        (left, (axis,)), batch = eqn.params["dimension_numbers"]
-        rows = count(n for i, n in enumerate(x.aval.shape) if i != left[0])
-        columns = count([w.aval.shape[1 - axis]])
-        if rows >= _FEW and axis != (1 if linear else 0):
-            swapped = _with_numbers(eqn, ((left, (1 - axis,)), batch))
-            found[id(eqn)] = functools.partial(_times, swapped, w=weights[w].T)
-        elif rows == 1 and not linear and columns > _LANES and columns % _LANES:
-            found[id(eqn)] = functools.partial(
-                _some_columns, eqn, columns, w=_wider(weights[w], 1 - axis)
-            )
-    return found
+    x, w = eqn.invars
+    if w.aval.ndim != 2:
+        return None
+    (left, (axis,)), _ = eqn.params["dimension_numbers"]
+    rows = count(n for i, n in enumerate(x.aval.shape) if i != left[0])
+    columns = count([w.aval.shape[1 - axis]])
+    if rows >= _FEW and axis != (1 if linear else 0):
+        return How.TRANSPOSED
+    if rows == 1 and not linear and columns > _LANES and columns % _LANES:
+        return How.PADDED
+    return None
 
 
-def _times(eqn: Equation, x: Any, w: Any) -> list[Any]:
-    return apply(eqn, [x, w])
+def lay_out(eqn: Equation, how: How, w: Any) -> Any:
+    """The weight of a product in the layout `how`."""
+    (_, (axis,)), _ = eqn.params["dimension_numbers"]
+    return w.T if how is How.TRANSPOSED else _wider(w, 1 - axis)
 
 
-def _some_columns(eqn: Equation, columns: int, x: Any, w: Any) -> list[Any]:
+def multiply(eqn: Equation, how: How, x: Any, w: Any) -> list[Any]:
+    """The product `eqn` of x and a weight in the layout `how`."""
+    (left, (axis,)), batch = eqn.params["dimension_numbers"]
+    if how is How.TRANSPOSED:
+        return apply(_with_numbers(eqn, ((left, (1 - axis,)), batch)), [x, w])
+    columns = eqn.invars[1].aval.shape[1 - axis]
     (out,) = apply(eqn, [x, w])
     return [lax.slice_in_dim(out, 0, columns, axis=-1)]
 

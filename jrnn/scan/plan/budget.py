@@ -85,7 +85,7 @@ def moved_bytes(step: Step, where: "Plan", spare: Collection[Variable] = ()) -> 
     """
     own = {*step.inputs()[2], *(a for a in step.outputs()[1] if is_variable(a))}
     new = lambda atoms: Counter(size(v) for v in atoms if v not in own)
-    made = new([*where.crossing, *where.kept, *where.spread])
+    made = new([*where.entering, *where.stacked, *where.shifted])
     made -= Counter(size(v) for v in spare if size(v) < _LARGE)
     total = lambda sizes: sum(n * count for n, count in sizes.items())
     passing = max(_passing(where.before, own), _passing(where.after, own))

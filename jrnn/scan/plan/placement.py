@@ -1,10 +1,12 @@
-"""Time fission: a step's equations sorted into before, in and after the loop.
+"""The plan of a step: where each of its equations runs, and how.
 
+    once     depends on the weights only: a single time
     before   depends on the weights and on x_t only: all steps at once, ahead of it
     loop     leads from the carry to the next carry: one step after the other
     after    depends on the carry, but no later step needs it: all steps at once, behind
 
-The same code splits a step and its derivative.
+This is known as loop fission. The same code plans a step and its derivative; what
+emits a plan decides nothing but what is for CPUs, of which the plan says how.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -17,14 +19,18 @@ from jrnn._programs.program import (
     Equation,
     Variable,
     constants,
+    differentiable,
     free,
     is_variable,
     needed,
     opened,
     size,
+    symbolic,
     variables,
 )
 from jrnn.scan import operations
+from jrnn.scan.normalise import products
+from jrnn.scan.normalise.products import How
 from jrnn.scan.plan import budget
 from jrnn.scan.plan.min_cut import cheapest_cut
 from jrnn.scan.step import Step
@@ -32,73 +38,78 @@ from jrnn.scan.step import Step
 ONCE, BEFORE, LOOP = range(3)  # how much a value depends on: weights, x_t, the carry
 
 
+class Linear(NamedTuple):
+    """What a plan has to know of a step that is the derivative of another."""
+
+    tangents: set[Variable]  # its variables that are linear in its tangents
+    saved: list[Variable]  # its inputs that were stored for it
+
+
 class Plan(NamedTuple):
-    """Where each equation of a step runs."""
+    """Where and how each equation of a step runs."""
 
     once: list[Equation]  # needs only weights
     before: list[Equation]
     crossing: list[Variable]  # computed before, read in the loop
+    broadcast: list[Variable]  # of weights, yet fed to the loop step by step
     loop: list[Equation]
-    kept: list[Variable]  # computed in the loop, read behind it
+    stacked: list[Variable]  # computed in the loop, read behind it
+    shifted: dict[Variable, Variable]  # carries read behind it, made of stacked ones
     after: list[Equation]
-    spread: list[Variable]  # the same at every step, yet fed to the loop step by step
-    at_once: int | None = None  # steps in a chunk; None: all are run at once
+    # By the first result of an equation, how it runs if not as it is written:
+    flat: set[Variable]  # products before and after the loop, as one of two matrices
+    layouts: dict[Variable, How]  # products of the loop
+    on_cpu: dict[Variable, How]  # equations of the loop, on CPUs only
+    linear: bool  # whether it is to be transposed
+    checkpoint: bool  # whether the loop's body is rematerialised by `jax.checkpoint`
+    chunk: int | None = None  # steps that are run at once; None for all
+
+    @property
+    def entering(self) -> list[Variable]:
+        """The x of the loop, as variables of the step."""
+        return self.crossing + self.broadcast
 
 
-Price = Callable[[Equation, dict[Variable, int]], float | None]
-
-
-def plan(step: Step) -> Plan:
-    """Decide where a step that will not be derived any more runs, within its budget."""
-    return within_budget(step, split(step, final=True), final=True)
-
-
-def within_budget(
-    step: Step,
-    where: Plan,
-    again: Price | None = None,
-    spread: Callable[[Variable], bool] = lambda v: False,
-    spare: Collection[Variable] = (),
-    final: bool = False,
-) -> Plan:
-    """A plan that takes no more memory than its step may.
+def plan(step: Step, linear: Linear | None = None) -> Plan:
+    """Decide where and how a step runs, within its budget.
 
     Args:
         step: the step.
-        where: how it is split.
-        again: as of `split`.
-        spread: as of `split`.
-        spare: inputs whose memory the loop's results may take.
-        final: as of `split`.
+        linear: what it is the derivative by; None: it will not be derived any more.
     """
-    at_once = budget.steps_at_once(step, where, spare)
-    if at_once == 1:
-        return split(step._replace(budget=0), again, spread, final)
-    return where._replace(at_once=at_once)
+    return fit_budget(step, split(step, linear), linear)
 
 
-def split(
-    step: Step,
-    again: Price | None = None,
-    spread: Callable[[Variable], bool] = lambda v: False,
-    final: bool = False,
-) -> Plan:
-    """Decide where each equation of `step` runs.
+def fit_budget(step: Step, where: Plan, linear: Linear | None) -> Plan:
+    """The plan `where`, changed to take no more memory than its step may."""
+    spare = read_only_in_loop(where, linear.saved) if linear else ()
+    chunk = budget.steps_at_once(step, where, spare)
+    if chunk == 1:
+        return split(step._replace(budget=0), linear)
+    return where._replace(chunk=chunk)
+
+
+def read_only_in_loop(where: Plan, xs: Sequence[Variable]) -> set[Variable]:
+    """Those of the inputs `xs` that a step reads in its loop and nowhere else."""
+    crossing = {v for v in xs if v in where.crossing}
+    return crossing - set(free([*where.before, *where.after], []))
+
+
+def split(step: Step, linear: Linear | None = None) -> Plan:
+    """Plan a step as if memory did not matter.
 
     Args:
         step: the step.
-        again: the price of running an equation in the loop although it could run before
-            it, from the equation and depths; as `cost_again`.
-        spread: weights that elementwise equations of the loop must not read directly.
-        final: whether the step will not be derived any more.
+        linear: as of `plan`.
     """
-    again = cost_again if again is None else again
     next_carry, ys = step.outputs()
     eqns = needed(opened(step.program)[0].eqns, next_carry + ys)
     weights, carry, xs = step.inputs()
     known = [*constants(step.program), *weights]
-    depth, at = depths(eqns, known, xs, carry, final, fixed=step.budget == 0)
-    loop = needed(at[LOOP], next_carry + _pinned(at[LOOP], depth, step.budget == 0))
+    final, fixed = linear is None, step.budget == 0
+    depth, at = depths(eqns, known, xs, carry, final, fixed)
+    again = _price_in_loop(step, linear, depth)
+    loop = needed(at[LOOP], next_carry + _pinned(at[LOOP], depth, fixed))
     loop, after = _joined_in_the_loop(at[LOOP], loop, ys)
 
     early = lambda v: depth[v] == BEFORE
@@ -107,7 +118,7 @@ def split(
         at[BEFORE],
         wanted,
         # a row of a matrix costs as much wherever it is read: its token alone crosses
-        again=lambda e: 0 if e.primitive.name == "jrnn_rows" else again(e, depth),
+        again=lambda e: 0 if e.primitive.name == "jrnn_rows" else again(e),
         cost=size,
         ignored=lambda v: depth[v] == ONCE,
     )
@@ -117,9 +128,88 @@ def split(
     own = set(carry) | {o for eqn in loop for o in eqn.outvars}
     kept = [v for v in reads_after if v in own and depth[v] == LOOP]
     elementwise = [a for eqn in loop if cost_again(eqn, depth) == 0 for a in eqn.invars]
-    once = [v for v in variables(elementwise) if depth[v] == ONCE and spread(v)]
-    loop = needed(light(at[ONCE]), free(loop, []), given=once) + loop
-    return Plan(at[ONCE], before, crossing, loop, kept, after, once)
+    # elementwise equations of the loop must not read tangents of weights directly
+    tangents = linear.tangents if linear else ()
+    broadcast = [
+        v for v in variables(elementwise) if depth[v] == ONCE and v in tangents
+    ]
+    loop = needed(light(at[ONCE]), free(loop, []), given=broadcast) + loop
+    # A carry read behind the loop is the next carry, one step later: not stored twice.
+    shifted = {
+        v: n
+        for v, n in zip(carry, next_carry, strict=True)
+        if v in kept and n in kept and n not in carry
+    }
+    layouts = _layouts(loop, depth, linear is not None)
+    return Plan(
+        at[ONCE],
+        before,
+        crossing,
+        broadcast,
+        loop,
+        [v for v in kept if v not in shifted],
+        shifted,
+        after,
+        _flat(step, before + after, depth),
+        layouts if linear else {},
+        {} if linear else layouts | _stored_in_parts(loop, next_carry),
+        linear is not None,
+        linear is not None and not all(map(_makes(tangents), loop)),
+    )
+
+
+def _makes(some: Collection[Variable]) -> Callable[[Equation], bool]:
+    """Whether an equation makes any of `some` variables."""
+    return lambda eqn: any(v in some for v in eqn.outvars)
+
+
+def _price_in_loop(
+    step: Step, linear: Linear | None, depth: dict[Variable, int]
+) -> Callable[[Equation], float | None]:
+    """The price of running an equation in the loop although it could run before it."""
+    if linear is None:
+        return lambda eqn: cost_again(eqn, depth)
+    is_tangent = _makes(linear.tangents)
+
+    def price(eqn: Equation) -> float | None:
+        if is_tangent(eqn):
+            part = eqn.primitive.name in operations.PARTS
+            return cost_again(eqn, depth) if part else None
+        return cost_again(eqn, depth, step.recompute)
+
+    return price
+
+
+def _flat(
+    step: Step, eqns: Iterable[Equation], depth: dict[Variable, int]
+) -> set[Variable]:
+    """Products over all steps that are one of two matrices."""
+    is_weight = lambda a: is_variable(a) and depth[a] == ONCE
+    sizes = lambda eqn: [step.length, *(n for a in eqn.invars for n in a.aval.shape)]
+    return {
+        eqn.outvars[0]
+        for eqn in eqns
+        if products.is_product_with_weight(eqn, is_weight) and not symbolic(sizes(eqn))
+    }
+
+
+def _layouts(
+    loop: Iterable[Equation], depth: dict[Variable, int], linear: bool
+) -> dict[Variable, How]:
+    """Products of the loop whose weight is better laid out anew, ahead of the loop."""
+    is_weight = lambda a: is_variable(a) and depth[a] == ONCE
+    with_weight = [e for e in loop if products.is_product_with_weight(e, is_weight)]
+    found = {e.outvars[0]: products.weight_layout(e, linear) for e in with_weight}
+    return {v: how for v, how in found.items() if how}
+
+
+def _stored_in_parts(
+    loop: list[Equation], next_carry: list[Atom]
+) -> dict[Variable, How]:
+    """Concatenations of floats that nothing in the loop reads whole."""
+    read = {*variables(next_carry), *variables(a for e in loop for a in e.invars)}
+    joins = [e.outvars[0] for e in loop if e.primitive is lax.concatenate_p]
+    return {v: How.PARTS for v in joins if v not in read and differentiable(v)}
 
 
 def _pinned(
@@ -150,17 +240,15 @@ def _joined_in_the_loop(
 
     Each part is stored in its place then, and the whole need not be copied once more.
     """
-    in_loop = {id(eqn) for eqn in loop}
+    in_loop = {v for eqn in loop for v in variables(eqn.outvars)}
+    inside = lambda eqn: not in_loop.isdisjoint(eqn.outvars)
     joins = [eqn for eqn in eqns if eqn.primitive is lax.concatenate_p]
     for eqn in (eqn for eqn in joins if eqn.outvars[0] in ys):
-        more = [e for e in needed(eqns, eqn.outvars) if id(e) not in in_loop]
+        more = [e for e in needed(eqns, eqn.outvars) if not inside(e)]
         mere = all(e is eqn or e.primitive.name in operations.LIGHT for e in more)
         if mere:
-            in_loop |= {id(e) for e in more}
-    parts: dict[bool, list[Equation]] = {True: [], False: []}
-    for eqn in eqns:
-        parts[id(eqn) in in_loop].append(eqn)
-    return parts[True], parts[False]
+            in_loop.update(v for e in more for v in variables(e.outvars))
+    return [e for e in eqns if inside(e)], [e for e in eqns if not inside(e)]
 
 
 def depths(
@@ -195,11 +283,17 @@ def depths(
     return depth, at
 
 
-def cost_again(eqn: Equation, depth: dict[Variable, int]) -> float | None:
-    """The price of computing `eqn` a second time, as in `operations.cost_again`."""
+def cost_again(
+    eqn: Equation, depth: dict[Variable, int], recompute: bool = False
+) -> float | None:
+    """The price of computing `eqn` a second time, as in `operations.cost_again`.
+
+    It is next to nothing where all but carries is to be recomputed.
+    """
     first = eqn.invars[0] if eqn.invars else None
     of_weights = not is_variable(first) or depth[first] == ONCE
-    return operations.cost_again(eqn, of_weights)
+    price = operations.cost_again(eqn, of_weights)
+    return price if price == 0 or not recompute else 1e-3
 
 
 def light(eqns: Iterable[Equation]) -> list[Equation]:

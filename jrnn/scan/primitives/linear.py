@@ -8,7 +8,6 @@ programs by which they are derived, batched and transposed. Both carry their pro
 trace it later would be too late for custom rules that read tracers around them.
 """
 
-import functools
 from collections.abc import Sequence
 from itertools import compress
 from typing import Any
@@ -47,12 +46,8 @@ def push(values: Sequence[Any], rule: Derivative) -> list[Any]:
 
 @cached
 def _push(rule: Derivative) -> Function:
-    # Without it, what the loop computes again would be computed ahead and stored.
-    again = functools.partial(jax.checkpoint, prevent_cse=False)
-    wrap = again if rule.recomputes else lambda body: body
-
     def program(*values: Any) -> list[Any]:
-        last, dys = run(rule.linear, rule.plan, values, wrap, linear=True)
+        last, dys = run(rule.linear, rule.plan, values)
         return [*last, *dys]
 
     return jax.jit(program)
