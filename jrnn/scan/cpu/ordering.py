@@ -11,19 +11,19 @@ from typing import Any
 import jax.numpy as jnp
 from jax.extend.core import primitives
 
-from jrnn._programs.program import Equation, needed
-from jrnn.scan.emit.store import unwritten
+from jrnn._programs.program import Equation, backward_slice, variables
+from jrnn.scan.emit import uninitialised
 
 
-def loops_first(eqns: Sequence[Equation]) -> list[Equation]:
+def put_loops_first(eqns: Sequence[Equation]) -> list[Equation]:
     """The loops among `eqns` and what they need, then all others."""
     loops = [eqn for eqn in eqns if eqn.primitive is primitives.scan_p]
-    early = needed(eqns, [a for eqn in loops for a in eqn.invars])
-    ahead = {id(eqn) for eqn in [*loops, *early]}
-    return sorted(eqns, key=lambda eqn: id(eqn) not in ahead)
+    needed = backward_slice(eqns, [a for eqn in loops for a in eqn.invars])
+    early = set(variables(v for eqn in [*loops, *needed] for v in eqn.outvars))
+    return sorted(eqns, key=lambda eqn: early.isdisjoint(eqn.outvars))
 
 
-def once_over(value: Any, over: Any) -> Any:
+def delay(value: Any, over: Any) -> Any:
     """`value`, but made not before `over` is known, which is true.
 
     To a compiler, it depends on a loop's last time: an array that is cheap to make, and
@@ -34,21 +34,23 @@ def once_over(value: Any, over: Any) -> Any:
     return jnp.where(over, value, jnp.zeros((), value.dtype))
 
 
-def zero_behind(values: Sequence[Any], over: Any) -> Any:
+def zero_after(values: Sequence[Any], over: Any) -> Any:
     """The time 0, but not known before `values` and `over`, which is true.
 
     An array is written at once where it is, and not copied, if nothing can read it
     after.
     """
-    some = [v.astype(jnp.int32) for v in _numbers_of(values)]
+    some = [v.astype(jnp.int32) for v in _first_numbers(values)]
     return jnp.where(over, jnp.int32(0), sum(some, start=jnp.int32(0)))
 
 
-def unwritten_beside(xs: Sequence[Any], like: Sequence[Any], length: int) -> list[Any]:
-    """As `store.unwritten`, but made not before the arrays `xs` are there."""
-    some = _numbers_of(xs)
+def uninitialised_after(
+    xs: Sequence[Any], like: Sequence[Any], length: int
+) -> list[Any]:
+    """As `emit.uninitialised`, but made not before the arrays `xs` are there."""
+    some = _first_numbers(xs)
     if not some:
-        return unwritten(like, length)
+        return uninitialised(like, length)
     mark = sum(some)
     return [
         jnp.full((length, *a.shape), (mark + n).astype(a.dtype))
@@ -56,7 +58,7 @@ def unwritten_beside(xs: Sequence[Any], like: Sequence[Any], length: int) -> lis
     ]
 
 
-def _numbers_of(arrays: Sequence[Any]) -> list[Any]:
+def _first_numbers(arrays: Sequence[Any]) -> list[Any]:
     """A number of each, for which one has to wait for the whole."""
     is_float = lambda x: jnp.issubdtype(x.dtype, jnp.floating) and x.size
     return [x.reshape(-1)[0] for x in arrays if is_float(x)]
