@@ -549,8 +549,8 @@ ENGINE = [
     Mutant(
         "plan: what waits for nothing stays in the loop",
         "scan/plan.py",
-        "for e in backward_slice(eqns, next_carry + pinned)",
-        "for e in backward_slice(eqns, next_carry + ys + pinned)",
+        "backward_slice(eqns, next_carry + pinned)",
+        "backward_slice(eqns, next_carry + ys + pinned)",
         GUARDS,
         "report or readout",
     ),

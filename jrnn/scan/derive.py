@@ -65,8 +65,8 @@ from jrnn.scan.plan import (
     Times,
     binding_times,
     fit_budget,
-    price_again,
     read_only_in_loop,
+    remat_price,
     split_loop,
 )
 
@@ -213,7 +213,7 @@ def _residuals(step: Step, joint: _Joint, times: Times) -> list[Variable]:
     residuals = min_cut(
         joint.eqns,
         [v for v in wanted if v in times],
-        recompute=[price_again(eqn, times, step.recompute) for eqn in joint.eqns],
+        recompute=[remat_price(eqn, times, step.recompute) for eqn in joint.eqns],
         store={v: 0 if v in at_hand else bytes_of(v) for v in mentioned},
         known={v for v in mentioned if times.get(v) == ONCE},
     )

@@ -42,7 +42,6 @@ from jrnn.scan.min_cut import min_cut
 ONCE, BEFORE, LOOP = range(3)  # binding times: known with the weights, x_t, the carry
 Times = dict[Variable, int]
 
-
 # How an equation of the loop runs that does not run as it is written:
 How = Literal[
     "transposed",  # a product, its weight transposed once, ahead of the loop
@@ -123,10 +122,8 @@ def split_loop(step: Step, linear: Linear | None = None) -> Plan:
     shifted = {v: n for v, n in pairs if v in kept and n in kept and n not in carry}
     stacked = [v for v in kept if v not in shifted]
     broadcast = _broadcast(loop, linear, times)
-    loop = (
-        backward_slice(light_equations(at[ONCE]), free_variables(loop, []), broadcast)
-        + loop
-    )
+    reads = free_variables(loop, [])
+    loop = backward_slice(light_equations(at[ONCE]), reads, broadcast) + loop
     flat = _flat(step, before + after, times)
     where = Plan(
         at[ONCE], before, crossing, broadcast, loop, stacked, shifted, after,
@@ -147,30 +144,27 @@ def _split_at_carry(
     all_of_them: bool,
 ) -> tuple[list[Equation], list[Equation]]:
     """The equations of `eqns` that run in the loop, and those that run behind it."""
+    made = lambda some: variables(v for eqn in some for v in eqn.outvars)
     pinned = _pinned(eqns, times, all_of_them)
-    in_loop = set(
-        variables(
-            o for e in backward_slice(eqns, next_carry + pinned) for o in e.outvars
-        )
-    )
+    in_loop = set(made(backward_slice(eqns, next_carry + pinned)))
     inside = lambda eqn: not in_loop.isdisjoint(eqn.outvars)
-    # Of a y concatenated of parts made in the loop, each part is stored in its place
-    # then, and the whole need not be copied once more.
+    # Where y is a concatenation of parts made in the loop, the loop stores each part in
+    # its place; to concatenate them behind the loop would copy all of y.
     joins = [eqn for eqn in eqns if eqn.primitive is lax.concatenate_p]
     for eqn in (eqn for eqn in joins if eqn.outvars[0] in ys):
         more = [e for e in backward_slice(eqns, eqn.outvars) if not inside(e)]
         mere = all(e is eqn or e.primitive.name in LIGHT for e in more)
         if mere:
-            in_loop.update(v for e in more for v in variables(e.outvars))
+            in_loop.update(made(more))
     return [e for e in eqns if inside(e)], [e for e in eqns if not inside(e)]
 
 
 def _pinned(eqns: list[Equation], times: Times, all_of_them: bool) -> list[Variable]:
-    """What stays in the loop of `eqns`, though no later step may need it.
+    """What stays in the loop of `eqns` although no later step needs it.
 
-    With what may not run for many steps at once stays what reads a value that is the
-    same at every step, and in the loop for the sake of its derivative: a weight would
-    be stored for each step.
+    That is what may not run for all steps at once; and what reads a value that is the
+    same at every step, but is in the loop for the sake of its derivative: behind the
+    loop, that value would have to be stored for each step.
     """
     pinned: list[Variable] = []
     same: set[Variable] = set()
@@ -214,10 +208,10 @@ def _price_in_loop(
     if eqn.primitive.name == "jrnn_rows":
         return 0
     if linear is None:
-        return price_again(eqn, times)
+        return remat_price(eqn, times)
     if _makes(eqn, linear.tangents):
-        return price_again(eqn, times) if eqn.primitive.name in _PARTS else None
-    return price_again(eqn, times, step.recompute)
+        return remat_price(eqn, times) if eqn.primitive.name in _PARTS else None
+    return remat_price(eqn, times, step.recompute)
 
 
 def _makes(eqn: Equation, some: Collection[Variable]) -> bool:
@@ -233,7 +227,7 @@ def _broadcast(
     """
     if linear is None:
         return []
-    elementwise = [a for e in loop if price_again(e, times) == 0 for a in e.invars]
+    elementwise = [a for e in loop if remat_price(e, times) == 0 for a in e.invars]
     same = [v for v in variables(elementwise) if times[v] == ONCE]
     return [v for v in same if v in linear.tangents]
 
@@ -414,16 +408,16 @@ def has_custom_rule(eqn: Equation) -> bool:
     )
 
 
-def price_again(eqn: Equation, times: Times, recompute: bool = False) -> float | None:
-    """The price of computing `eqn` a second time, where that of storing it is 1.
+def remat_price(eqn: Equation, times: Times, recompute: bool = False) -> float | None:
+    """The price of rematerialising what `eqn` makes, where that of storing it is 1.
 
     Args:
         eqn: the equation.
         times: binding times.
-        recompute: whether all but carries is to be recomputed, for next to nothing.
+        recompute: whether all but carries is to be rematerialised in any case.
 
     Returns:
-        0 where it is always better computed again, None where never.
+        0 where it is always better than to store it, None where it may not be.
     """
     first = eqn.invars[0] if eqn.invars else None
     of_weights = not is_variable(first) or times[first] == ONCE
@@ -466,9 +460,8 @@ def steps_at_once(
         return None
     budget = step.budget
     if budget is None:
-        if moved >= _LARGE and not any(
-            map(_gains_from_size, [*where.before, *where.after])
-        ):
+        gains = map(_gains_from_size, [*where.before, *where.after])
+        if moved >= _LARGE and not any(gains):
             return 1
         held = length * sum(map(bytes_of, [*step.inputs().xs, *step.outputs().ys]))
         # who has values computed again minds the memory more
@@ -508,10 +501,8 @@ def moved_bytes(step: Step, where: Plan, spare: Collection[Variable] = ()) -> in
     made = new([*where.crossing, *where.broadcast, *where.stacked, *where.shifted])
     made -= Counter(bytes_of(v) for v in spare if bytes_of(v) < _LARGE)
     total = lambda sizes: sum(n * times for n, times in sizes.items())
-    passing = max(
-        _peak_temporaries(where.before, own), _peak_temporaries(where.after, own)
-    )
-    return total(made) + passing
+    peaks = (_peak_temporaries(eqns, own) for eqns in (where.before, where.after))
+    return total(made) + max(peaks)
 
 
 def _peak_temporaries(eqns: Sequence[Equation], own: Collection[Atom]) -> int:
