@@ -70,7 +70,7 @@ def _wrapper(where: Plan) -> Wrapper:
     """What to wrap the body of a loop in."""
     if not where.checkpoint:
         return lambda body: body
-    # Without it, what the loop computes again would be computed ahead and stored.
+    # Without a checkpoint, what the loop rematerialises would be stored by JAX.
     return functools.partial(jax.checkpoint, prevent_cse=False)
 
 

@@ -1,12 +1,12 @@
 """The normal form of a step: the same meaning, in the form that costs least in a loop.
 
-    flat         no nested calls; random keys as their raw words
-    rewritten    slices as one split, products with one-hot vectors as lookups
-    hoisted      what needs the weights only is computed before, and is a weight then
-    ordered      sums begin with what is known early; weights stand on the right
+    flat         nested calls are inlined, random keys are their raw words
+    rewritten    slices are one split, products with one-hot vectors are lookups
+    hoisted      what needs weights only is computed ahead, and becomes a weight
+    ordered      sums begin with what is known early, weights stand on the right
 
-A rewrite is a function from a program, and the variables that vary from step to step,
-to a program. `REWRITES` lists all.
+A rewrite is a function from a program, and its variables that vary from step to step,
+to a program with the same results. `REWRITES` lists them.
 """
 
 import functools
@@ -228,7 +228,7 @@ def split_slices(program: Program, varying: Collection[Variable]) -> Program:
     instead: dict[Variable, Callable[[Environment], Environment]] = {}
     for v, readers in slices.items():
         if len(readers) == uses[v] and _cover(readers):
-            # the first makes what all of them do
+            # the split stands in the place of the first slice
             instead |= {eqn.outvars[0]: lambda env: {} for eqn in readers}
             first = readers[0].outvars[0]
             instead[first] = functools.partial(_split, v, readers)
@@ -432,11 +432,9 @@ def evaluate_sums_early(
             leaves = sorted(reordered[result].terms, key=is_late)
             with source_of(eqn):
                 value = add_all([read(env, a) for a in leaves])
-                # The derivative of a sum goes to every term: computed once, not once
-                # for each term, as a compiler may choose to do.
-                env[result] = (
-                    share_cotangent(value) if linear and len(leaves) > 2 else value
-                )
+                # All terms have the cotangent of the sum: it is to be computed once.
+                many = linear and len(leaves) > 2
+                env[result] = share_cotangent(value) if many else value
         elif result not in absorbed:
             values = evaluate_one(eqn, [read(env, a) for a in eqn.invars])
             env.update(zip(eqn.outvars, values, strict=True))

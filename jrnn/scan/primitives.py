@@ -1,15 +1,15 @@
 """The engine's loops as operations of JAX: how to evaluate, derive and batch them.
 
     jrnn_scan    weights, first carry and x in; last carry and y out
-    jrnn_push    its derivative: tangents in, tangents out
-    jrnn_pull    the transpose of that: cotangents in, cotangents out
+    jrnn_push    its derivative, the pushforward: tangents in, tangents out
+    jrnn_pull    the transpose of that, the pullback: cotangents in, cotangents out
 
 The loop is an operation of its own, rather than a function with a custom derivative,
 because only this sees a batch as what it is: `vmap` of the loop is the loop of the
 `vmap` of its step, with time leading, before anything is split. Its derivative and the
-transpose are, so that what they are compiled to may differ from the plain programs by
-which they are derived, batched and transposed. Both carry their program: to trace it
-later would be too late for custom rules that read tracers around them.
+transpose are operations too, so that they may be compiled to something else than the
+plain programs by which they are derived, batched and transposed. Both carry their
+program, as custom rules may read tracers that are gone when it is traced later.
 """
 
 import functools
@@ -64,7 +64,7 @@ def _evaluate(*values: Any, step: Step, cpu: bool = False) -> list[Any]:
 
 
 @cached
-def _compiled(step: Step) -> Callable[..., list[Any]]:
+def _compile(step: Step) -> Callable[..., list[Any]]:
     return jax.jit(functools.partial(scan_p.bind, step=step))
 
 
@@ -73,7 +73,7 @@ def _evaluate_now(*values: Any, step: Step) -> list[Any]:
     if jax.config.jax_debug_nans or jax.config.jax_debug_infs:
         # called to find the step and the operation at fault: jax.lax.scan knows how
         return in_lax_scan(step)(*values)
-    return _compiled(step)(*values)
+    return _compile(step)(*values)
 
 
 @scan_p.def_abstract_eval
@@ -100,17 +100,17 @@ def _differentiate(
     rule = derivative(step, active)
     outs = recurrence(rule.extended, [*rule.captured, *primals])
     carry, ys, saved = rule.as_extended_outputs(outs)
-    values, dvalues, on = map(step.as_inputs, (primals, tangents, active))
-    dots = Inputs(*map(_instantiate, dvalues, on))
-    available = [*values.xs, *ys]
+    primal, tangent, on = map(step.as_inputs, (primals, tangents, active))
+    tangent = Inputs(*map(_instantiate, tangent, on))
+    xs_and_ys = [*primal.xs, *ys]
     dcarry_and_dys = push(
         LinearInputs(
-            weights=[*rule.captured, *values.weights],
-            dweights=dots.weights,
-            dcarry=dots.carry,
-            shared=[available[i] for i in rule.shared],
+            weights=[*rule.captured, *primal.weights],
+            dweights=tangent.weights,
+            dcarry=tangent.carry,
+            shared=[xs_and_ys[i] for i in rule.shared],
             saved=saved,
-            dxs=dots.xs,
+            dxs=tangent.xs,
         ),
         rule,
     )
@@ -156,9 +156,9 @@ check_inside(scan_p, in_lax_scan)
 def _recompute_or_save(
     policy: Callable, unknown: list[bool], there: list[bool], eqn: Equation
 ) -> tuple[Equation | None, Equation | None, list[bool], list[bool], list[Variable]]:
-    """What `jax.checkpoint` keeps of a loop: all it gives out, or nothing.
+    """What `jax.checkpoint` keeps of a loop: all that it returns, or nothing.
 
-    All, where the policy would save each product of matrices of the step.
+    It keeps all if the policy would save each product of matrices of the step.
 
     Args:
         policy: from an operation, the types of its operands and its parameters.

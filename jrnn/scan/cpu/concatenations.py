@@ -1,7 +1,8 @@
 """Concatenations that differ from an array at hand in some of their parts only.
 
-The cotangents of a GRU's two products are the same for its gates r and z. One array of
-them is at hand, read as it is, and then changed where it lies into the other.
+The cotangents of a GRU's two products are equal for its gates r and z. After the last
+equation that reads the first array of them, the second is made in its memory, by
+changing the part that differs.
 """
 
 import itertools
@@ -43,7 +44,7 @@ class _Part(NamedTuple):
 
 
 def updates(eqns: Sequence[Equation]) -> dict[Variable, Update]:
-    """By result, the concatenations of which some parts lie in one array as they do."""
+    """By result, the concatenations that share some of their parts with an array."""
     parts = {v: part for eqn in eqns for v, part in _parts(eqn).items()}
     found = {}
     for eqn in eqns:
@@ -61,13 +62,13 @@ def updates(eqns: Sequence[Equation]) -> dict[Variable, Update]:
 
 
 def put_last(eqns: Sequence[Equation], some: Collection[Variable]) -> list[Equation]:
-    """The same, those that make `some` variables or need them behind all others."""
+    """The same equations, those that make or need `some` variables last."""
     late = dependents(eqns, some)
     return sorted(eqns, key=lambda eqn: not late.isdisjoint(eqn.outvars))
 
 
 def final_results(eqns: Sequence[Equation], source: Variable) -> list[Variable]:
-    """What `eqns` make of `source` and do not read themselves, its parts apart."""
+    """What depends on `source` and no equation reads, but for its parts."""
     parts = {v for eqn in eqns for v in _parts(eqn)}
     reached = dependents(eqns, [source]) - {source} - parts
     read = set(variables([a for eqn in eqns for a in eqn.invars]))

@@ -2,7 +2,7 @@
 
 A transposed loop reads a stored array from its last row to its first, and stores
 another of the same size in the same order. Where nothing else reads the first, one
-piece of memory is enough for both: a third less for the gradient of an LSTM.
+piece of memory is enough for both: a quarter less for the gradient of an LSTM.
 """
 
 import math
@@ -51,8 +51,8 @@ def evaluate_in_place(
     Args:
         program: a flat program.
         values: its inputs.
-        spare: flags of its first inputs: what is likely to be read by nothing else.
-        shifted: flags of its first inputs: mere copies of others, a step later.
+        spare: flags of its first inputs: whose memory results may take.
+        shifted: flags of its first inputs: the carry before each step, a copy.
     """
     jaxpr = jaxpr_of(program)
     if is_symbolic(n for v in jaxpr.invars for n in v.aval.shape):
@@ -125,9 +125,8 @@ def _step_in_place(
 ) -> Callable[[Any, Any], Any]:
     """One step of the loop `eqn`, from the time and its state to the next state.
 
-    A row is written in the step after the one that made it, ahead of all that this step
-    reads: a compiler sees no index, and would copy an array that is read after, or
-    while, it is written.
+    A row is written in the step after the one that made it, before this step reads: XLA
+    does not compare indices, and copies an array that is written after it is read.
     """
     _, n_carry = loop_arity(eqn)
     body = inline_checkpoints(eqn.params["jaxpr"])
@@ -187,7 +186,7 @@ def _write_rows(stacks: list[Any], rows: list[Any], t: Any) -> list[Any]:
 
 
 def _as_column(row: Any) -> Any:
-    """A row as products of a vector read it, lest it be computed once more for them."""
+    """A row as products with a vector read it, so that it is computed only once."""
     return row.reshape(-1, 1)
 
 
