@@ -477,7 +477,7 @@ ENGINE = [
     Mutant(
         "emit: the contracted axis taken for the last",
         "scan/emit.py",
-        "x = x if axis + 2 == x.ndim else lax.transpose(x, _last(axis + 1, x.ndim))",
+        "x = x if axis + 2 == x.ndim else lax.transpose(x, _axes_with_last(axis + 1, x.ndim))",
         "x = x",
         SCAN,
         "columns_of_an_input",
