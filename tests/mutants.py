@@ -565,7 +565,7 @@ ENGINE = [
     Mutant(
         "plan: joined arrays copied behind the loop",
         "scan/plan.py",
-        "        if mere:\n",
+        "        if is_light:\n",
         "        if False:\n",
         GUARDS,
         "before_its_time",

@@ -273,15 +273,15 @@ def in_chunks(
 
 # Loops that store what they make ------------------------------------------------------
 #
-# As `jax.lax.scan`, but counting the time itself: the time is then an index at hand,
-# not a number computed for each access, which would keep compilers from vectorising it.
+# As `jax.lax.scan`, but with the time as the counter of the loop: an index computed for
+# each access would keep compilers from vectorising it.
 
-# Bytes of a row that is better joined and stored at once than part by part.
+# Rows of fewer bytes are concatenated and stored at once, and not part by part.
 _SMALL = 4096
 
 
 class Parts(NamedTuple):
-    """An array in parts, to be stored without being joined first."""
+    """The operands of a concatenation that is stored part by part."""
 
     values: list[Any]
     axis: int  # along which they lie side by side
@@ -332,7 +332,7 @@ def storing_loop(
     length: int,
     **options: Any,
 ) -> tuple[list[Any], list[Any]]:
-    """The loop of `lax.scan`, its outputs stored at once in their places.
+    """The loop of `lax.scan`, with each output written into its stack at once.
 
     Args:
         body: from carry and x to carry and a list of outputs, which may be `Parts`.

@@ -153,8 +153,8 @@ def _split_at_carry(
     joins = [eqn for eqn in eqns if eqn.primitive is lax.concatenate_p]
     for eqn in (eqn for eqn in joins if eqn.outvars[0] in ys):
         more = [e for e in backward_slice(eqns, eqn.outvars) if not inside(e)]
-        mere = all(e is eqn or e.primitive.name in LIGHT for e in more)
-        if mere:
+        is_light = all(e is eqn or e.primitive.name in LIGHT for e in more)
+        if is_light:
             in_loop.update(made(more))
     return [e for e in eqns if inside(e)], [e for e in eqns if not inside(e)]
 
