@@ -25,7 +25,7 @@ from jax.typing import ArrayLike, DTypeLike
 from jrnn import _check
 from jrnn._replacements.largest import index_of_largest
 from jrnn._replacements.likelihood import negative_log_likelihood
-from jrnn._replacements.threefry import unrolled
+from jrnn._replacements.threefry import unroll_rounds
 from jrnn._replacements.token_table import with_token_table
 from jrnn.cell import Carry, Cell, Key, Params
 from jrnn.scan import scan
@@ -229,7 +229,7 @@ def gumbel_noise(
         (length + NOISE_BLOCK - 2) // NOISE_BLOCK + 1, dtype=jnp.int32
     )
     keys = jax.vmap(jax.random.fold_in, (None, 0))(key, blocks)
-    draw = lambda key: jax.random.gumbel(unrolled(key), (NOISE_BLOCK, size), dtype)
+    draw = lambda key: jax.random.gumbel(unroll_rounds(key), (NOISE_BLOCK, size), dtype)
     rows = jax.vmap(draw)(keys).reshape(-1, size)
     return lax.dynamic_slice_in_dim(rows, offset, length)
 

@@ -6,8 +6,8 @@ import hypothesis
 import hypothesis.strategies as st
 import jax
 
-from jrnn._programs.program import opened
-from jrnn.scan.plan.min_cut import cheapest_cut
+from jrnn._programs.program import jaxpr_of
+from jrnn.scan.min_cut import min_cut
 
 INPUTS, MOST = 2, 6
 NUMBER = st.integers(0, INPUTS + MOST - 1)
@@ -26,7 +26,7 @@ def program(operands):
             values.append(values[i % len(values)] + values[j % len(values)])
         return values[-1]
 
-    return opened(jax.make_jaxpr(function)(*[1.0] * INPUTS))[0]
+    return jaxpr_of(jax.make_jaxpr(function)(*[1.0] * INPUTS))
 
 
 def total(stored, wanted, made_by, cost, price):
@@ -58,13 +58,8 @@ def test_no_choice_is_cheaper(operands, places, costs, prices):
     cost = dict(zip(values, costs, strict=False))
     price = dict(zip(results, prices, strict=False))
     wanted = list(dict.fromkeys(values[i % len(values)] for i in places))
-    got = cheapest_cut(
-        jaxpr.eqns,
-        wanted,
-        again=lambda eqn: price[eqn.outvars[0]],
-        cost=cost.__getitem__,
-        ignored=lambda v: False,
-    )
+    recompute = [price[v] for v in results]
+    got = min_cut(jaxpr.eqns, wanted, recompute, cost, known=())
     choices = itertools.chain.from_iterable(
         itertools.combinations(values, n) for n in range(len(values) + 1)
     )

@@ -10,7 +10,7 @@ import pytest
 from jax import lax
 
 from jrnn.scan import scan, scan_report
-from jrnn.scan.cpu.overwrite import call_overwriting
+from jrnn.scan.cpu.overwrite import evaluate_in_place
 
 pytestmark = pytest.mark.usefixtures("engine_runs")
 
@@ -344,7 +344,7 @@ def test_an_array_at_hand_is_changed_to_a_join_of_its_own_shape_only():
         return [jnp.concatenate([first, b]), jnp.concatenate([first, b, last])]
 
     x, b = jnp.arange(12.0), -jnp.arange(1.0, 5.0)
-    got = call_overwriting(jax.make_jaxpr(f)(x, b), [x, b], (), ())
+    got = evaluate_in_place(jax.make_jaxpr(f)(x, b), [x, b], (), ())
     assert [y.tolist() for y in got] == [y.tolist() for y in f(x, b)]
 
 

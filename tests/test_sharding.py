@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jrnn._replacements.largest import index_of_largest
-from jrnn._replacements.threefry import unrolled
+from jrnn._replacements.threefry import unroll_rounds
 from jrnn.generate import gumbel_noise
 from jrnn.losses import cross_entropy
 
@@ -17,7 +17,10 @@ of_key = lambda draw: lambda data: draw(jax.random.wrap_key_data(data))
 CASES = {
     "largest": (index_of_largest, LOGITS),
     "largest, read": (lambda x: index_of_largest(x).sum(), LOGITS),
-    "bits": (of_key(lambda key: jax.random.bits(unrolled(key), (5,), "uint32")), KEYS),
+    "bits": (
+        of_key(lambda key: jax.random.bits(unroll_rounds(key), (5,), "uint32")),
+        KEYS,
+    ),
     "noise": (of_key(lambda key: gumbel_noise(key, 3, 70, 5, jnp.float32)), KEYS),
     "loss": (cross_entropy, LOGITS, LABELS),
     "gradient": (jax.grad(cross_entropy), LOGITS, LABELS),

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jrnn._replacements.threefry import unrolled
+from jrnn._replacements.threefry import unroll_rounds
 
 DRAWS = {
     "bits": lambda key: jax.random.bits(key, (5, 7), jnp.uint32),
@@ -30,7 +30,10 @@ def test_bits_are_those_of_jax(draw, seed, partitionable):
     key = jax.random.key(seed)
     with jax.threefry_partitionable(partitionable):
         expected = draw(key)
-        for got in (draw(unrolled(key)), jax.jit(lambda k: draw(unrolled(k)))(key)):
+        for got in (
+            draw(unroll_rounds(key)),
+            jax.jit(lambda k: draw(unroll_rounds(k)))(key),
+        ):
             assert got.dtype == expected.dtype
             np.testing.assert_array_equal(got, expected)
 
@@ -39,16 +42,16 @@ def test_bits_are_those_of_jax(draw, seed, partitionable):
 def test_batches_of_keys_and_old_keys():
     keys = jax.random.split(jax.random.key(3), (4, 2))
     draw = lambda key: jax.random.bits(key, (3,), jnp.uint32)
-    each = jax.vmap(jax.vmap(lambda key: draw(unrolled(key))), 1, 1)(keys)
+    each = jax.vmap(jax.vmap(lambda key: draw(unroll_rounds(key))), 1, 1)(keys)
     np.testing.assert_array_equal(each, jax.vmap(jax.vmap(draw))(keys))
     old = jax.random.PRNGKey(7)
-    np.testing.assert_array_equal(draw(unrolled(old)), draw(old))
+    np.testing.assert_array_equal(draw(unroll_rounds(old)), draw(old))
 
 
 @pytest.mark.parametrize("name", ["rbg", "unsafe_rbg"])
 def test_keys_of_other_generators_are_left_alone(name):
     key = jax.random.key(0, impl=name)
-    assert unrolled(key) is key
+    assert unroll_rounds(key) is key
 
 
 @pytest.mark.slow
@@ -56,7 +59,7 @@ def test_on_devices():
     mesh = jax.make_mesh((2,), ("d",), axis_types=(jax.sharding.AxisType.Auto,))
     keys = jax.random.split(jax.random.key(3), 4)
     draw = lambda key: jax.random.bits(key, (3,), jnp.uint32)
-    of_each = lambda keys: jax.vmap(lambda key: draw(unrolled(key)))(keys)
+    of_each = lambda keys: jax.vmap(lambda key: draw(unroll_rounds(key)))(keys)
     P = jax.P("d")
     mapped = jax.jit(jax.shard_map(of_each, mesh=mesh, in_specs=P, out_specs=P))
     np.testing.assert_array_equal(mapped(keys), jax.vmap(draw)(keys))
@@ -70,4 +73,4 @@ def test_there_is_no_loop():
         return program.as_text().count(" while(")
 
     assert loops(lambda key: key) == 1
-    assert loops(unrolled) == 0
+    assert loops(unroll_rounds) == 0

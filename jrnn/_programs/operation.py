@@ -4,20 +4,19 @@ What an operation is compiled to, or how it is batched, may then differ from the
 function by which all else about it is defined.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from itertools import compress
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 
+from jrnn._programs.program import Function, replace_where, select, transpose_of
+
 try:  # JAX has no public way to say what its checks find inside an operation
     from jax._src.checkify import Error, checkify_jaxpr, error_checks
 except ImportError:
     Error, checkify_jaxpr, error_checks = None, None, {}
-
-Function = Callable[..., list[Any]]
 
 
 def operation(
@@ -37,9 +36,8 @@ def operation(
 
     def derive(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
         moving = [not isinstance(t, ad.Zero) for t in tangents]
-        moved = lambda *new: plain(**params)(*replaced(primals, moving, new))
-        select = lambda values: list(compress(values, moving))
-        return jax.jvp(moved, select(primals), select(tangents))
+        moved = lambda *new: plain(**params)(*replace_where(primals, moving, new))
+        return jax.jvp(moved, select(primals, moving), select(tangents, moving))
 
     def batch(values: Sequence[Any], axes: Sequence[Any], **params: Any) -> Any:
         outs = jax.vmap(plain(**params), axes)(*values)
@@ -47,7 +45,7 @@ def operation(
 
     def transpose(cts: Sequence[Any], *inputs: Any, **params: Any) -> list[Any]:
         cts = [None if isinstance(ct, ad.Zero) else ct for ct in cts]
-        return transposed(plain(**params), inputs, cts)
+        return transpose_of(plain(**params), inputs, cts)
 
     ad.primitive_jvps[made] = derive
     batching.primitive_batchers[made] = batch
@@ -96,35 +94,8 @@ def lower(made: core.Primitive, to: Callable[..., Function], **where: str) -> No
     mlir.register_lowering(made, rule, **where)
 
 
-def transposed(f: Function, inputs: Sequence[Any], cts: Sequence[Any]) -> list[Any]:
-    """Cotangents of those `inputs` of `f` that are undefined; None for the others.
-
-    `cts` has None for outputs without a cotangent.
-    """
-    moving = [ad.is_undefined_primal(v) for v in inputs]
-    used = [ct is not None for ct in cts]
-    like = [example(v.aval) for v in compress(inputs, moving)]
-
-    def forward(*tangents: Any) -> list[Any]:
-        return list(compress(f(*replaced(inputs, moving, tangents)), used))
-
-    found = jax.linear_transpose(forward, *like)(list(compress(cts, used)))
-    return replaced([None] * len(inputs), moving, found)
-
-
-def example(aval: Any) -> jax.ShapeDtypeStruct:
-    """The shape, dtype and weak type of an abstract value."""
-    return jax.ShapeDtypeStruct(
-        aval.shape, aval.dtype, weak_type=getattr(aval, "weak_type", False)
-    )
-
-
-def replaced(values: Iterable[Any], on: Iterable[bool], by: Iterable[Any]) -> list:
-    """`values`, those that are `on` replaced in order."""
-    new = iter(by)
-    return [next(new) if flag else v for v, flag in zip(values, on, strict=True)]
-
-
-def negated(flags: Iterable[bool]) -> list[bool]:
-    """The opposite of each."""
-    return [not flag for flag in flags]
+def without_last_axis(aval: Any, dtype: Any) -> Any:
+    """The type of an array with all axes but the last of another, where those are."""
+    place = aval.sharding.update(spec=aval.sharding.spec[:-1])
+    shape = aval.shape[:-1]
+    return aval.update(shape=shape, dtype=dtype, weak_type=False, sharding=place)

@@ -14,8 +14,13 @@ import jax.numpy as jnp
 from jax import lax
 from jax.interpreters import ad
 
-from jrnn._programs.operation import batch_as_itself, lower, operation
-from jrnn._programs.sharding import divided, without_last_axis
+from jrnn._programs.operation import (
+    batch_as_itself,
+    lower,
+    operation,
+    without_last_axis,
+)
+from jrnn._programs.program import is_sharded
 
 # Sizes from which on two passes are faster, of a row and of all rows together.
 _WIDE, _MANY = 32, 100
@@ -26,7 +31,7 @@ def index_of_largest(x: jax.Array) -> jax.Array:
 
     The first of equals; -1 in rows that hold NaN.
     """
-    if divided(jax.typeof(x)):
+    if is_sharded(jax.typeof(x)):
         return _argmax(x)[0]
     (index,) = _largest_p.bind(x)
     return index

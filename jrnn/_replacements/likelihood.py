@@ -16,8 +16,8 @@ import jax.numpy as jnp
 from jax.extend import core
 from jax.interpreters import ad, batching
 
-from jrnn._programs.operation import lower, operation
-from jrnn._programs.sharding import divided, without_last_axis
+from jrnn._programs.operation import lower, operation, without_last_axis
+from jrnn._programs.program import is_sharded
 
 # Logits from which on the labels of a derivative are worth a pass of their own on CPU.
 _MANY = 2**15
@@ -28,7 +28,7 @@ def negative_log_likelihood(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
     NaN where a label is not among 0..V-1.
     """
-    if divided(jax.typeof(logits)):
+    if is_sharded(jax.typeof(logits)):
         return _evaluate(logits, labels)[0]
     (losses,) = _likelihood_p.bind(logits, labels)
     return losses

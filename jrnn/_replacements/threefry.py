@@ -26,7 +26,7 @@ _PARITY = np.uint32(0x1BD11BDA)
 _JAX = random.threefry_prng_impl
 
 
-def unrolled(key: Key) -> Key:
+def unroll_rounds(key: Key) -> Key:
     """The same key, whose random numbers are computed faster on CPUs.
 
     It gives the numbers that `key` gives. Keys of other generators are left alone.

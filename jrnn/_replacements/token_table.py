@@ -17,7 +17,7 @@ from jrnn._programs.program import (
     constants,
     dependents,
     evaluate,
-    opened,
+    jaxpr_of,
     read,
     trace,
     variables,
@@ -51,7 +51,7 @@ def with_token_table(step: Callable, carry: Any, tokens: jax.Array) -> Callable 
     flat, tree = jax.tree.flatten(carry)
     leaves = lambda *args: jax.tree.leaves(step(tree.unflatten(args[:-1]), args[-1]))
     program = trace(leaves, [*flat, tokens[0]])
-    jaxpr, env = opened(program)[0], constants(program)
+    jaxpr, env = jaxpr_of(program), constants(program)
     fixed, per_token, in_loop = _sort(jaxpr)
     made = {v for eqn in per_token for v in eqn.outvars}
     used = [a for eqn in in_loop for a in eqn.invars] + list(jaxpr.outvars)

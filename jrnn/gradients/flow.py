@@ -149,7 +149,7 @@ def _run(cell, params, carry, x, key):
 
 def _total(traced: Any, args: list, probes: list) -> list:
     """Evaluate a step; whatever reads a new carry reads it with its probe."""
-    jaxpr, _ = program.opened(traced)
+    jaxpr = program.jaxpr_of(traced)
     env = program.constants(traced) | dict(zip(jaxpr.invars, args, strict=True))
     added = _made_here(jaxpr, probes)
     for eqn in jaxpr.eqns:
@@ -162,13 +162,13 @@ def _total(traced: Any, args: list, probes: list) -> list:
 
 def _independent(traced: Any, args: list, probes: list) -> list:
     """Evaluate a step; only the output reads the new carry with its probe."""
-    jaxpr, _ = program.opened(traced)
+    jaxpr = program.jaxpr_of(traced)
     env = program.constants(traced) | dict(zip(jaxpr.invars, args, strict=True))
     inputs = dict(env)
     program.evaluate(jaxpr.eqns, env)
     added = _made_here(jaxpr, probes)
     carry = {var: sum(added[var], start=env[var]) for var in added}
-    again = program.needed(jaxpr.eqns, jaxpr.outvars[len(probes) :], carry)
+    again = program.backward_slice(jaxpr.eqns, jaxpr.outvars[len(probes) :], carry)
     env = env | inputs | carry
     program.evaluate(again, env)
     outs = [program.read(env | carry, atom) for atom in jaxpr.outvars]

@@ -89,7 +89,7 @@ def _loop(a: PyTree, u: PyTree, init: PyTree, *, reverse: bool) -> PyTree:
 def _pairwise(a: PyTree, u: PyTree, init: PyTree, *, reverse: bool) -> PyTree:
     def one(a, u, h):
         dtype = jnp.result_type(u, h)
-        a, u, h = (x.astype(_wide(x.dtype)) for x in (a, u, h))
+        a, u, h = (x.astype(_float32_or_wider(x.dtype)) for x in (a, u, h))
         return _states(reverse, a, u, h).astype(dtype)
 
     as_arrays = lambda tree: jax.tree.map(jnp.asarray, tree)
@@ -139,15 +139,15 @@ def _join(first, second):
     of_dtype = lambda condition: condition.astype(e.dtype)
     below = (of_dtype(s < _LOW / 2**i) for i in range(3))
     k = of_dtype(s >= _HIGH) - sum(below)
-    u = _shifted(m_next.astype(u.dtype) * u, e_next)
+    u = _ldexp(m_next.astype(u.dtype) * u, e_next)
     e = jnp.where(s == 0, _LEAST, e + e_next + k)
-    return _shifted_little(m, -k), e, u + u_next
+    return _ldexp_normal(m, -k), e, u + u_next
 
 
 def _split(a: jax.Array) -> tuple[jax.Array, jax.Array]:
     a = lax.optimization_barrier(a)
     e = jnp.frexp(_size(a) * (0.5 / _HIGH))[1] + 1  # |a| / (0.6 * 2^e) in [1/2, 1)
-    return _shifted(a, -e), jnp.where(a == 0, _LEAST, e)
+    return _ldexp(a, -e), jnp.where(a == 0, _LEAST, e)
 
 
 _LEAST = -(2**14)  # of zero, which no 2^e then turns to infinity, going back either
@@ -158,16 +158,16 @@ def _size(x: jax.Array) -> jax.Array:
     return functools.reduce(jnp.maximum, map(jnp.abs, parts))
 
 
-def _shifted(x: jax.Array, e: jax.Array) -> jax.Array:
+def _ldexp(x: jax.Array, e: jax.Array) -> jax.Array:
     """The product x * 2^e, also where 2^e is no float."""
     half = e >> 1
-    return _shifted_little(_shifted_little(x, half), e - half)
+    return _ldexp_normal(_ldexp_normal(x, half), e - half)
 
 
-def _shifted_little(x: jax.Array, k: jax.Array) -> jax.Array:
+def _ldexp_normal(x: jax.Array, k: jax.Array) -> jax.Array:
     """The product x * 2^k, in float32 for k in -126 .. 127; from -127 on, zero."""
     if jnp.iscomplexobj(x):
-        return lax.complex(_shifted_little(x.real, k), _shifted_little(x.imag, k))
+        return lax.complex(_ldexp_normal(x.real, k), _ldexp_normal(x.imag, k))
     info = jnp.finfo(x.dtype)
     bias = info.maxexp - 1  # 127 for float32, whose numbers have 23 bits behind it
     integer = jnp.int32 if info.bits == 32 else jnp.int64
@@ -175,7 +175,7 @@ def _shifted_little(x: jax.Array, k: jax.Array) -> jax.Array:
     return x * lax.bitcast_convert_type(bits, x.dtype)
 
 
-def _wide(dtype: jnp.dtype) -> jnp.dtype:
+def _float32_or_wider(dtype: jnp.dtype) -> jnp.dtype:
     """Half precision is joined in float32."""
     half = jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits < 32
     return jnp.dtype("float32") if half else dtype

@@ -2,25 +2,27 @@
 
 import math
 import numbers
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import lax
 from jax.extend import core
 
-from jrnn.scan.emit.chunks import in_chunks
-from jrnn.scan.emit.store import scan_all
-from jrnn.scan.primitives.recurrence import recurrence
-from jrnn.scan.trace import (
-    as_array,
-    evaluate_around,
-    prepare,
-    traced,
-    understood,
-    with_keys,
+from jrnn._programs.program import (
+    Equation,
+    constants,
+    evaluate,
+    is_sharded,
+    jaxpr_of,
+    lax_scan,
+    nested_equations,
+    read,
 )
+from jrnn.scan.emit import in_chunks
+from jrnn.scan.normalise import normalise, wrap_keys
+from jrnn.scan.primitives import recurrence
 
 PyTree = Any
 Step = Callable[[PyTree, PyTree], tuple[PyTree, PyTree]]
@@ -108,7 +110,7 @@ def scan(
     if _nothing_is_traced():
         _check_remat(remat, length)
         if not jax.config.jax_disable_jit:
-            init, xs = jax.tree.map(as_array, (init, xs))
+            init, xs = jax.tree.map(_as_array, (init, xs))
         return lax.scan(f, init, xs, length, **options)
     if remat in (None, "step"):
         recompute = remat == "step"
@@ -136,17 +138,74 @@ def _split_scan(
     **options: Any,
 ) -> PyTree:
     if jax.config.jax_disable_jit:
-        return scan_all(f, init, xs, length, **options)
-    call = traced(f, init, xs, length, **options)
-    if not understood(call.loop):
+        return lax_scan(f, init, xs, length, **options)
+    call = trace_call(f, init, xs, length, **options)
+    if not is_supported(call.loop):
         g = _checkpoint(f) if recompute else f
-        return scan_all(g, init, xs, length, **options)
+        return lax_scan(g, init, xs, length, **options)
 
     def run_loop(values: list[Any]) -> list[Any]:
-        ready, values = prepare(call, values, recompute=recompute, budget=budget)
-        return with_keys(recurrence(ready.step, values), ready.kinds)
+        form, start = normalise(call.loop, values, recompute=recompute, budget=budget)
+        return wrap_keys(recurrence(form.step, start), form.impls)
 
-    return evaluate_around(call, run_loop)
+    return _evaluate_call(call, run_loop)
+
+
+class Call(NamedTuple):
+    """A call of `jax.lax.scan`, traced: equations, the last of which is the loop."""
+
+    program: core.ClosedJaxpr
+    loop: Equation
+    leaves: list[Any]  # of init, then of xs
+    out_tree: Any
+
+
+def trace_call(
+    f: Callable, init: Any, xs: Any, length: int | None, **options: Any
+) -> Call:
+    """Trace `jax.lax.scan(f, init, xs, length, **options)` without running it.
+
+    So errors, the promotion of weak types and what is captured are as in JAX.
+    """
+    program, shapes = jax.make_jaxpr(
+        lambda init, xs: lax_scan(f, init, xs, length, **options), return_shape=True
+    )(init, xs)
+    loops = [e for e in jaxpr_of(program).eqns if e.primitive.name == "scan"]
+    leaves = [_as_array(leaf) for leaf in jax.tree.leaves((init, xs))]
+    return Call(program, loops[-1], leaves, jax.tree.structure(shapes))
+
+
+def _as_array(value: Any) -> jax.Array:
+    """An array of JAX: what is passed through must not be the caller's own array."""
+    return value if isinstance(value, jax.Array) else jnp.asarray(value)
+
+
+def is_supported(loop: Equation) -> bool:
+    """Whether the engine may run this loop.
+
+    It must have steps and no side effects. Where types say how arrays are divided among
+    devices, JAX's own loop keeps the account; and a policy of `jax.checkpoint` sees the
+    names of values in that loop only.
+    """
+    named = any(e.primitive.name == "name" for e in nested_equations(loop))
+    typed = any(is_sharded(a.aval) for a in [*loop.invars, *loop.outvars])
+    none = isinstance(length := loop.params["length"], int) and length == 0
+    return not (none or loop.effects or typed or named)
+
+
+def _evaluate_call(
+    call: Call, run_loop: Callable[[Sequence[Any]], list[Any]]
+) -> PyTree:
+    """The results of a traced call, by `run_loop` in the place of its loop."""
+    jaxpr, env = jaxpr_of(call.program), constants(call.program)
+    env |= dict(zip(jaxpr.invars, call.leaves, strict=True))
+    for eqn in jaxpr.eqns:
+        if eqn is call.loop:
+            values = [read(env, a) for a in eqn.invars]
+            env.update(zip(eqn.outvars, run_loop(values), strict=True))
+        else:
+            evaluate([eqn], env)
+    return jax.tree.unflatten(call.out_tree, [read(env, a) for a in jaxpr.outvars])
 
 
 def _checkpoint(g: Callable) -> Callable:

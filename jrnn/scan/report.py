@@ -5,11 +5,18 @@ from typing import Any, Literal, NamedTuple
 
 import jax
 
-from jrnn._programs.program import Atom, Equation, differentiable, examples, opened
-from jrnn.scan.derive.tangent import derivative
-from jrnn.scan.plan.placement import Plan, plan
-from jrnn.scan.step import Step
-from jrnn.scan.trace import prepare, traced, understood
+from jrnn._programs.program import (
+    Atom,
+    Equation,
+    Step,
+    examples,
+    is_differentiable,
+    jaxpr_of,
+)
+from jrnn.scan.derive import derivative
+from jrnn.scan.loop import Call, is_supported, trace_call
+from jrnn.scan.normalise import normalise
+from jrnn.scan.plan import Plan, plan
 
 PyTree = Any
 
@@ -75,33 +82,33 @@ def scan_report(
         >>> report.step["before"], report.step["after"]
         (['dot_general float32[3]'], ['dot_general float32[3]'])
     """
-    call = traced(f, init, xs, length)
+    call = trace_call(f, init, xs, length)
     steps = call.loop.params["length"]
-    if not understood(call.loop):
+    if not is_supported(call.loop):
         return ScanReport(steps, {}, {}, [])
     step = _step(call, recompute=remat == "step", budget=budget)
-    inputs = opened(step.program)[0].invars
-    given = tuple(differentiable(v) for v in inputs)
-    rule = derivative(step, step.reached(given, through=differentiable))
-    new = rule.extended.outputs()[1][len(step.outputs()[1]) :]
-    saved = [(_array(a), steps * _bytes(a)) for a in new]
+    given = list(map(is_differentiable, jaxpr_of(step.program).invars))
+    rule = derivative(step, step.propagate(given, through=is_differentiable))
+    outputs = rule.as_extended_outputs(jaxpr_of(rule.extended.program).outvars)
+    saved = [(_array(a), steps * _bytes(a)) for a in outputs.saved]
     alone = plan(step)
     return ScanReport(
         steps,
         _places(alone),
         _places(rule.plan),
         sorted(saved, key=lambda pair: -pair[1]),
-        (alone.at_once, rule.plan.at_once),
+        (alone.chunk, rule.plan.chunk),
     )
 
 
-def _step(call: Any, **options: Any) -> Step:
+def _step(call: Call, **options: Any) -> Step:
+    """The normal form of the step of a call, whose values are tracers here."""
     steps = []
 
     def enter(*values: Any) -> list[Any]:
-        ready, entered = prepare(call, values, **options)
-        steps.append(ready.step)
-        return entered
+        form, start = normalise(call.loop, values, **options)
+        steps.append(form.step)
+        return start
 
     jax.eval_shape(enter, *examples(call.loop.invars))
     return steps[0]

@@ -1,7 +1,8 @@
-"""Joins that differ from an array at hand in some of their parts only.
+"""Concatenations that share most of their parts with an array that exists already.
 
-The cotangents of a GRU's two products are the same for its gates r and z. One array of
-them is at hand, read as it is, and then changed where it lies into the other.
+The cotangents of a GRU's two products are equal for its gates r and z. After the last
+equation that reads the first array of them, the second is made in its memory, by
+changing the part that differs.
 """
 
 import itertools
@@ -19,15 +20,15 @@ from jrnn._programs.program import (
 )
 
 
-class Join(NamedTuple):
-    """How to make what an equation joins of another array."""
+class Update(NamedTuple):
+    """How to make a concatenation of another array, by changing some of its parts."""
 
     whole: Variable  # the other array
     axis: int
     new: list[tuple[int, int]]  # operands that are no part of it, and where they begin
 
-    def made_of(self, whole: Any, operands: Sequence[Any], shift: Any) -> Any:
-        """The join; `shift` is 0."""
+    def apply(self, whole: Any, operands: Sequence[Any], shift: Any) -> Any:
+        """The concatenation; `shift` is 0."""
         for i, start in self.new:
             at = start + shift
             whole = lax.dynamic_update_slice_in_dim(whole, operands[i], at, self.axis)
@@ -42,12 +43,8 @@ class _Part(NamedTuple):
     start: int
 
 
-def nearly_at_hand(eqns: Sequence[Equation]) -> dict[int, Join]:
-    """The equations, by `id`, that join parts of one array, in their places, to others.
-
-    Args:
-        eqns: the equations.
-    """
+def updates(eqns: Sequence[Equation]) -> dict[Variable, Update]:
+    """By result, the concatenations that share some of their parts with an array."""
     parts = {v: part for eqn in eqns for v, part in _parts(eqn).items()}
     found = {}
     for eqn in eqns:
@@ -60,19 +57,18 @@ def nearly_at_hand(eqns: Sequence[Equation]) -> dict[int, Join]:
                 new = [(i, p.start) for i, p in enumerate(places) if at[i] != p]
                 alike = whole.aval.shape == eqn.outvars[0].aval.shape
                 if alike and 0 < len(new) < len(at):
-                    found[id(eqn)] = Join(whole, axis, new)
+                    found[eqn.outvars[0]] = Update(whole, axis, new)
     return found
 
 
-def joined_last(eqns: Sequence[Equation], joins: Collection[int]) -> list[Equation]:
-    """The same, `joins` and what depends on them behind all others."""
-    made = [v for eqn in eqns if id(eqn) in joins for v in eqn.outvars]
-    late = dependents(eqns, made)
+def put_last(eqns: Sequence[Equation], some: Collection[Variable]) -> list[Equation]:
+    """The same equations, those that make or need `some` variables last."""
+    late = dependents(eqns, some)
     return sorted(eqns, key=lambda eqn: not late.isdisjoint(eqn.outvars))
 
 
-def ends(eqns: Sequence[Equation], source: Variable) -> list[Variable]:
-    """What `eqns` make of `source` and do not read themselves, its parts apart."""
+def final_results(eqns: Sequence[Equation], source: Variable) -> list[Variable]:
+    """What depends on `source` and no equation reads, but for its parts."""
     parts = {v for eqn in eqns for v in _parts(eqn)}
     reached = dependents(eqns, [source]) - {source} - parts
     read = set(variables([a for eqn in eqns for a in eqn.invars]))

@@ -2,11 +2,11 @@
 
 A transposed loop reads a stored array from its last row to its first, and stores
 another of the same size in the same order. Where nothing else reads the first, one
-piece of memory is enough for both: a third less for the gradient of an LSTM.
+piece of memory is enough for both: a quarter less for the gradient of an LSTM.
 """
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -17,56 +17,61 @@ from jax.extend.core import primitives
 from jrnn._programs.program import (
     Atom,
     Equation,
+    Variable,
     apply,
     call,
     constants,
     count_uses,
+    inline_checkpoints,
+    is_symbolic,
     is_variable,
-    opened,
+    jaxpr_of,
+    loop_arity,
     read,
-    symbolic,
-    without_checkpoints,
+    select,
 )
-from jrnn.scan.cpu.concatenations import ends, joined_last, nearly_at_hand
-from jrnn.scan.cpu.ordering import loops_first, once_over, unwritten_beside, zero_behind
-from jrnn.scan.emit.store import loop, put, row, written_out
-from jrnn.scan.trace import loop_parts
+from jrnn.scan.cpu.concatenations import final_results, put_last, updates
+from jrnn.scan.cpu.ordering import (
+    delay,
+    put_loops_first,
+    uninitialised_after,
+    zero_after,
+)
+from jrnn.scan.emit import counted_loop, is_unrolled, read_row, write_row
 
 
-def call_overwriting(
+def evaluate_in_place(
     program: core.ClosedJaxpr,
     values: Sequence[Any],
-    spare: Collection[int],
-    shifted: Collection[int],
+    spare: Sequence[bool],
+    shifted: Sequence[bool],
 ) -> list[Any]:
     """Evaluate `program` on `values`.
 
     Args:
         program: a flat program.
         values: its inputs.
-        spare: places of inputs that are likely to be read by nothing else.
-        shifted: places of inputs that are mere copies of others, a step later.
+        spare: flags of its first inputs: whose memory results may take.
+        shifted: flags of its first inputs: the carry before each step, a copy.
     """
-    jaxpr, _ = opened(program)
-    if symbolic(n for v in jaxpr.invars for n in v.aval.shape):
+    jaxpr = jaxpr_of(program)
+    if is_symbolic(n for v in jaxpr.invars for n in v.aval.shape):
         return call(program, values)
     env = constants(program) | dict(zip(jaxpr.invars, values, strict=True))
-    uses = count_uses(jaxpr.eqns, jaxpr.outvars)
-    once = {jaxpr.invars[i] for i in spare if uses[jaxpr.invars[i]] == 1}
+    once = _read_once(jaxpr, spare)
+    late = select(jaxpr.invars[: len(shifted)], shifted)
     over: Any = True
-    joins = nearly_at_hand(jaxpr.eqns)
+    update = updates(jaxpr.eqns)
     done: list[Equation] = []
-    for eqn in joined_last(loops_first(jaxpr.eqns), joins):
+    for eqn in put_last(put_loops_first(jaxpr.eqns), update):
         operands = [read(env, a) for a in eqn.invars]
-        if eqn.primitive is primitives.scan_p and not _written_out(eqn):
+        if eqn.primitive is primitives.scan_p and not _is_unrolled(eqn):
             free = [is_variable(a) and a in once for a in eqn.invars]
-            over, made = _loop(eqn, operands, free)
-            late = [jaxpr.invars[i] for i in shifted]
-            env |= {v: once_over(env[v], over) for v in late}
-        elif id(eqn) in joins:
-            whole = joins[id(eqn)].whole
-            zero = zero_behind([env[v] for v in ends(done, whole)], over)
-            made = [joins[id(eqn)].made_of(env[whole], operands, zero)]
+            over, made = _run_in_place(eqn, operands, free)
+            env |= {v: delay(env[v], over) for v in late}
+        elif eqn.outvars and (how := update.get(eqn.outvars[0])):
+            zero = zero_after([env[v] for v in final_results(done, how.whole)], over)
+            made = [how.apply(env[how.whole], operands, zero)]
         else:
             made = apply(eqn, operands)
         env.update(zip(eqn.outvars, made, strict=True))
@@ -74,67 +79,93 @@ def call_overwriting(
     return [read(env, a) for a in jaxpr.outvars]
 
 
-def _written_out(eqn: Equation) -> bool:
-    return written_out(eqn.params["length"], eqn.params["unroll"])
+def _read_once(jaxpr: core.Jaxpr, spare: Sequence[bool]) -> set[Variable]:
+    """Those `spare` inputs whose memory the only equation that reads them may take."""
+    uses = count_uses(jaxpr.eqns, jaxpr.outvars)
+    return {v for v in select(jaxpr.invars[: len(spare)], spare) if uses[v] == 1}
 
 
-def _loop(
+def _is_unrolled(eqn: Equation) -> bool:
+    return is_unrolled(eqn.params["length"], eqn.params["unroll"])
+
+
+def _run_in_place(
     eqn: Equation, operands: list[Any], free: list[bool]
 ) -> tuple[Any, list[Any]]:
     """The loop `eqn`, results written over free operands where sizes allow.
 
-    A row is written in the step after the one that made it, ahead of all that this step
-    reads: a compiler sees no index, and would copy an array that is read after, or
-    while, it is written.
-
     Returns:
         That the loop is over, which is true but known to no compiler, and the results.
     """
-    n_consts, n_carry = loop_parts(eqn)
+    n_consts, n_carry = loop_arity(eqn)
     first_x = n_consts + n_carry
     xs, outs = operands[first_x:], eqn.outvars[n_carry:]
-    over = _pairs(outs, xs, free[first_x:])
+    pairs = _pairs(outs, xs, free[first_x:])
     length, reverse = eqn.params["length"], eqn.params["reverse"]
-    first, last = (length - 1, 0) if reverse else (0, length - 1)
-    taken = list(over.values())
-    body = without_checkpoints(eqn.params["jaxpr"])
+    step = _step_in_place(eqn, operands[:n_consts], xs, pairs)
+    stacks = [xs[i].reshape(length, -1) for i in pairs.values()]
+    # what the first step writes is what is there
+    rows = [_as_column(s[length - 1 if reverse else 0]) for s in stacks]
+    one = lambda v: core.mapped_aval(length, 0, v.aval)
+    like = [one(v) for o, v in enumerate(outs) if o not in pairs]
+    others = uninitialised_after(xs, like, length)
+    state = operands[n_consts:first_x], stacks, rows, others
+    options = {"reverse": reverse, "unroll": eqn.params["unroll"]}
+    t, (carry, stacks, rows, others) = counted_loop(step, state, length, **options)
+    shapes = [outs[o].aval.shape for o in pairs]
+    last = 0 if reverse else length - 1
+    made = dict(zip(pairs, _write_last(stacks, rows, shapes, t, last), strict=True))
+    rest = iter(others)
+    ys = [made[o] if o in made else next(rest) for o in range(len(outs))]
+    return t == (-1 if reverse else length), carry + ys
+
+
+def _step_in_place(
+    eqn: Equation, weights: list[Any], xs: list[Any], pairs: dict[int, int]
+) -> Callable[[Any, Any], Any]:
+    """One step of the loop `eqn`, from the time and its state to the next state.
+
+    A row is written in the step after the one that made it, before this step reads: XLA
+    does not compare indices, and copies an array that is written after it is read.
+    """
+    _, n_carry = loop_arity(eqn)
+    body = inline_checkpoints(eqn.params["jaxpr"])
+    last, reverse = eqn.params["length"] - 1, eqn.params["reverse"]
+    taken = list(pairs.values())
 
     def step(t, state):
         carry, stacks, rows, others = state
-        before = jnp.minimum(t + 1, first) if reverse else jnp.maximum(t - 1, first)
-        stacks = _put(stacks, rows, before)
+        before = jnp.minimum(t + 1, last) if reverse else jnp.maximum(t - 1, 0)
+        stacks = _write_rows(stacks, rows, before)
         unread = {i: _Row(s, t) for i, s in zip(taken, stacks, strict=True)}
-        x = [unread[i] if i in taken else row(x, t) for i, x in enumerate(xs)]
-        made = _call_on_rows(body, [*operands[:n_consts], *carry, *x])
+        x = [unread[i] if i in taken else read_row(x, t) for i, x in enumerate(xs)]
+        made = _call_on_rows(body, [*weights, *carry, *x])
         carry, ys = made[:n_carry], made[n_carry:]
-        rows = [_column(ys[o]) for o in over]
-        ys = [y for o, y in enumerate(ys) if o not in over]
-        return carry, stacks, rows, _put(others, ys, t)
+        rows = [_as_column(ys[o]) for o in pairs]
+        ys = [y for o, y in enumerate(ys) if o not in pairs]
+        return carry, stacks, rows, _write_rows(others, ys, t)
 
-    stacks = [xs[i].reshape(length, -1) for i in taken]
-    # what the first step writes is what is there
-    rows = [_column(s[first]) for s in stacks]
-    one = lambda v: core.mapped_aval(length, 0, v.aval)
-    like = [one(v) for o, v in enumerate(outs) if o not in over]
-    others = unwritten_beside(xs, like, length)
-    state = operands[n_consts:first_x], stacks, rows, others
-    options = {"reverse": reverse, "unroll": eqn.params["unroll"]}
-    t, (carry, stacks, rows, others) = loop(step, state, length, **options)
-    # The last row is written by a loop of one step: as a mere update it would be done
-    # again for every reader of the stack, each time with a copy of the whole.
-    made, rest = {}, iter(others)
-    if over:
-        shapes = [outs[o].aval.shape for o in over]
-        stacks = [s.reshape(shape) for s, shape in zip(stacks, shapes, strict=True)]
-        rows = [r.reshape(shape[1:]) for r, shape in zip(rows, shapes, strict=True)]
-        _, stacks = lax.while_loop(
-            lambda state: state[0] == t,
-            lambda state: (state[0] + 1, _put(state[1], rows, jnp.int32(last))),
-            (t, stacks),
-        )
-        made = dict(zip(over, stacks, strict=True))
-    ys = [made[o] if o in made else next(rest) for o in range(len(outs))]
-    return t == (-1 if reverse else length), carry + ys
+    return step
+
+
+def _write_last(
+    stacks: list[Any], rows: list[Any], shapes: list[Any], t: Any, last: int
+) -> list[Any]:
+    """The stacks in their own shapes, with the rows of the last step.
+
+    They are written by a loop of one step: XLA would repeat an update for every reader
+    of the stack, and copy the whole stack each time.
+    """
+    if not stacks:
+        return []
+    stacks = [s.reshape(shape) for s, shape in zip(stacks, shapes, strict=True)]
+    rows = [r.reshape(shape[1:]) for r, shape in zip(rows, shapes, strict=True)]
+    _, stacks = lax.while_loop(
+        lambda state: state[0] == t,
+        lambda state: (state[0] + 1, _write_rows(state[1], rows, jnp.int32(last))),
+        (t, stacks),
+    )
+    return stacks
 
 
 def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int, int]:
@@ -149,13 +180,13 @@ def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int
     return pairs
 
 
-def _put(stacks: list[Any], rows: list[Any], t: Any) -> list[Any]:
+def _write_rows(stacks: list[Any], rows: list[Any], t: Any) -> list[Any]:
     flat = lambda s, row: row.reshape(s.shape[1:])
-    return [put(s, flat(s, row), t) for s, row in zip(stacks, rows, strict=True)]
+    return [write_row(s, flat(s, row), t) for s, row in zip(stacks, rows, strict=True)]
 
 
-def _column(row: Any) -> Any:
-    """A row as products of a vector read it, lest it be computed once more for them."""
+def _as_column(row: Any) -> Any:
+    """A row as products with a vector read it, so that it is computed only once."""
     return row.reshape(-1, 1)
 
 
@@ -183,7 +214,7 @@ def _call_on_rows(body: core.ClosedJaxpr, values: list[Any]) -> list[Any]:
 
     One part of a row is contiguous, and read as such by vector instructions.
     """
-    jaxpr, _ = opened(body)
+    jaxpr = jaxpr_of(body)
     env = constants(body) | dict(zip(jaxpr.invars, values, strict=True))
     for eqn in jaxpr.eqns:
         operands = [read(env, a) for a in eqn.invars]

@@ -1,4 +1,4 @@
-"""Products with one-hot vectors, found in a step and made an operation of their own.
+"""Rows of a matrix, chosen by the product with one-hot vectors or by a lookup.
 
     one_hot(k, V) @ w = row k of w, or zeros where k is not among the V
 
@@ -18,40 +18,15 @@ from jax.extend import core
 from jax.interpreters import ad, batching
 
 from jrnn._programs.operation import lower, operation
-from jrnn._programs.program import (
-    Atom,
-    Environment,
-    Equation,
-    Variable,
-    is_variable,
-    opened,
-    read,
-    rewritten,
-    symbolic,
-)
+from jrnn._programs.program import is_symbolic
 
 
-def with_lookups(program: core.ClosedJaxpr) -> core.ClosedJaxpr:
-    """A flat program, its products of one-hot vectors with a matrix made lookups."""
-    eqns = opened(program)[0].eqns
-    made_by = {o: eqn for eqn in eqns for o in eqn.outvars}
-    instead = {}
-    for eqn in eqns:
-        if eqn.primitive is lax.dot_general_p and _contracts_last_with_first(eqn):
-            tokens = _tokens(eqn.invars[0], made_by)
-            if tokens is not None:
-                instead[id(eqn)] = functools.partial(_look_up, eqn, tokens)
-    return rewritten(program, instead)
+def rows(tokens: jax.Array, w: jax.Array, dtype: Any, precision: Any) -> jax.Array:
+    """Rows of w (V, G) for integer tokens (...): (..., G) of `dtype`."""
+    return _rows_p.bind(tokens, w, dtype=dtype, precision=precision, batch=0)[0]
 
 
-def _look_up(eqn: Equation, tokens: Variable, env: Environment) -> Environment:
-    dtype, precision = eqn.outvars[0].aval.dtype, eqn.params["precision"]
-    w = read(env, eqn.invars[1])
-    made = _rows_p.bind(env[tokens], w, dtype=dtype, precision=precision, batch=0)
-    return dict(zip(eqn.outvars, made, strict=True))
-
-
-def _nested(f: Callable, times: int) -> Callable:
+def _over_leading_axes(f: Callable, times: int) -> Callable:
     """`f` over so many leading axes of all its operands."""
     for _ in range(times):
         f = jax.vmap(f)
@@ -66,7 +41,7 @@ def _product(dtype: Any, precision: Any, batch: int) -> Callable:
         made = jnp.matmul(x, w, precision=precision, preferred_element_type=dtype)
         return [made.reshape(*tokens.shape, w.shape[1])]
 
-    return _nested(rows, batch)
+    return _over_leading_axes(rows, batch)
 
 
 def _gather(dtype: Any, precision: Any, batch: int) -> Callable:
@@ -75,7 +50,7 @@ def _gather(dtype: Any, precision: Any, batch: int) -> Callable:
 
     def rows(tokens: Any, w: Any) -> list[Any]:
         tokens = _row_numbers(tokens, w.shape[0])
-        if symbolic(tokens.shape):
+        if is_symbolic(tokens.shape):
             found = jnp.take(w, tokens, axis=0, mode="fill", fill_value=0)
             return [found.astype(dtype)]
         row = lax.gather(
@@ -91,7 +66,7 @@ def _gather(dtype: Any, precision: Any, batch: int) -> Callable:
         )
         return [row.reshape(*tokens.shape, w.shape[1]).astype(dtype)]
 
-    return _nested(rows, batch)
+    return _over_leading_axes(rows, batch)
 
 
 def _row_numbers(tokens: Any, size: int) -> Any:
@@ -110,7 +85,7 @@ def _sums(rows: Callable, size: int, of: Any, batch: int, **params: Any) -> Call
         like = jax.ShapeDtypeStruct((size, ct.shape[-1]), of)
         return jax.linear_transpose(find, like)([ct])
 
-    return _nested(sums, batch)
+    return _over_leading_axes(sums, batch)
 
 
 def _rows_type(tokens: Any, w: Any, dtype: Any, batch: int, **_: Any) -> list[Any]:
@@ -125,7 +100,7 @@ def _sums_type(
     return [ct.update(shape=shape, dtype=of, weak_type=False)]
 
 
-def _derive(made: core.Primitive) -> Callable:
+def _differentiate(made: core.Primitive) -> Callable:
     """The derivative of an operation that is linear in its second operand."""
 
     def rule(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> Any:
@@ -137,7 +112,7 @@ def _derive(made: core.Primitive) -> Callable:
     return rule
 
 
-def _rows_transposed(
+def _transpose_rows(
     cts: Sequence[Any], tokens: Any, w: Any, dtype: Any, precision: Any, batch: int
 ) -> list[Any]:
     if isinstance(cts[0], ad.Zero):
@@ -147,7 +122,7 @@ def _rows_transposed(
     return [None, *_sums_p.bind(tokens, cts[0], size=size, of=of, **options)]
 
 
-def _sums_transposed(
+def _transpose_sums(
     cts: Sequence[Any], tokens: Any, ct: Any, size: int, of: Any, **options: Any
 ) -> list[Any]:
     del size, of
@@ -174,75 +149,8 @@ _rows_p = operation("jrnn_rows", _rows_type, _product)
 _sums_p = operation("jrnn_row_sums", _sums_type, functools.partial(_sums, _product))
 lower(_rows_p, _gather, platform="cpu")
 lower(_sums_p, functools.partial(_sums, _gather), platform="cpu")
-ad.primitive_transposes[_rows_p] = _rows_transposed
-ad.primitive_transposes[_sums_p] = _sums_transposed
+ad.primitive_transposes[_rows_p] = _transpose_rows
+ad.primitive_transposes[_sums_p] = _transpose_sums
 for made in (_rows_p, _sums_p):
-    ad.primitive_jvps[made] = _derive(made)
+    ad.primitive_jvps[made] = _differentiate(made)
     batching.primitive_batchers[made] = _batch(made)
-
-
-def _contracts_last_with_first(eqn: Equation) -> bool:
-    x, w = eqn.invars
-    (x_axes, w_axes), (batch, _) = eqn.params["dimension_numbers"]
-    matrix = is_variable(x) and w.aval.ndim == 2 and not batch
-    return matrix and tuple(x_axes) == (x.aval.ndim - 1,) and tuple(w_axes) == (0,)
-
-
-def _tokens(atom: Atom, made_by: dict[Variable, Equation]) -> Variable | None:
-    """The k where `atom` is made as `(k == iota).astype(float)`."""
-    cast = made_by.get(atom)
-    if cast is None or cast.primitive.name != "convert_element_type":
-        return None
-    compared = made_by.get(cast.invars[0])
-    if compared is None or compared.primitive.name != "eq":
-        return None
-    places = [a for a in compared.invars if _counts(a, made_by)]
-    others = [a for a in compared.invars if not _counts(a, made_by)]
-    if len(places) != 1 or len(others) != 1:
-        return None
-    shape = atom.aval.shape[:-1]
-    token = others[0]
-    while is_variable(token):
-        if token.aval.shape == shape:
-            return token if jnp.issubdtype(token.aval.dtype, jnp.integer) else None
-        eqn = made_by.get(token)
-        if eqn is None or not _repeats_along_last(eqn):
-            return None
-        token = eqn.invars[0]
-    return None
-
-
-def _counts(atom: Atom, made_by: dict[Variable, Equation]) -> bool:
-    """Whether `atom` is 0, 1, 2, ... along its last axis, and never wraps."""
-    last = atom.aval.ndim - 1
-    if not jnp.issubdtype(atom.aval.dtype, jnp.integer):
-        return False
-    size = atom.aval.shape[-1] if atom.aval.ndim else 0
-    most = min(jnp.iinfo(atom.aval.dtype).max, jnp.iinfo(jnp.int32).max)
-    if not isinstance(size, int) or not 0 < size <= most + 1:
-        return False
-    while is_variable(atom) and atom in made_by:
-        eqn = made_by[atom]
-        if eqn.primitive.name == "iota":
-            return eqn.params["dimension"] == last
-        if eqn.primitive.name != "broadcast_in_dim":
-            return False
-        axes = eqn.params["broadcast_dimensions"]
-        atom = eqn.invars[0]
-        whole = axes and atom.aval.shape[-1] == eqn.params["shape"][last]
-        if not whole or axes[-1] != last:
-            return False
-        last = len(axes) - 1
-    return False
-
-
-def _repeats_along_last(eqn: Equation) -> bool:
-    """Whether the result is the operand, the same all along a last axis."""
-    (x,), (out,) = eqn.invars, eqn.outvars
-    if eqn.primitive.name == "broadcast_in_dim":
-        axes = tuple(eqn.params["broadcast_dimensions"])
-        lead = tuple(range(out.aval.ndim - 1))
-        same = x.aval.shape[: len(lead)] == out.aval.shape[:-1]
-        with_last = axes == (*lead, out.aval.ndim - 1) and x.aval.shape[-1:] == (1,)
-        return same and (axes == lead or with_last)
-    return eqn.primitive.name == "reshape" and out.aval.shape == (*x.aval.shape, 1)

@@ -1,8 +1,14 @@
-"""The cheapest set of values to store, as a minimum cut (Ford and Fulkerson, 1956)."""
+"""The cheapest set of values to store, as a minimum cut.
+
+References:
+    Ford, Fulkerson (1956), Maximal flow through a network, doi:10.4153/CJM-1956-045-5.
+    Dinitz (1970), Algorithm for solution of a problem of maximum flow in networks with
+    power estimation, Soviet Mathematics Doklady 11.
+"""
 
 import itertools
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from jrnn._programs.program import Equation, Variable, variables
 
@@ -11,35 +17,35 @@ _SOURCE, _SINK = "source", "sink"
 _Graph = dict[object, dict[object, int]]
 
 
-def cheapest_cut(
+def min_cut(
     eqns: Sequence[Equation],
     wanted: Iterable[Variable],
-    again: Callable[[Equation], float | None],
-    cost: Callable[[Variable], int],
-    ignored: Callable[[Variable], bool],
+    recompute: Sequence[float | None],
+    store: Mapping[Variable, int],
+    known: Collection[Variable],
 ) -> list[Variable]:
     """The values to store so that `wanted` can be computed again from them alone.
 
     Args:
         eqns: the equations between what there is at first and what is wanted.
         wanted: the values that must be had again.
-        again: the price of evaluating this equation a second time, as a share of the
-            cost of what it makes; None where that may not be.
-        cost: the price of storing a value.
-        ignored: values that are there in any case, such as weights.
+        recompute: for each equation the price of evaluating it a second time, as a
+            share of the price of storing what it makes; None where that may not be.
+        store: the price of storing each value.
+        known: values that are there in any case, such as weights.
 
     Returns:
-        The set of least total cost, as near to the beginning as can be, in order.
+        The set of least total price, as near to the beginning as can be, in order.
     """
     graph: _Graph = defaultdict(lambda: defaultdict(int))
-    order = _connect(graph, eqns, again, cost, ignored)
+    order = _connect(graph, eqns, recompute, store, known)
     for v in wanted:
-        if not ignored(v):
+        if v not in known:
             graph[v, "out"][_SINK] = _UNBOUNDED
             order.setdefault(v)
     produced = {o for eqn in eqns for o in eqn.outvars}
     for v in order:
-        graph[v, "in"][v, "out"] = cost(v)
+        graph[v, "in"][v, "out"] = store[v]
         if v not in produced:
             graph[_SOURCE][v, "in"] = _UNBOUNDED
     reached = _saturate(graph)
@@ -49,21 +55,21 @@ def cheapest_cut(
 def _connect(
     graph: _Graph,
     eqns: Sequence[Equation],
-    again: Callable[[Equation], float | None],
-    cost: Callable[[Variable], int],
-    ignored: Callable[[Variable], bool],
+    recompute: Sequence[float | None],
+    store: Mapping[Variable, int],
+    known: Collection[Variable],
 ) -> dict[Variable, None]:
+    """Add an edge for every dependence; returns the variables in order."""
     order: dict[Variable, None] = {}
-    for eqn in eqns:
-        inputs = [v for v in variables(eqn.invars) if not ignored(v)]
+    for eqn, price in zip(eqns, recompute, strict=True):
+        inputs = [v for v in variables(eqn.invars) if v not in known]
         outputs = variables(eqn.outvars)
         order |= dict.fromkeys(inputs + outputs)
-        price = again(eqn)
         for v in outputs:
             if price is None:
                 graph[_SOURCE][v, "in"] = _UNBOUNDED
                 continue
-            graph[_SOURCE][v, "in"] = int(price * cost(v))
+            graph[_SOURCE][v, "in"] = int(price * store[v])
             for u in inputs:
                 graph[u, "out"][v, "in"] = _UNBOUNDED
     return order
@@ -72,7 +78,7 @@ def _connect(
 def _saturate(graph: _Graph) -> set[object]:
     """Push as much flow as there is room for; returns what can still be reached.
 
-    Along all shortest paths at once, then along all of the next length (Dinic, 1970):
+    Along all shortest paths at once, then along all of the next length (Dinitz, 1970):
     the number of rounds hardly grows with the graph.
     """
     while True:

@@ -1,0 +1,28 @@
+"""The identity, as an operation whose cotangent CPUs compute once.
+
+A compiler for CPUs may choose to compute a cheap value again for every reader: the
+cotangent of a sum goes to each of its terms.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jax import lax
+from jax.interpreters import ad
+
+from jrnn._programs.operation import batch_as_itself, lower, operation
+
+
+def share_cotangent(value: Any) -> Any:
+    """`value`, whose cotangent CPUs compute once, not once for each that reads it."""
+    return _shared_p.bind(value)[0]
+
+
+def _transpose(cts: Sequence[Any], x: Any) -> list[Any]:
+    return [ad.Zero(x.aval) if isinstance(cts[0], ad.Zero) else share_cotangent(cts[0])]
+
+
+_shared_p = operation("jrnn_shared", lambda x: [x], lambda: lambda x: [x])
+ad.primitive_transposes[_shared_p] = _transpose
+batch_as_itself(_shared_p)
+lower(_shared_p, lambda: lambda x: [lax.optimization_barrier(x)], platform="cpu")

@@ -1,1 +1,0 @@
-"""Rewrites that leave a step's meaning and make its loop smaller."""

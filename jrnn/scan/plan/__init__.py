@@ -1,1 +1,0 @@
-"""Where and how each equation runs: placement, minimum cut, budget of memory."""

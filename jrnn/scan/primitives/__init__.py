@@ -1,1 +1,0 @@
-"""The loop and its derivative as primitives of JAX, with their rules."""
