@@ -27,10 +27,10 @@ class LogUniform(NamedTuple):
 class Choice(NamedTuple):
     """One of some values, each as likely."""
 
-    values: tuple
+    values: tuple[Any, ...]
 
 
-def grid(**axes: Iterable) -> list[Config]:
+def grid(**axes: Iterable[Any]) -> list[Config]:
     """Every combination of the values given; the last axis changes fastest.
 
     Args:

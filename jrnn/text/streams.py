@@ -59,7 +59,9 @@ def streams(tokens: np.ndarray, batch_size: int, window: int = 1) -> Streams:
     return Streams(tokens[:end].reshape(shape), tokens[1 : end + 1].reshape(shape))
 
 
-def split(tokens: Any, fractions: Sequence[float] = (0.9, 0.05, 0.05)) -> tuple:
+def split(
+    tokens: Any, fractions: Sequence[float] = (0.9, 0.05, 0.05)
+) -> tuple[Any, ...]:
     """Cut a corpus into contiguous parts, by default train, validation and test.
 
         part k = tokens[round(N * sum(fractions[:k])) : round(N * sum(fractions[:k+1]))]

@@ -44,7 +44,7 @@ class Vocabulary:
     unknown: int | None = None
     """The id that stands for every symbol not listed; `None`: there is none."""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         _check_vocabulary(self)
 
     def __len__(self) -> int:
