@@ -7,6 +7,7 @@ they make a `SequenceModel`, in which neighbouring cells still share one scan.
 import functools
 import itertools
 from collections.abc import Callable, Sequence
+from typing import overload
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,10 @@ from jrnn.wrappers import masked
 Part = Cell | SequenceModel
 
 
+@overload
+def stack(*cells: Cell) -> Cell: ...
+@overload
+def stack(*cells: Part) -> SequenceModel: ...
 @described
 def stack(*cells: Part) -> Part:
     """Feed each cell's output to the next: layers, or a whole model.
@@ -85,6 +90,10 @@ def stack(*cells: Part) -> Part:
     return Cell(init, initial_carry, step)
 
 
+@overload
+def parallel(*cells: Cell) -> Cell: ...
+@overload
+def parallel(*cells: Part) -> SequenceModel: ...
 @described
 def parallel(*cells: Part) -> Part:
     """Give every cell the same input and return the tuple of their outputs.

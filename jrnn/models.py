@@ -223,6 +223,9 @@ def many_to_one(
     Returns:
         One output of `readout`.
 
+    Raises:
+        TypeError: a readout that reads the whole sequence.
+
     Example:
         >>> import jax.numpy as jnp, jrnn
         >>> cell, readout = jrnn.gru(4), jrnn.linear(10)
@@ -230,6 +233,7 @@ def many_to_one(
         >>> many_to_one(cell, readout, params, jnp.ones((7, 3)), length=5).shape
         (10,)
     """
+    _check.cell("many_to_one", readout, "It reads one output: use a cell, linear(10).")
     cell_params, readout_params = params
     cell_key, readout_key = (None, None) if key is None else jax.random.split(key)
     h = _outputs("many_to_one", cell, cell_params, xs, length, cell_key)

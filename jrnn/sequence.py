@@ -64,15 +64,17 @@ class SequenceModel(_Functions):
 
     Example:
         >>> import jax, jax.numpy as jnp, jrnn
+        >>> from jrnn.sequence import only_valid
         >>> def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        ...     weights = jnp.ones(len(xs)) if valid is None else valid.astype(float)
-        ...     ys = xs - (weights @ xs) / weights.sum()
-        ...     return carry, ys if valid is None else jnp.where(valid[:, None], ys, 0)
+        ...     n = len(xs) if valid is None else valid.sum()
+        ...     mean = only_valid(valid, xs).sum(axis=0, keepdims=True) / n
+        ...     return carry, only_valid(valid, xs - mean)
         >>> centred = jrnn.SequenceModel(
         ...     lambda key, x: (), lambda params, *, key=None: (), run)
-        >>> xs = jnp.array([[1.0], [2.0], [6.0]])
-        >>> jrnn.unroll(centred, (), xs)[1].ravel().tolist()
-        [-2.0, -1.0, 3.0]
+        >>> xs = jnp.array([[1.0], [5.0], [jnp.nan]])
+        >>> valid = jrnn.length_mask(2, 3)
+        >>> jrnn.unroll(jrnn.masked(centred), (), (xs, valid))[1].ravel().tolist()
+        [-2.0, 2.0, 0.0]
     """
 
     description: Description | None = None

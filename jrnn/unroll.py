@@ -101,8 +101,7 @@ def _all_states(step: DiagonalStep, params, xs, carry, keys, reverse):
 def _whole(model: SequenceModel, params, xs, carry, key, reverse, remat):
     """A model of whole sequences; in reverse it reads them turned round."""
     carry_key, run_key = (None, None) if key is None else jax.random.split(key)
-    if carry is None:
-        carry = model.initial_carry(params, key=carry_key)
+    first = model.initial_carry(params, key=carry_key) if carry is None else carry
     turn = lambda tree: jax.tree.map(lambda a: a[::-1], tree) if reverse else tree
-    carry, ys = model.run(params, turn(xs), carry, key=run_key, remat=remat)
+    carry, ys = model.run(params, turn(xs), first, key=run_key, remat=remat)
     return carry, ys if model.pools else turn(ys)

@@ -15,7 +15,17 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn._description import described
-from jrnn.cell import Carry, Cell, Key, Output, Params, StepFn, output_spec
+from jrnn.cell import (
+    Carry,
+    Cell,
+    InitFn,
+    InitialCarryFn,
+    Key,
+    Output,
+    Params,
+    StepFn,
+    output_spec,
+)
 from jrnn.cells import GRUParams
 from jrnn.sequence import RunFn, SequenceModel, only_valid
 
@@ -531,10 +541,19 @@ def length_mask(length: ArrayLike, num_steps: int) -> jax.Array:
     return jnp.arange(num_steps) < jnp.asarray(length)
 
 
-def _acting(cell: Model, step: StepFn, run: RunFn, **changed: Any) -> Model:
+def _acting(
+    cell: Model,
+    step: StepFn,
+    run: RunFn,
+    init: InitFn | None = None,
+    initial_carry: InitialCarryFn | None = None,
+) -> Model:
     """A cell with another step, or a model of whole sequences with another run."""
-    act = {"run": run} if _check.is_sequence(cell) else {"step": step}
-    return cell._replace(**act, **changed)
+    init = cell.init if init is None else init
+    initial_carry = cell.initial_carry if initial_carry is None else initial_carry
+    if _check.is_sequence(cell):
+        return SequenceModel(init, initial_carry, run, cell.pools)
+    return Cell(init, initial_carry, step)
 
 
 def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:

@@ -24,6 +24,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SURVIVED, CAUGHT = 0, 1  # exit codes of pytest
 ORACLES, LAWS, WRAPPERS = "test_oracles.py", "test_laws.py", "test_wrappers.py"
+SEQUENCE, SEQUENCE_LAWS = "test_sequence.py", "test_sequence_laws.py"
 INITIALIZERS, LOSSES = "test_initializers.py", "test_losses.py"
 OPTIMIZERS, PUBLIC, ERRORS = "test_optimizers.py", "test_public.py", "test_errors.py"
 SCAN, GUARDS, DROP_IN = "test_scan.py", "test_scan_guards.py", "test_drop_in.py"
@@ -211,20 +212,148 @@ LIBRARY = [
     Mutant(
         "bidirectional: both directions forward",
         "combine.py",
-        "key=b_key, reverse=True,",
-        "key=b_key, reverse=False,",
+        "            reverse=True,",
+        "            reverse=False,",
         WRAPPERS,
         "bidirectional",
     ),
     Mutant(
         "bidirectional: length ignored by the backward cell",
         "combine.py",
-        "        forward, backward = masked(forward), masked(backward)",
-        "        forward, inner = masked(forward), backward\n"
-        "        backward = inner._replace(\n"
-        "            step=lambda p, c, x, key=None: inner.step(p, c, x[0], key=key))",
+        "            carry[1],\n            valid,",
+        "            carry[1],\n            None,",
         WRAPPERS,
         "bidirectional",
+    ),
+    Mutant(
+        "sequence: outputs of a run in reverse are not turned back",
+        "unroll.py",
+        "ys if model.pools else turn(ys)",
+        "ys",
+        SEQUENCE_LAWS,
+        "reverse and nested",
+    ),
+    Mutant(
+        "sequence: each neighbouring cell in a scan of its own",
+        "combine.py",
+        "itertools.groupby(parts, _check.is_sequence)",
+        "[(_check.is_sequence(part), [part]) for part in parts]",
+        SEQUENCE,
+        "one_scan",
+    ),
+    Mutant(
+        "sequence: cells behind a pool get no step of their own",
+        "combine.py",
+        "            pooled = part.pools",
+        "            pooled = False",
+        SEQUENCE,
+        "one_after",
+    ),
+    Mutant(
+        "sequence: the flags of an outer mask are lost",
+        "wrappers.py",
+        "jnp.asarray(own) if valid is None else own & valid",
+        "jnp.asarray(own)",
+        SEQUENCE_LAWS,
+        "prefix and masked",
+    ),
+    Mutant(
+        "sequence: a residual reads padding",
+        "wrappers.py",
+        "add(only_valid(valid, xs), ys)",
+        "add(xs, ys)",
+        SEQUENCE_LAWS,
+        "never_read and residual",
+    ),
+    Mutant(
+        "sequence: the offset of layer_norm stays at padding",
+        "wrappers.py",
+        "only_valid(valid, jax.vmap(normal, (None, 0))(params, us))",
+        "jax.vmap(normal, (None, 0))(params, us)",
+        SEQUENCE_LAWS,
+        "never_read and layer_norm",
+    ),
+    Mutant(
+        "sequence: learned_carry keeps the carry of the model",
+        "wrappers.py",
+        "return _acting(cell, step, run, init=init, initial_carry=initial_carry)\n\n\n"
+        "def length_mask",
+        "return _acting(cell, step, run, init=init, initial_carry=lambda params, *, "
+        "key=None: cell.initial_carry(params.cell))\n\n\ndef length_mask",
+        SEQUENCE,
+        "learned_carry",
+    ),
+    Mutant(
+        "conv: dilation ignored",
+        "sequence_layers.py",
+        "rhs_dilation=(dilation,)",
+        "rhs_dilation=(1,)",
+        SEQUENCE,
+        "conv_equals_numpy",
+    ),
+    Mutant(
+        "conv: ahead and behind exchanged",
+        "sequence_layers.py",
+        "padding=[(before, around - before)]",
+        "padding=[(around - before, before)]",
+        SEQUENCE,
+        "conv_equals_numpy",
+    ),
+    Mutant(
+        "conv: padding is read",
+        "sequence_layers.py",
+        "only_valid(valid, xs)[None],",
+        "xs[None],",
+        SEQUENCE_LAWS,
+        "never_read and conv",
+    ),
+    Mutant(
+        "conv: the bias stays at padding",
+        "sequence_layers.py",
+        "only_valid(valid, ys + params.b[None])",
+        "ys + params.b[None]",
+        SEQUENCE_LAWS,
+        "never_read and conv",
+    ),
+    Mutant(
+        "pool: the mean counts padding",
+        "sequence_layers.py",
+        "jnp.maximum(valid.sum(), 1)",
+        "jnp.asarray(len(valid))",
+        SEQUENCE,
+        "pool_equals_numpy",
+    ),
+    Mutant(
+        "pool: the mean of nothing is not zero",
+        "sequence_layers.py",
+        "jnp.maximum(valid.sum(), 1)",
+        "valid.sum()",
+        SEQUENCE,
+        "pool_equals_numpy",
+    ),
+    Mutant(
+        "pool: the maximum of nothing is not zero",
+        "sequence_layers.py",
+        "jnp.where(valid.any(), largest, jnp.zeros_like(largest))",
+        "largest",
+        SEQUENCE,
+        "pool_equals_numpy",
+    ),
+    Mutant(
+        "pool: the last step, valid or not",
+        "sequence_layers.py",
+        "valid & (behind == 1)",
+        "jnp.arange(len(valid)) == len(valid) - 1",
+        SEQUENCE,
+        "pool_equals_numpy",
+    ),
+    Mutant(
+        "pool: a sum in half precision",
+        "sequence_layers.py",
+        "    dtype = _check.at_least_float32(xs.dtype)",
+        "    dtype = xs.dtype",
+        SEQUENCE,
+        "half_precision",
     ),
     Mutant(
         "stack: one key for all cells",
