@@ -25,7 +25,7 @@ from jrnn.interop.keras_weights import (
 )
 from jrnn.interop.layers import (
     WITHOUT_PARAMS,
-    Layer,
+    Filled,
     Piece,
     activation_layer,
     activation_name,
@@ -215,7 +215,7 @@ def _of_list(function: str, weights, layers, activation, reset_after):
     return found
 
 
-def _layers(layer: KerasLayer) -> list[Layer]:
+def _layers(layer: KerasLayer) -> list[Filled]:
     """The cells of one layer: itself, and its activation if it is not its own."""
     if layer.kind in GATES:
         ways = [_recurrent(layer, weights) for weights in layer.ways]
@@ -225,17 +225,17 @@ def _layers(layer: KerasLayer) -> list[Layer]:
         arrays.one_dtype("from_keras", layer.place, _named(layer.ways[0]))
         w = _jax(layer, "kernel", layer.ways[0].kernel)
         if layer.kind == "embedding":
-            return [Layer(embed(*w.shape), EmbedParams(w))]
+            return [Filled(embed(*w.shape), EmbedParams(w))]
         b = _bias(layer, layer.ways[0], (w.shape[1],))
-        found = [Layer(linear(w.shape[1]), LinearParams(w, _jax(layer, "bias", b)))]
+        found = [Filled(linear(w.shape[1]), LinearParams(w, _jax(layer, "bias", b)))]
     if layer.activation == "softmax":
-        return [*found, Layer(activation(jax.nn.softmax), ())]
+        return [*found, Filled(activation(jax.nn.softmax), ())]
     if layer.activation != "linear":
         found.append(activation_layer(_jax_name(layer)))
     return found
 
 
-def _recurrent(layer: KerasLayer, weights: Weights) -> Layer:
+def _recurrent(layer: KerasLayer, weights: Weights) -> Filled:
     """One layer in one direction."""
     arrays.one_dtype("from_keras", layer.place, _named(weights))
     size, width = weights.recurrent.shape
@@ -246,15 +246,15 @@ def _recurrent(layer: KerasLayer, weights: Weights) -> Layer:
         )
         b = _jax(layer, "bias", _bias(layer, weights, (width,)))
         if layer.kind == "lstm":
-            return Layer(lstm(size), LSTMParams(w_x, w_h, b))
-        return Layer(elman_of(size, _jax_name(layer)), ElmanParams(w_x, w_h, b))
+            return Filled(lstm(size), LSTMParams(w_x, w_h, b))
+        return Filled(elman_of(size, _jax_name(layer)), ElmanParams(w_x, w_h, b))
     bias = _bias(layer, weights, (2, width))
     if bias.ndim == 1:  # reset_after=False has the one of the input only
         bias = np.stack([bias, np.zeros_like(bias)])
     values = (weights.kernel, weights.recurrent, bias[0], bias[1])
     swapped = [_jax(layer, "weights", _swapped(a)) for a in values]
     form = "after" if layer.reset_after else "before"
-    return Layer(gru(size, form), GRUParams(*swapped))
+    return Filled(gru(size, form), GRUParams(*swapped))
 
 
 def _named(weights: Weights) -> dict[str, np.ndarray]:

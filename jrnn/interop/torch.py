@@ -17,7 +17,7 @@ from jrnn.interop import arrays
 from jrnn.interop.layers import (
     RECURRENT,
     WITHOUT_PARAMS,
-    Layer,
+    Filled,
     Piece,
     activation_layer,
     activation_name,
@@ -181,44 +181,44 @@ def _told(function: str, module: Any, layers: Layers) -> tuple[dict, bool]:
     return kinds, False
 
 
-def _layers(part: Part, entries: Mapping[str, np.ndarray]) -> list[Layer]:
+def _layers(part: Part, entries: Mapping[str, np.ndarray]) -> list[Filled]:
     """The cells of one module."""
     own = {k: v for k, v in entries.items() if k.rpartition(".")[0] == part.name}
     arrays.one_dtype("from_torch", part.name, own)
-    jax = lambda key, array: arrays.to_jax("from_torch", full(part.name, key), array)
+    to_jax = lambda key, array: arrays.to_jax("from_torch", full(part.name, key), array)
     get = lambda key: entries[full(part.name, key)]
     if part.form == "weightless":
         return [] if part.kind == "dropout" else [activation_layer(part.kind)]
     if part.kind == "embedding":
-        table = jax("weight", get("weight"))
-        return [Layer(embed(*table.shape), EmbedParams(table))]
+        table = to_jax("weight", get("weight"))
+        return [Filled(embed(*table.shape), EmbedParams(table))]
     if part.kind == "linear":
-        w = jax("weight", get("weight").T)
+        w = to_jax("weight", get("weight").T)
         b = get("bias") if part.form else np.zeros(part.writes, w.dtype)
-        return [Layer(linear(part.writes), LinearParams(w, jax("bias", b)))]
+        return [Filled(linear(part.writes), LinearParams(w, to_jax("bias", b)))]
     layers = []
     for suffixes in part.form.suffixes():
-        ways = [_recurrent(part, suffix, get, jax) for suffix in suffixes]
+        ways = [_recurrent(part, suffix, get, to_jax) for suffix in suffixes]
         layers += ways if len(ways) == 1 else [both_ways(*ways)]
     return layers
 
 
-def _recurrent(part: Part, suffix: str, get, jax) -> Layer:
+def _recurrent(part: Part, suffix: str, get, to_jax) -> Filled:
     """One layer in one direction."""
     size = part.form.hidden_size
-    w_x = jax(f"weight_ih{suffix}", get(f"weight_ih{suffix}").T)  # (I, G H)
-    w_h = jax(f"weight_hh{suffix}", get(f"weight_hh{suffix}").T)  # (H, G H)
+    w_x = to_jax(f"weight_ih{suffix}", get(f"weight_ih{suffix}").T)  # (I, G H)
+    w_h = to_jax(f"weight_hh{suffix}", get(f"weight_hh{suffix}").T)  # (H, G H)
     if part.form.bias:
         b_x, b_h = get(f"bias_ih{suffix}"), get(f"bias_hh{suffix}")
     else:
         b_x = b_h = np.zeros(w_x.shape[1], w_x.dtype)
     if part.kind == "gru":
-        b_x, b_h = jax(f"bias_ih{suffix}", b_x), jax(f"bias_hh{suffix}", b_h)
-        return Layer(gru(size), GRUParams(w_x, w_h, b_x, b_h))
-    b = jax(f"bias_ih{suffix}", arrays.sum_of(b_x, b_h))
+        b_x, b_h = to_jax(f"bias_ih{suffix}", b_x), to_jax(f"bias_hh{suffix}", b_h)
+        return Filled(gru(size), GRUParams(w_x, w_h, b_x, b_h))
+    b = to_jax(f"bias_ih{suffix}", arrays.sum_of(b_x, b_h))
     if part.kind == "lstm":
-        return Layer(lstm(size), LSTMParams(w_x, w_h, b))
-    return Layer(
+        return Filled(lstm(size), LSTMParams(w_x, w_h, b))
+    return Filled(
         elman_of(size, part.kind.removeprefix("rnn_")), ElmanParams(w_x, w_h, b)
     )
 
