@@ -39,6 +39,7 @@ from jrnn.interop.layers import (
     together,
 )
 from jrnn.layers import EmbedParams, LinearParams, activation, embed, linear
+from jrnn.sequence import SequenceModel
 
 _KIND = {"elman": "simple", "linear": "dense"}
 
@@ -49,7 +50,7 @@ def from_flax(
     *,
     layers: Sequence[str] | None = None,
     activation: str | None = None,
-) -> tuple[Cell, Params]:
+) -> tuple[Cell | SequenceModel, Params]:
     """Bring a model of Flax in: an RNN of linen or nnx, or a Sequential with one.
 
         model, params = from_flax(nn.RNN(nn.LSTMCell(64)), variables)   # linen
@@ -57,7 +58,8 @@ def from_flax(
         _, ys = jrnn.unroll(model, params, xs)
 
     A single layer becomes a cell, several become a `stack` of `embed`, `elman`, `lstm`,
-    `gru`, `linear` and `activation`. Weights are copied and keep their dtype.
+    `gru`, `bidirectional`, `linear` and `activation`. Weights are copied and keep their
+    dtype.
 
     Of a module of your own only the layers are read, never `__call__`: their order is
     the one in which each reads what the one before writes, gates are taken to be
@@ -104,7 +106,7 @@ def from_flax(
 
 
 def to_flax(
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     *,
     like: Any = None,
@@ -122,7 +124,8 @@ def to_flax(
 
     Args:
         model: a cell, or a stack of `embed`, `elman`, `irnn`, `lstm`, `gru` (reset
-            after), `linear`, `one_hot`, `activation`, dropout.
+            after), `bidirectional` of two such cells, `linear`, `one_hot`,
+            `activation`, dropout.
         params: its parameters.
         like: variables of linen, or a module of nnx, that the result is for.
         layers: of `like`, as in `from_flax`.

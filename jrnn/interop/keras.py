@@ -35,6 +35,7 @@ from jrnn.interop.layers import (
     together,
 )
 from jrnn.layers import EmbedParams, LinearParams, activation, embed, linear
+from jrnn.sequence import SequenceModel
 
 # Keras's activations that are functions of jax.nn with the same constants
 ACTIVATIONS = {
@@ -65,17 +66,18 @@ def from_keras(
     activation: str | None = None,
     reset_after: bool | None = None,
     logits: bool = False,
-) -> tuple[Cell, Params]:
+) -> tuple[Cell | SequenceModel, Params]:
     """Bring a model of Keras in: a SimpleRNN, LSTM or GRU, or a Sequential with them.
 
         model, params = from_keras("model.keras")   # or the model, or a layer
         _, ys = jrnn.unroll(model, params, xs)      # what return_sequences=True gives
 
     A single layer becomes a cell, several become a `stack` of `embed`, `elman`, `lstm`,
-    `gru`, `linear` and `activation`. Where Keras has return_sequences=False, its output
-    is jrnn's last, `ys[-1]`. Dropout is left out, as in evaluation; stateful=True is
-    what passing the carry on does. Weights are copied and keep their dtype; float64
-    needs `jax_enable_x64`.
+    `gru`, `bidirectional`, `linear` and `activation`. Where Keras has
+    return_sequences=False, its output is jrnn's last, `ys[-1]`; a Bidirectional then
+    gives one output, by `pool("last")` in both directions. Dropout is left out, as in
+    evaluation; stateful=True is what passing the carry on does. Weights are copied and
+    keep their dtype; float64 needs `jax_enable_x64`.
 
     Args:
         source: a layer (SimpleRNN, LSTM, GRU, an RNN of their cells, Bidirectional,
@@ -112,7 +114,7 @@ def from_keras(
 
 
 def to_keras(
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     *,
     like: Any = None,
@@ -125,8 +127,9 @@ def to_keras(
     `from_keras` has read comes back with the same bytes.
 
     Args:
-        model: a cell, or a stack of `embed`, `elman`, `irnn`, `lstm`, `gru`, `linear`,
-            `one_hot`, `activation`, dropout.
+        model: a cell, or a stack of `embed`, `elman`, `irnn`, `lstm`, `gru`,
+            `bidirectional` of two such cells, `linear`, `one_hot`, `activation`,
+            dropout.
         params: its parameters.
         like: the layer, the Sequential or the list of weights that the result is for,
             to leave out biases that it does not have, and to compare shapes.

@@ -38,6 +38,7 @@ from jrnn.interop.torch_names import (
     parts_of,
 )
 from jrnn.layers import EmbedParams, LinearParams, embed, linear
+from jrnn.sequence import SequenceModel
 
 BFLOAT16 = np.dtype(jnp.bfloat16)
 _RECURRENT = "rnn_tanh", "rnn_relu", "lstm", "gru"
@@ -45,15 +46,15 @@ _RECURRENT = "rnn_tanh", "rnn_relu", "lstm", "gru"
 
 def from_torch(
     source: Any, *, layers: Layers = None, nonlinearity: Nonlinearity = None
-) -> tuple[Cell, Params]:
+) -> tuple[Cell | SequenceModel, Params]:
     """Bring a model of PyTorch in: an RNN, LSTM or GRU, or a model made of them.
 
         model, params = from_torch(net)            # a module, or its state dict
         _, ys = jrnn.unroll(model, params, xs)     # what net(xs) gives
 
     A single layer becomes a cell, several become a `stack` of `embed`, `elman`, `lstm`,
-    `gru`, `linear` and `activation`. Dropout is left out, as in evaluation. Weights are
-    copied and keep their dtype; float64 needs `jax_enable_x64`.
+    `gru`, `bidirectional`, `linear` and `activation`. Dropout is left out, as in
+    evaluation. Weights are copied and keep their dtype; float64 needs `jax_enable_x64`.
 
     Of a module of your own only the layers are read, never `forward`: their order is
     the one in which each reads what the one before writes, and what `forward` does
@@ -93,7 +94,11 @@ def from_torch(
 
 
 def to_torch(
-    model: Cell, params: Params, *, like: Any = None, layers: Layers = None
+    model: Cell | SequenceModel,
+    params: Params,
+    *,
+    like: Any = None,
+    layers: Layers = None,
 ) -> dict[str, Any]:
     """The state dict of a model for PyTorch: `net.load_state_dict(to_torch(...))`.
 
@@ -109,7 +114,8 @@ def to_torch(
 
     Args:
         model: a cell, or a stack of `embed`, `elman` (tanh, relu), `irnn`, `lstm`,
-            `gru` (reset after), `linear`, `one_hot`, `activation`, dropout.
+            `gru` (reset after), `bidirectional` of two such cells, `linear`, `one_hot`,
+            `activation`, dropout.
         params: its parameters.
         like: the module or state dict that the result is for.
         layers: of `like`, as in `from_torch`.
