@@ -83,7 +83,7 @@ CELLS = "SimpleCell", "LSTMCell", "OptimizedLSTMCell", "GRUCell"
 @pytest.mark.parametrize("both", [False, True], ids=["one-way", "both-ways"])
 @pytest.mark.parametrize(
     ("name", "layers"),
-    [(name, n) for name in CELLS for n in (1, 2, 3) if name[0] != "O" or n == 2],
+    [(name, n) for name in CELLS for n in (1, 2, 3) if name[0] != "O" or n == 1],
 )
 def test_outputs_and_last_states_are_those_of_linen(name, layers, both, dtype):
     nn = pytest.importorskip("flax.linen")
@@ -117,8 +117,11 @@ def test_outputs_and_last_states_are_those_of_linen(name, layers, both, dtype):
     assert_same_bytes(from_flax(all_variables, **how)[1], params)
 
 
-@pytest.mark.parametrize("dtype", TOLERANCE)
-@pytest.mark.parametrize("both", [False, True], ids=["one-way", "both-ways"])
+@pytest.mark.parametrize(
+    ("both", "dtype"),
+    [(False, "float32"), (False, "float64"), (True, "float64")],
+    ids=["one-way-float32", "one-way-float64", "both-ways-float64"],
+)
 @pytest.mark.parametrize("name", CELLS)
 def test_outputs_are_those_of_nnx(name, both, dtype):
     nnx = pytest.importorskip("flax.nnx")

@@ -110,7 +110,7 @@ def test_outputs_and_last_states_are_those_of_torch(kind, layers, both, dtype):
     assert same < TOLERANCE[dtype]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=10)
 @given(
     kind=st.sampled_from([*RECURRENT]),
     sizes=st.tuples(*[st.integers(1, 20)] * 3),

@@ -11,7 +11,7 @@ import numpy as np
 from jrnn.cell import Cell, Params
 from jrnn.cells import GRUParams, LSTMParams, gru, lstm
 from jrnn.interop import arrays
-from jrnn.interop.layers import WITHOUT_PARAMS, Layer, Piece, pieces, together
+from jrnn.interop.layers import WITHOUT_PARAMS, Filled, Piece, pieces, together
 from jrnn.interop.order import TOKENS, Part, in_order
 from jrnn.layers import EmbedParams, LinearParams, embed, linear
 
@@ -112,28 +112,28 @@ def _kind_of(function: str, module: Any) -> str:
     )
 
 
-def _layer(module: Any) -> Layer:
+def _layer(module: Any) -> Filled:
     """The cell of one module."""
     kind = _kind_of("from_equinox", module)
     get = lambda name: np.asarray(getattr(module, name))
-    jax = lambda name, a: arrays.to_jax("from_equinox", f"{kind}: {name}", a)
+    to_jax = lambda name, a: arrays.to_jax("from_equinox", f"{kind}: {name}", a)
     if kind == "Embedding":
-        table = jax("weight", get("weight"))
-        return Layer(embed(*table.shape), EmbedParams(table))
+        table = to_jax("weight", get("weight"))
+        return Filled(embed(*table.shape), EmbedParams(table))
     if kind == "Linear":
         w = get("weight").T  # (I, O)
         b = get("bias") if module.use_bias else np.zeros(w.shape[1], w.dtype)
-        return Layer(linear(w.shape[1]), LinearParams(jax("w", w), jax("b", b)))
+        return Filled(linear(w.shape[1]), LinearParams(to_jax("w", w), to_jax("b", b)))
     w_x, w_h = get("weight_ih").T, get("weight_hh").T  # (I, G H), (H, G H)
     size = len(w_h)
     b = get("bias") if module.use_bias else np.zeros(w_x.shape[1], w_x.dtype)
-    values = [jax("weights", a) for a in (w_x, w_h, b)]
+    values = [to_jax("weights", a) for a in (w_x, w_h, b)]
     if kind == "LSTMCell":
-        return Layer(lstm(size), LSTMParams(*values))
+        return Filled(lstm(size), LSTMParams(*values))
     b_h = np.zeros_like(b)
     if module.use_bias:
         b_h[2 * size :] = get("bias_n")
-    return Layer(gru(size), GRUParams(*values, b_h=jax("bias_n", b_h)))
+    return Filled(gru(size), GRUParams(*values, b_h=to_jax("bias_n", b_h)))
 
 
 def _module(piece: Piece, like: Any) -> Any:

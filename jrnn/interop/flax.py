@@ -31,7 +31,7 @@ from jrnn.interop.flax_weights import (
 from jrnn.interop.layers import (
     RECURRENT,
     WITHOUT_PARAMS,
-    Layer,
+    Filled,
     Piece,
     both_ways,
     elman_of,
@@ -39,6 +39,7 @@ from jrnn.interop.layers import (
     together,
 )
 from jrnn.layers import EmbedParams, LinearParams, activation, embed, linear
+from jrnn.sequence import SequenceModel
 
 _KIND = {"elman": "simple", "linear": "dense"}
 
@@ -49,7 +50,7 @@ def from_flax(
     *,
     layers: Sequence[str] | None = None,
     activation: str | None = None,
-) -> tuple[Cell, Params]:
+) -> tuple[Cell | SequenceModel, Params]:
     """Bring a model of Flax in: an RNN of linen or nnx, or a Sequential with one.
 
         model, params = from_flax(nn.RNN(nn.LSTMCell(64)), variables)   # linen
@@ -57,7 +58,8 @@ def from_flax(
         _, ys = jrnn.unroll(model, params, xs)
 
     A single layer becomes a cell, several become a `stack` of `embed`, `elman`, `lstm`,
-    `gru`, `linear` and `activation`. Weights are copied and keep their dtype.
+    `gru`, `bidirectional`, `linear` and `activation`. Weights are copied and keep their
+    dtype.
 
     Of a module of your own only the layers are read, never `__call__`: their order is
     the one in which each reads what the one before writes, gates are taken to be
@@ -104,7 +106,7 @@ def from_flax(
 
 
 def to_flax(
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     *,
     like: Any = None,
@@ -122,7 +124,8 @@ def to_flax(
 
     Args:
         model: a cell, or a stack of `embed`, `elman`, `irnn`, `lstm`, `gru` (reset
-            after), `linear`, `one_hot`, `activation`, dropout.
+            after), `bidirectional` of two such cells, `linear`, `one_hot`,
+            `activation`, dropout.
         params: its parameters.
         like: variables of linen, or a module of nnx, that the result is for.
         layers: of `like`, as in `from_flax`.
@@ -183,27 +186,29 @@ def _read(function: str, source: Any, variables, layers):
     return tree, told
 
 
-def _function(layer: Told) -> Layer:
+def _function(layer: Told) -> Filled:
     """A function in a Sequential."""
-    return Layer(activation(layer.activation), ())
+    return Filled(activation(layer.activation), ())
 
 
-def _layer(found: Found, name: str | None) -> Layer:
+def _layer(found: Found, name: str | None) -> Filled:
     """One layer in one direction."""
-    jax = lambda entry, a: arrays.to_jax("from_flax", f"{found.place}: {entry}", a)
+    to_jax = lambda entry, a: arrays.to_jax("from_flax", f"{found.place}: {entry}", a)
     if found.kind == "embed":
-        table = jax("embedding", found.array("embedding"))
-        return Layer(embed(*table.shape), EmbedParams(table))
+        table = to_jax("embedding", found.array("embedding"))
+        return Filled(embed(*table.shape), EmbedParams(table))
     if found.kind == "dense":
         w = found.array("kernel")
         has = "bias" in found.node
         b = found.array("bias") if has else np.zeros(w.shape[1], w.dtype)
         arrays.one_dtype("from_flax", found.place, {"kernel": w, "bias": b})
-        return Layer(linear(w.shape[1]), LinearParams(jax("kernel", w), jax("bias", b)))
-    return _cell(found, name, jax)
+        return Filled(
+            linear(w.shape[1]), LinearParams(to_jax("kernel", w), to_jax("bias", b))
+        )
+    return _cell(found, name, to_jax)
 
 
-def _cell(found: Found, name: str | None, jax) -> Layer:
+def _cell(found: Found, name: str | None, to_jax) -> Filled:
     size, names = found.hidden_size, found.names
     side_by_side = lambda entries, what: np.concatenate(
         [found.array(entry, what) for entry in entries], axis=-1
@@ -211,21 +216,21 @@ def _cell(found: Found, name: str | None, jax) -> Layer:
     w_x, w_h = side_by_side(names.x, "kernel"), side_by_side(names.h, "kernel")
     b = side_by_side(names.biases, "bias")
     arrays.one_dtype("from_flax", found.place, {"w_x": w_x, "w_h": w_h, "b": b})
-    w_x, w_h = jax("kernel", w_x), jax("kernel", w_h)
+    w_x, w_h = to_jax("kernel", w_x), to_jax("kernel", w_h)
     if found.kind == "gru":
         # biases of r, z, n, and in linen another of n, inside the reset
         b_x, b_hn = b[: 3 * size], b[3 * size :]
         b_h = np.concatenate([np.zeros(3 * size - len(b_hn), b.dtype), b_hn])
-        params = GRUParams(w_x, w_h, jax("bias", b_x), jax("bias", b_h))
-        return Layer(gru(size), params)
+        params = GRUParams(w_x, w_h, to_jax("bias", b_x), to_jax("bias", b_h))
+        return Filled(gru(size), params)
     if found.kind == "lstm":
-        return Layer(lstm(size), LSTMParams(w_x, w_h, jax("bias", b)))
+        return Filled(lstm(size), LSTMParams(w_x, w_h, to_jax("bias", b)))
     if name is None:
         raise ValueError(
             f"from_flax: {found.place}: the parameters of a SimpleCell do not say its "
             "activation. Pass activation='tanh', say, or the module too."
         )
-    return Layer(elman_of(size, name), ElmanParams(w_x, w_h, jax("bias", b)))
+    return Filled(elman_of(size, name), ElmanParams(w_x, w_h, to_jax("bias", b)))
 
 
 def _sequential(found: list[Piece]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from jrnn.cells import ElmanParams, GRUParams, LSTMParams, elman, gru, lstm
 from jrnn.interop import arrays
 from jrnn.interop.layers import (
     WITHOUT_PARAMS,
-    Layer,
+    Filled,
     Piece,
     activation_name,
     hidden_size,
@@ -228,28 +228,30 @@ def _shapes(core: _Core) -> dict[str, tuple[int, ...]]:
     return {"b": (size,)} if core.kind == "linear" else {}
 
 
-def _layer(core: _Core) -> Layer:
+def _layer(core: _Core) -> Filled:
     """The cell of one module."""
     a, size = core.arrays, _sizes(core)[1]
-    jax = lambda array: arrays.to_jax("from_haiku", core.name, array)
+    to_jax = lambda array: arrays.to_jax("from_haiku", core.name, array)
     if core.kind == "embed":
-        table = jax(a["embeddings"])
-        return Layer(embed(*table.shape), EmbedParams(table))
+        table = to_jax(a["embeddings"])
+        return Filled(embed(*table.shape), EmbedParams(table))
     if core.kind == "linear":
         b = a.get("b", np.zeros(size, a["w"].dtype))
-        return Layer(linear(size), LinearParams(jax(a["w"]), jax(b)))
+        return Filled(linear(size), LinearParams(to_jax(a["w"]), to_jax(b)))
     if core.kind == "vanilla_rnn":
         b = a["linear/b"]
         if "linear_1/b" in a:
             b = arrays.sum_of(b, a["linear_1/b"])
-        params = ElmanParams(jax(a["linear/w"]), jax(a["linear_1/w"]), jax(b))
-        return Layer(elman(size, "relu"), params)
+        params = ElmanParams(to_jax(a["linear/w"]), to_jax(a["linear_1/w"]), to_jax(b))
+        return Filled(elman(size, "relu"), params)
     if core.kind == "lstm":
         w, b = _exchanged(a["linear/w"]), _with_one(_exchanged(a["linear/b"]))
-        return Layer(lstm(size), LSTMParams(jax(w[:-size]), jax(w[-size:]), jax(b)))
+        return Filled(
+            lstm(size), LSTMParams(to_jax(w[:-size]), to_jax(w[-size:]), to_jax(b))
+        )
     values = [_reset_first(a[entry]) for entry in ("w_i", "w_h", "b")]
-    params = GRUParams(*map(jax, values), b_h=jax(np.zeros_like(values[2])))
-    return Layer(gru(size, "before"), params)
+    params = GRUParams(*map(to_jax, values), b_h=to_jax(np.zeros_like(values[2])))
+    return Filled(gru(size, "before"), params)
 
 
 def _exchanged(a: np.ndarray) -> np.ndarray:

@@ -25,7 +25,7 @@ from jrnn.interop.keras_weights import (
 )
 from jrnn.interop.layers import (
     WITHOUT_PARAMS,
-    Layer,
+    Filled,
     Piece,
     activation_layer,
     activation_name,
@@ -35,6 +35,7 @@ from jrnn.interop.layers import (
     together,
 )
 from jrnn.layers import EmbedParams, LinearParams, activation, embed, linear
+from jrnn.sequence import SequenceModel
 
 # Keras's activations that are functions of jax.nn with the same constants
 ACTIVATIONS = {
@@ -65,17 +66,18 @@ def from_keras(
     activation: str | None = None,
     reset_after: bool | None = None,
     logits: bool = False,
-) -> tuple[Cell, Params]:
+) -> tuple[Cell | SequenceModel, Params]:
     """Bring a model of Keras in: a SimpleRNN, LSTM or GRU, or a Sequential with them.
 
         model, params = from_keras("model.keras")   # or the model, or a layer
         _, ys = jrnn.unroll(model, params, xs)      # what return_sequences=True gives
 
     A single layer becomes a cell, several become a `stack` of `embed`, `elman`, `lstm`,
-    `gru`, `linear` and `activation`. Where Keras has return_sequences=False, its output
-    is jrnn's last, `ys[-1]`. Dropout is left out, as in evaluation; stateful=True is
-    what passing the carry on does. Weights are copied and keep their dtype; float64
-    needs `jax_enable_x64`.
+    `gru`, `bidirectional`, `linear` and `activation`. Where Keras has
+    return_sequences=False, its output is jrnn's last, `ys[-1]`; a Bidirectional then
+    gives one output, by `pool("last")` in both directions. Dropout is left out, as in
+    evaluation; stateful=True is what passing the carry on does. Weights are copied and
+    keep their dtype; float64 needs `jax_enable_x64`.
 
     Args:
         source: a layer (SimpleRNN, LSTM, GRU, an RNN of their cells, Bidirectional,
@@ -112,7 +114,7 @@ def from_keras(
 
 
 def to_keras(
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     *,
     like: Any = None,
@@ -125,8 +127,9 @@ def to_keras(
     `from_keras` has read comes back with the same bytes.
 
     Args:
-        model: a cell, or a stack of `embed`, `elman`, `irnn`, `lstm`, `gru`, `linear`,
-            `one_hot`, `activation`, dropout.
+        model: a cell, or a stack of `embed`, `elman`, `irnn`, `lstm`, `gru`,
+            `bidirectional` of two such cells, `linear`, `one_hot`, `activation`,
+            dropout.
         params: its parameters.
         like: the layer, the Sequential or the list of weights that the result is for,
             to leave out biases that it does not have, and to compare shapes.
@@ -215,7 +218,7 @@ def _of_list(function: str, weights, layers, activation, reset_after):
     return found
 
 
-def _layers(layer: KerasLayer) -> list[Layer]:
+def _layers(layer: KerasLayer) -> list[Filled]:
     """The cells of one layer: itself, and its activation if it is not its own."""
     if layer.kind in GATES:
         ways = [_recurrent(layer, weights) for weights in layer.ways]
@@ -225,17 +228,17 @@ def _layers(layer: KerasLayer) -> list[Layer]:
         arrays.one_dtype("from_keras", layer.place, _named(layer.ways[0]))
         w = _jax(layer, "kernel", layer.ways[0].kernel)
         if layer.kind == "embedding":
-            return [Layer(embed(*w.shape), EmbedParams(w))]
+            return [Filled(embed(*w.shape), EmbedParams(w))]
         b = _bias(layer, layer.ways[0], (w.shape[1],))
-        found = [Layer(linear(w.shape[1]), LinearParams(w, _jax(layer, "bias", b)))]
+        found = [Filled(linear(w.shape[1]), LinearParams(w, _jax(layer, "bias", b)))]
     if layer.activation == "softmax":
-        return [*found, Layer(activation(jax.nn.softmax), ())]
+        return [*found, Filled(activation(jax.nn.softmax), ())]
     if layer.activation != "linear":
         found.append(activation_layer(_jax_name(layer)))
     return found
 
 
-def _recurrent(layer: KerasLayer, weights: Weights) -> Layer:
+def _recurrent(layer: KerasLayer, weights: Weights) -> Filled:
     """One layer in one direction."""
     arrays.one_dtype("from_keras", layer.place, _named(weights))
     size, width = weights.recurrent.shape
@@ -246,15 +249,15 @@ def _recurrent(layer: KerasLayer, weights: Weights) -> Layer:
         )
         b = _jax(layer, "bias", _bias(layer, weights, (width,)))
         if layer.kind == "lstm":
-            return Layer(lstm(size), LSTMParams(w_x, w_h, b))
-        return Layer(elman_of(size, _jax_name(layer)), ElmanParams(w_x, w_h, b))
+            return Filled(lstm(size), LSTMParams(w_x, w_h, b))
+        return Filled(elman_of(size, _jax_name(layer)), ElmanParams(w_x, w_h, b))
     bias = _bias(layer, weights, (2, width))
     if bias.ndim == 1:  # reset_after=False has the one of the input only
         bias = np.stack([bias, np.zeros_like(bias)])
     values = (weights.kernel, weights.recurrent, bias[0], bias[1])
     swapped = [_jax(layer, "weights", _swapped(a)) for a in values]
     form = "after" if layer.reset_after else "before"
-    return Layer(gru(size, form), GRUParams(*swapped))
+    return Filled(gru(size, form), GRUParams(*swapped))
 
 
 def _named(weights: Weights) -> dict[str, np.ndarray]:

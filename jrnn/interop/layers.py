@@ -28,8 +28,8 @@ WITHOUT_PARAMS = "one_hot", "activation", "pool"
 TRANSPARENT = "dropout", "variational_dropout"
 
 
-class Layer(NamedTuple):
-    """A cell with its parameters."""
+class Filled(NamedTuple):
+    """A cell filled with its parameters."""
 
     cell: Cell | SequenceModel
     params: Params
@@ -55,7 +55,7 @@ class Piece(NamedTuple):
         return both
 
 
-def together(layers: Sequence[Layer]) -> tuple[Cell | SequenceModel, Params]:
+def together(layers: Sequence[Filled]) -> tuple[Cell | SequenceModel, Params]:
     """One layer as it is, several as a stack."""
     if len(layers) == 1:
         return layers[0].cell, layers[0].params
@@ -159,17 +159,17 @@ def elman_of(size: int, name: str) -> Cell:
     return elman(size) if name == "tanh" else elman(size, name)
 
 
-def activation_layer(name: str) -> Layer:
+def activation_layer(name: str) -> Filled:
     """An activation as a layer."""
-    return Layer(activation(name), ())
+    return Filled(activation(name), ())
 
 
-def both_ways(forward: Layer, backward: Layer, *, pooled: bool = False) -> Layer:
+def both_ways(forward: Filled, backward: Filled, *, pooled: bool = False) -> Filled:
     """Two layers as one that reads in both directions, or gives the last of each."""
     if pooled:
-        last = Layer(pool("last"), ())
+        last = Filled(pool("last"), ())
         forward, backward = (
-            Layer(*together([way, last])) for way in (forward, backward)
+            Filled(*together([way, last])) for way in (forward, backward)
         )
     model = bidirectional(forward.cell, backward.cell)
-    return Layer(model, (forward.params, backward.params))
+    return Filled(model, (forward.params, backward.params))

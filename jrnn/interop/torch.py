@@ -17,7 +17,7 @@ from jrnn.interop import arrays
 from jrnn.interop.layers import (
     RECURRENT,
     WITHOUT_PARAMS,
-    Layer,
+    Filled,
     Piece,
     activation_layer,
     activation_name,
@@ -38,6 +38,7 @@ from jrnn.interop.torch_names import (
     parts_of,
 )
 from jrnn.layers import EmbedParams, LinearParams, embed, linear
+from jrnn.sequence import SequenceModel
 
 BFLOAT16 = np.dtype(jnp.bfloat16)
 _RECURRENT = "rnn_tanh", "rnn_relu", "lstm", "gru"
@@ -45,15 +46,15 @@ _RECURRENT = "rnn_tanh", "rnn_relu", "lstm", "gru"
 
 def from_torch(
     source: Any, *, layers: Layers = None, nonlinearity: Nonlinearity = None
-) -> tuple[Cell, Params]:
+) -> tuple[Cell | SequenceModel, Params]:
     """Bring a model of PyTorch in: an RNN, LSTM or GRU, or a model made of them.
 
         model, params = from_torch(net)            # a module, or its state dict
         _, ys = jrnn.unroll(model, params, xs)     # what net(xs) gives
 
     A single layer becomes a cell, several become a `stack` of `embed`, `elman`, `lstm`,
-    `gru`, `linear` and `activation`. Dropout is left out, as in evaluation. Weights are
-    copied and keep their dtype; float64 needs `jax_enable_x64`.
+    `gru`, `bidirectional`, `linear` and `activation`. Dropout is left out, as in
+    evaluation. Weights are copied and keep their dtype; float64 needs `jax_enable_x64`.
 
     Of a module of your own only the layers are read, never `forward`: their order is
     the one in which each reads what the one before writes, and what `forward` does
@@ -93,7 +94,11 @@ def from_torch(
 
 
 def to_torch(
-    model: Cell, params: Params, *, like: Any = None, layers: Layers = None
+    model: Cell | SequenceModel,
+    params: Params,
+    *,
+    like: Any = None,
+    layers: Layers = None,
 ) -> dict[str, Any]:
     """The state dict of a model for PyTorch: `net.load_state_dict(to_torch(...))`.
 
@@ -109,7 +114,8 @@ def to_torch(
 
     Args:
         model: a cell, or a stack of `embed`, `elman` (tanh, relu), `irnn`, `lstm`,
-            `gru` (reset after), `linear`, `one_hot`, `activation`, dropout.
+            `gru` (reset after), `bidirectional` of two such cells, `linear`, `one_hot`,
+            `activation`, dropout.
         params: its parameters.
         like: the module or state dict that the result is for.
         layers: of `like`, as in `from_torch`.
@@ -181,44 +187,44 @@ def _told(function: str, module: Any, layers: Layers) -> tuple[dict, bool]:
     return kinds, False
 
 
-def _layers(part: Part, entries: Mapping[str, np.ndarray]) -> list[Layer]:
+def _layers(part: Part, entries: Mapping[str, np.ndarray]) -> list[Filled]:
     """The cells of one module."""
     own = {k: v for k, v in entries.items() if k.rpartition(".")[0] == part.name}
     arrays.one_dtype("from_torch", part.name, own)
-    jax = lambda key, array: arrays.to_jax("from_torch", full(part.name, key), array)
+    to_jax = lambda key, array: arrays.to_jax("from_torch", full(part.name, key), array)
     get = lambda key: entries[full(part.name, key)]
     if part.form == "weightless":
         return [] if part.kind == "dropout" else [activation_layer(part.kind)]
     if part.kind == "embedding":
-        table = jax("weight", get("weight"))
-        return [Layer(embed(*table.shape), EmbedParams(table))]
+        table = to_jax("weight", get("weight"))
+        return [Filled(embed(*table.shape), EmbedParams(table))]
     if part.kind == "linear":
-        w = jax("weight", get("weight").T)
+        w = to_jax("weight", get("weight").T)
         b = get("bias") if part.form else np.zeros(part.writes, w.dtype)
-        return [Layer(linear(part.writes), LinearParams(w, jax("bias", b)))]
+        return [Filled(linear(part.writes), LinearParams(w, to_jax("bias", b)))]
     layers = []
     for suffixes in part.form.suffixes():
-        ways = [_recurrent(part, suffix, get, jax) for suffix in suffixes]
+        ways = [_recurrent(part, suffix, get, to_jax) for suffix in suffixes]
         layers += ways if len(ways) == 1 else [both_ways(*ways)]
     return layers
 
 
-def _recurrent(part: Part, suffix: str, get, jax) -> Layer:
+def _recurrent(part: Part, suffix: str, get, to_jax) -> Filled:
     """One layer in one direction."""
     size = part.form.hidden_size
-    w_x = jax(f"weight_ih{suffix}", get(f"weight_ih{suffix}").T)  # (I, G H)
-    w_h = jax(f"weight_hh{suffix}", get(f"weight_hh{suffix}").T)  # (H, G H)
+    w_x = to_jax(f"weight_ih{suffix}", get(f"weight_ih{suffix}").T)  # (I, G H)
+    w_h = to_jax(f"weight_hh{suffix}", get(f"weight_hh{suffix}").T)  # (H, G H)
     if part.form.bias:
         b_x, b_h = get(f"bias_ih{suffix}"), get(f"bias_hh{suffix}")
     else:
         b_x = b_h = np.zeros(w_x.shape[1], w_x.dtype)
     if part.kind == "gru":
-        b_x, b_h = jax(f"bias_ih{suffix}", b_x), jax(f"bias_hh{suffix}", b_h)
-        return Layer(gru(size), GRUParams(w_x, w_h, b_x, b_h))
-    b = jax(f"bias_ih{suffix}", arrays.sum_of(b_x, b_h))
+        b_x, b_h = to_jax(f"bias_ih{suffix}", b_x), to_jax(f"bias_hh{suffix}", b_h)
+        return Filled(gru(size), GRUParams(w_x, w_h, b_x, b_h))
+    b = to_jax(f"bias_ih{suffix}", arrays.sum_of(b_x, b_h))
     if part.kind == "lstm":
-        return Layer(lstm(size), LSTMParams(w_x, w_h, b))
-    return Layer(
+        return Filled(lstm(size), LSTMParams(w_x, w_h, b))
+    return Filled(
         elman_of(size, part.kind.removeprefix("rnn_")), ElmanParams(w_x, w_h, b)
     )
 
