@@ -291,7 +291,7 @@ def test_weights_keep_their_dtype(tmp_path):
 def of_whole_sequences():
     """Models that read a sequence in two directions."""
     both = lambda size: jrnn.bidirectional(jrnn.gru(size), jrnn.lstm(size))
-    return jrnn.stack(both(4), both(3), jrnn.linear(2))
+    return jrnn.stack(both(4), both(3))
 
 
 WHOLE = pytest.mark.skipif(
@@ -321,6 +321,17 @@ def test_other_formats_name_what_reads_the_whole_sequence(tmp_path, write):
     model = of_whole_sequences()
     with pytest.raises(Unsupported, match=r"model.cells\[0\] is bidirectional, which"):
         write(tmp_path / "a", model, weights(model, NUMBERS), NUMBERS)
+
+
+def test_a_model_that_asks_for_its_length_is_refused(tmp_path):
+    model = jrnn.gru(3)
+    params = weights(model, NUMBERS)
+    asks = lambda model, params, xs, carry: (carry, xs * 2 if xs.shape[0] > 3 else xs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jrnn.export.jax_programs.unroll", asks)
+        with pytest.raises(Unsupported, match="asks how large a batch is or how long"):
+            to_jax(tmp_path / "a", model, params, NUMBERS)
+    assert list(tmp_path.iterdir()) == []
 
 
 # What is refused

@@ -13,7 +13,14 @@ import safetensors.numpy
 
 from jrnn import text
 from jrnn.cell import Carry, Cell, Input, Params
-from jrnn.export.arguments import Exported, bytes_of, check_file, checked, named
+from jrnn.export.arguments import (
+    Exported,
+    Unsupported,
+    bytes_of,
+    check_file,
+    checked,
+    named,
+)
 from jrnn.files.table import is_cell
 from jrnn.files.tensors import input_to_json
 from jrnn.train.checkpoint import digest, write_atomically
@@ -99,7 +106,11 @@ def to_jax(
     if is_cell(model):
         forms["step"] = model.step, "b"
     for name, (run, axes) in forms.items():
-        program = _exported(_batched(run, params, carry, x), params, carry, x, axes)
+        f = _batched(run, params, carry, x)
+        try:
+            program = _exported(f, params, carry, x, axes)
+        except jax.errors.InconclusiveDimensionOperation as error:
+            raise Unsupported(_NEEDS_LENGTH) from error
         programs[name] = np.frombuffer(program.serialize(), np.uint8)
     tensors = programs | _numpy(named("params", params)) | _numpy(named("carry", carry))
     content = {
@@ -116,6 +127,12 @@ def to_jax(
     sizes = {"file": len(data), "weights": bytes_of(params), "state": bytes_of(carry)}
     sizes |= {f"program {name}": program.size for name, program in programs.items()}
     return Exported(path, sizes, {})
+
+
+_NEEDS_LENGTH = (
+    "to_jax: the model asks how large a batch is or how long a sequence, which the "
+    "program does not know before it runs. Compare no sizes in it."
+)
 
 
 def _whole(model: Cell) -> Callable:
