@@ -288,6 +288,52 @@ def test_weights_keep_their_dtype(tmp_path):
     )
 
 
+def of_whole_sequences():
+    """Models that read a sequence in two directions."""
+    both = lambda size: jrnn.bidirectional(jrnn.gru(size), jrnn.lstm(size))
+    return jrnn.stack(both(4), both(3))
+
+
+WHOLE = pytest.mark.skipif(
+    not hasattr(jrnn, "SequenceModel"), reason="bidirectional is no model here"
+)
+
+
+@WHOLE
+def test_a_model_of_whole_sequences_has_no_step(tmp_path):
+    model = of_whole_sequences()
+    params = weights(model, NUMBERS)
+    tensors = load_file(to_jax(tmp_path / "a.jax", model, params, NUMBERS).path)
+    assert "step" not in tensors
+    given = {n: a for n, a in tensors.items() if n.startswith("params")}
+    start = {n: a for n, a in tensors.items() if n.startswith("carry")}
+    program = jax.export.deserialize(bytearray(tensors["sequence"])).call
+    for batch, length in SIZES:
+        xs = sequences(NUMBERS, batch, length)
+        carry = {n: np.broadcast_to(a, (batch, *a.shape)) for n, a in start.items()}
+        _, ys = program(given, carry, xs)
+        np.testing.assert_allclose(ys, expected(model, params, xs)[1], atol=1e-6)
+
+
+@WHOLE
+@pytest.mark.parametrize("write", [to_onnx, to_c], ids=lambda f: f.__name__)
+def test_other_formats_name_what_reads_the_whole_sequence(tmp_path, write):
+    model = of_whole_sequences()
+    with pytest.raises(Unsupported, match=r"model.cells\[0\] is bidirectional, which"):
+        write(tmp_path / "a", model, weights(model, NUMBERS), NUMBERS)
+
+
+def test_a_model_that_asks_for_its_length_is_refused(tmp_path):
+    model = jrnn.gru(3)
+    params = weights(model, NUMBERS)
+    asks = lambda model, params, xs, carry: (carry, xs * 2 if xs.shape[0] > 3 else xs)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("jrnn.export.jax_programs.unroll", asks)
+        with pytest.raises(Unsupported, match="asks how large a batch is or how long"):
+            to_jax(tmp_path / "a", model, params, NUMBERS)
+    assert list(tmp_path.iterdir()) == []
+
+
 # What is refused
 
 HAS_ONNX = importlib.util.find_spec("onnx") is not None

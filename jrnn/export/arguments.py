@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,14 @@ class Exported(NamedTuple):
 RANDOM = "dropout", "variational_dropout"
 
 
+def is_model(value: Any) -> bool:
+    """Whether this is a cell, or a model that reads a whole sequence at once."""
+    return is_cell(value) or all(map(partial(hasattr, value), _OF_SEQUENCES))
+
+
+_OF_SEQUENCES = "init", "initial_carry", "run", "description"
+
+
 def parts(cell: Cell, place: str = "model") -> Iterator[tuple[str, Cell]]:
     """A cell and all cells in it, with their places: `model.cells[1].cell`.
 
@@ -38,11 +47,11 @@ def parts(cell: Cell, place: str = "model") -> Iterator[tuple[str, Cell]]:
     yield place, cell
     arguments = cell.description.arguments if cell.description else {}
     for name, value in arguments.items():
-        if is_cell(value):
+        if is_model(value):
             yield from parts(value, f"{place}.{name}")
         elif isinstance(value, tuple):
             for i, inner in enumerate(value):
-                if is_cell(inner):
+                if is_model(inner):
                     yield from parts(inner, f"{place}.{name}[{i}]")
 
 
@@ -57,7 +66,7 @@ def checked(
     function: str, model: Cell, params: Params, x: Input, vocabulary: Any
 ) -> tuple[dict[str, np.ndarray], Input]:
     """Parameters as named arrays, and the spec of the input, once both are right."""
-    if not is_cell(model):
+    if not is_model(model):
         fix = "Pass its `evaluate`." if hasattr(model, "evaluate") else _ORDER
         raise TypeError(
             f"{function}: model must be a cell, got {type(model).__name__}. "

@@ -80,7 +80,7 @@ def to_c(
         OSError: it cannot be written; an old one is as it was.
 
     Example:
-        >>> import tempfile, jax.numpy as jnp, jrnn
+        >>> import tempfile, jax, jax.numpy as jnp, jrnn
         >>> net = jrnn.stack(jrnn.gru(4), jrnn.linear(2))
         >>> params = net.init(jax.random.key(0), jnp.zeros(3))
         >>> with tempfile.TemporaryDirectory() as folder:

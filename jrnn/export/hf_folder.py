@@ -60,7 +60,7 @@ def to_hf(
         OSError: a file cannot be written.
 
     Example:
-        >>> import tempfile, jax.numpy as jnp, jrnn
+        >>> import tempfile, jax, jax.numpy as jnp, jrnn
         >>> net = jrnn.stack(jrnn.gru(4), jrnn.linear(2))
         >>> params = net.init(jax.random.key(0), jnp.zeros(3))
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -90,8 +90,8 @@ def to_hf(
     number = sum(array.size for array in arrays.values())
     content = _card(described, x, number, vocabulary, measured or {}, training or {})
     path.mkdir(exist_ok=True)
-    _write(path / CONFIG, json.dumps(config, indent=2, ensure_ascii=False) + "\n")
-    _write(path / CARD, content)
+    write_atomically(path / CONFIG, (json.dumps(config, indent=2) + "\n").encode())
+    write_atomically(path / CARD, content.encode("utf-8", "replace"))
     files.save(path / WEIGHTS, model, params, x, vocabulary=vocabulary)
     sizes = {name: (path / name).stat().st_size for name in FILES}
     return Exported(path, {**sizes, "weights": bytes_of(params)}, {})
@@ -120,10 +120,6 @@ def _is_ours(path: Path) -> bool:
     except (ValueError, RecursionError):
         return False
     return isinstance(config, dict) and config.get("model_type") == MODEL_TYPE
-
-
-def _write(path: Path, content: str) -> None:
-    write_atomically(path, content.encode("utf-8", "surrogatepass"))
 
 
 def _card(

@@ -13,7 +13,15 @@ import safetensors.numpy
 
 from jrnn import text
 from jrnn.cell import Carry, Cell, Input, Params
-from jrnn.export.arguments import Exported, bytes_of, check_file, checked, named
+from jrnn.export.arguments import (
+    Exported,
+    Unsupported,
+    bytes_of,
+    check_file,
+    checked,
+    named,
+)
+from jrnn.files.table import is_cell
 from jrnn.files.tensors import input_to_json
 from jrnn.train.checkpoint import digest, write_atomically
 from jrnn.unroll import unroll
@@ -48,7 +56,9 @@ def to_jax(
     * the entry `jrnn-programs` of the metadata: JSON with the form of the input, the
       vocabulary, the platforms, JAX's version and a digest of it all.
 
-    Of several inputs x is a dictionary `x.0`, `x.1`, and of several outputs y too.
+    Of several inputs x is a dictionary `x.0`, `x.1`, and of several outputs y too. A
+    model that reads the whole sequence at once, as one in two directions does, has no
+    program `step`.
 
     Any cell can be exported, one of your own too, unless it draws random numbers. JAX
     reads a program for six months after its version at least, in newer versions.
@@ -92,12 +102,15 @@ def to_jax(
     leaves = map(jnp.asarray, arrays.values())
     params = jax.tree.unflatten(jax.tree.structure(params), leaves)
     carry = jax.tree.map(jnp.asarray, model.initial_carry(params))
-    programs = {}
-    for name, run, axes in (
-        ("step", model.step, "b"),
-        ("sequence", _whole(model), "b, t"),
-    ):
-        program = _exported(_batched(run, params, carry, x), params, carry, x, axes)
+    forms, programs = {"sequence": (_whole(model), "b, t")}, {}
+    if is_cell(model):
+        forms["step"] = model.step, "b"
+    for name, (run, axes) in forms.items():
+        f = _batched(run, params, carry, x)
+        try:
+            program = _exported(f, params, carry, x, axes)
+        except jax.errors.InconclusiveDimensionOperation as error:
+            raise Unsupported(_NEEDS_LENGTH) from error
         programs[name] = np.frombuffer(program.serialize(), np.uint8)
     tensors = programs | _numpy(named("params", params)) | _numpy(named("carry", carry))
     content = {
@@ -116,8 +129,16 @@ def to_jax(
     return Exported(path, sizes, {})
 
 
+_NEEDS_LENGTH = (
+    "to_jax: the model asks how large a batch is or how long a sequence, which the "
+    "program does not know before it runs. Compare no sizes in it."
+)
+
+
 def _whole(model: Cell) -> Callable:
     """The run over a sequence, of a length that is a symbol."""
+    if not is_cell(model):
+        return lambda params, carry, xs: unroll(model, params, xs, carry)
 
     # a step of `diagonal` would be joined pairwise, which needs a length in numbers
     def step(params, carry, x, *, key=None):
