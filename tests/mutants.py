@@ -477,8 +477,8 @@ ENGINE = [
     Mutant(
         "emit: the contracted axis taken for the last",
         "scan/emit.py",
-        "x = x if axis + 2 == x.ndim else lax.transpose(x, _last(axis + 1, x.ndim))",
-        "x = x",
+        "lax.transpose(x, _axes_with_last(axis + 1, x.ndim))",
+        "x",
         SCAN,
         "columns_of_an_input",
     ),
@@ -565,7 +565,7 @@ ENGINE = [
     Mutant(
         "plan: joined arrays copied behind the loop",
         "scan/plan.py",
-        "        if mere:\n",
+        "        if is_light:\n",
         "        if False:\n",
         GUARDS,
         "before_its_time",

@@ -26,7 +26,7 @@ def rows(tokens: jax.Array, w: jax.Array, dtype: Any, precision: Any) -> jax.Arr
     return _rows_p.bind(tokens, w, dtype=dtype, precision=precision, batch=0)[0]
 
 
-def _nested(f: Callable, times: int) -> Callable:
+def _over_leading_axes(f: Callable, times: int) -> Callable:
     """`f` over so many leading axes of all its operands."""
     for _ in range(times):
         f = jax.vmap(f)
@@ -41,7 +41,7 @@ def _product(dtype: Any, precision: Any, batch: int) -> Callable:
         made = jnp.matmul(x, w, precision=precision, preferred_element_type=dtype)
         return [made.reshape(*tokens.shape, w.shape[1])]
 
-    return _nested(rows, batch)
+    return _over_leading_axes(rows, batch)
 
 
 def _gather(dtype: Any, precision: Any, batch: int) -> Callable:
@@ -66,7 +66,7 @@ def _gather(dtype: Any, precision: Any, batch: int) -> Callable:
         )
         return [row.reshape(*tokens.shape, w.shape[1]).astype(dtype)]
 
-    return _nested(rows, batch)
+    return _over_leading_axes(rows, batch)
 
 
 def _row_numbers(tokens: Any, size: int) -> Any:
@@ -85,7 +85,7 @@ def _sums(rows: Callable, size: int, of: Any, batch: int, **params: Any) -> Call
         like = jax.ShapeDtypeStruct((size, ct.shape[-1]), of)
         return jax.linear_transpose(find, like)([ct])
 
-    return _nested(sums, batch)
+    return _over_leading_axes(sums, batch)
 
 
 def _rows_type(tokens: Any, w: Any, dtype: Any, batch: int, **_: Any) -> list[Any]:

@@ -148,7 +148,7 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
 
 
 class _Joint(NamedTuple):
-    """A step and its derivative in one program, taken apart."""
+    """A step and its derivative in one program."""
 
     program: core.ClosedJaxpr
     captured: list[Any]  # values of the first weights, which the step does not have

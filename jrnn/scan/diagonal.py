@@ -89,7 +89,7 @@ def _loop(a: PyTree, u: PyTree, init: PyTree, *, reverse: bool) -> PyTree:
 def _pairwise(a: PyTree, u: PyTree, init: PyTree, *, reverse: bool) -> PyTree:
     def one(a, u, h):
         dtype = jnp.result_type(u, h)
-        a, u, h = (x.astype(_wide(x.dtype)) for x in (a, u, h))
+        a, u, h = (x.astype(_float32_or_wider(x.dtype)) for x in (a, u, h))
         return _states(reverse, a, u, h).astype(dtype)
 
     as_arrays = lambda tree: jax.tree.map(jnp.asarray, tree)
@@ -175,7 +175,7 @@ def _ldexp_normal(x: jax.Array, k: jax.Array) -> jax.Array:
     return x * lax.bitcast_convert_type(bits, x.dtype)
 
 
-def _wide(dtype: jnp.dtype) -> jnp.dtype:
+def _float32_or_wider(dtype: jnp.dtype) -> jnp.dtype:
     """Half precision is joined in float32."""
     half = jnp.issubdtype(dtype, jnp.inexact) and jnp.finfo(dtype).bits < 32
     return jnp.dtype("float32") if half else dtype

@@ -190,7 +190,7 @@ def multiply_all_rows(eqn: Equation, x: Any, w: Any) -> list[Any]:
     """
     ((axis,), right), batch = eqn.params["dimension_numbers"]
     rows = [n for i, n in enumerate(x.shape) if i != axis + 1]
-    x = x if axis + 2 == x.ndim else lax.transpose(x, _last(axis + 1, x.ndim))
+    x = x if axis + 2 == x.ndim else lax.transpose(x, _axes_with_last(axis + 1, x.ndim))
     flat = lax.reshape(x, (math.prod(rows), x.shape[-1]))
     numbers = (((1,), right), batch)
     (out,) = apply(_with_dimension_numbers(eqn, numbers), [flat, w])
@@ -200,7 +200,7 @@ def multiply_all_rows(eqn: Equation, x: Any, w: Any) -> list[Any]:
 def lay_out(eqn: Equation, how: How, w: Any) -> Any:
     """The weight of a product in the layout `how`."""
     (_, (axis,)), _ = eqn.params["dimension_numbers"]
-    return w.T if how == "transposed" else _wider(w, 1 - axis)
+    return w.T if how == "transposed" else _pad_columns(w, 1 - axis)
 
 
 def multiply(eqn: Equation, how: How, x: Any, w: Any) -> list[Any]:
@@ -213,14 +213,14 @@ def multiply(eqn: Equation, how: How, x: Any, w: Any) -> list[Any]:
     return [lax.slice_in_dim(out, 0, columns, axis=-1)]
 
 
-def _wider(w: Any, axis: int) -> Any:
+def _pad_columns(w: Any, axis: int) -> Any:
     """Zeros added along `axis` up to a whole number of lanes."""
     missing = [(0, 0, 0)] * w.ndim
     missing[axis] = (0, -w.shape[axis] % LANES, 0)
     return lax.pad(w, jnp.zeros((), w.dtype), missing)
 
 
-def _last(axis: int, ndim: int) -> list[int]:
+def _axes_with_last(axis: int, ndim: int) -> list[int]:
     return [i for i in range(ndim) if i != axis] + [axis]
 
 
@@ -273,15 +273,15 @@ def in_chunks(
 
 # Loops that store what they make ------------------------------------------------------
 #
-# As `jax.lax.scan`, but counting the time itself: the time is then an index at hand,
-# not a number computed for each access, which would keep compilers from vectorising it.
+# As `jax.lax.scan`, but with the time as the counter of the loop: an index computed for
+# each access would keep compilers from vectorising it.
 
-# Bytes of a row that is better joined and stored at once than part by part.
+# Rows of fewer bytes are concatenated and stored at once, and not part by part.
 _SMALL = 4096
 
 
 class Parts(NamedTuple):
-    """An array in parts, to be stored without being joined first."""
+    """The operands of a concatenation that is stored part by part."""
 
     values: list[Any]
     axis: int  # along which they lie side by side
@@ -332,7 +332,7 @@ def storing_loop(
     length: int,
     **options: Any,
 ) -> tuple[list[Any], list[Any]]:
-    """The loop of `lax.scan`, its outputs stored at once in their places.
+    """The loop of `lax.scan`, with each output written into its stack at once.
 
     Args:
         body: from carry and x to carry and a list of outputs, which may be `Parts`.

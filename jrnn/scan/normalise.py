@@ -458,7 +458,7 @@ class Sum(NamedTuple):
 def flatten_sums(
     sums: dict[Variable, Equation], uses: Counter[Variable]
 ) -> dict[Variable, Sum]:
-    """The sums that are no mere part of another, each with all its terms."""
+    """The sums that are not part of another, each with all its terms."""
     parts: set[Variable] = set()
     found = {}
     for result in reversed(sums):  # a sum comes behind its parts

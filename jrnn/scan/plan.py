@@ -111,7 +111,7 @@ def split_loop(step: Step, linear: Linear | None = None) -> Plan:
     final, fixed = linear is None, step.budget == 0
     times, at = binding_times(eqns, known, xs, carry, final, fixed)
     loop, after = _split_at_carry(at[LOOP], next_carry, ys, times, fixed)
-    loop, crossing = _cross(step, linear, at[BEFORE], loop, next_carry, times)
+    loop, crossing = _choose_crossing(step, linear, at[BEFORE], loop, next_carry, times)
     reads_after = free_variables(after, ys)
     early = [v for v in reads_after if times[v] == BEFORE]
     before = backward_slice(at[BEFORE], crossing + early)
@@ -153,8 +153,8 @@ def _split_at_carry(
     joins = [eqn for eqn in eqns if eqn.primitive is lax.concatenate_p]
     for eqn in (eqn for eqn in joins if eqn.outvars[0] in ys):
         more = [e for e in backward_slice(eqns, eqn.outvars) if not inside(e)]
-        mere = all(e is eqn or e.primitive.name in LIGHT for e in more)
-        if mere:
+        is_light = all(e is eqn or e.primitive.name in LIGHT for e in more)
+        if is_light:
             in_loop.update(made(more))
     return [e for e in eqns if inside(e)], [e for e in eqns if not inside(e)]
 
@@ -178,7 +178,7 @@ def _pinned(eqns: list[Equation], times: Times, all_of_them: bool) -> list[Varia
     return pinned
 
 
-def _cross(
+def _choose_crossing(
     step: Step,
     linear: Linear | None,
     before: list[Equation],

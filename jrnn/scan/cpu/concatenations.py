@@ -1,4 +1,4 @@
-"""Concatenations that differ from an array at hand in some of their parts only.
+"""Concatenations that share most of their parts with an array that exists already.
 
 The cotangents of a GRU's two products are equal for its gates r and z. After the last
 equation that reads the first array of them, the second is made in its memory, by

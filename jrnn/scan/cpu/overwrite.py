@@ -153,8 +153,8 @@ def _write_last(
 ) -> list[Any]:
     """The stacks in their own shapes, with the rows of the last step.
 
-    They are written by a loop of one step: as a mere update it would be done again for
-    every reader of the stack, each time with a copy of the whole.
+    They are written by a loop of one step: XLA would repeat an update for every reader
+    of the stack, and copy the whole stack each time.
     """
     if not stacks:
         return []
