@@ -610,8 +610,8 @@ ENGINE = [
     Mutant(
         "emit: the contracted axis taken for the last",
         "scan/emit.py",
-        "x = x if axis + 2 == x.ndim else lax.transpose(x, _axes_with_last(axis + 1, x.ndim))",
-        "x = x",
+        "lax.transpose(x, _axes_with_last(axis + 1, x.ndim))",
+        "x",
         SCAN,
         "columns_of_an_input",
     ),
