@@ -115,6 +115,26 @@ def test_clang_builds_it_without_a_warning(tmp_path):
             np.testing.assert_allclose(got, wanted, atol=1e-6, rtol=1e-6, err_msg=name)
 
 
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_ZIG, reason="ziglang, which carries clang, is missing")
+@pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
+def test_a_step_is_compiled_for_a_microcontroller(tmp_path, int8):
+    """A Cortex-M4: no more than a kilobyte and a half of code, and the weights."""
+    model, x = STACKS["gru of embed"]
+    file = to_c(tmp_path / "a.c", model, weights(model, x), x, int8=int8)
+    target = "-target thumb-linux-musleabihf -mcpu=cortex_m4 -fno-sanitize=all".split()
+    clang = [sys.executable, "-m", "ziglang", "cc", *target]
+    options = *STRICT, "-Os", "-c", "-DMODEL_NO_MAIN"
+    made = built(file.path, *options, compiler=clang)
+    table = subprocess.run(["size", "-A", made], capture_output=True, text=True).stdout
+    bytes_in = lambda kind: sum(
+        map(int, re.findall(rf"^\.{kind}\S*\s+(\d+)", table, re.M))
+    )
+    assert 200 < bytes_in("text") < 1500
+    assert 0 <= bytes_in("rodata") - file.sizes["weights"] < 64  # some for alignment
+    assert bytes_in("data") == bytes_in("bss") == 0
+
+
 class State(ctypes.Structure):
     """`model_state` of the LSTM of 5 units."""
 

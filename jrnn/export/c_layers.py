@@ -43,7 +43,7 @@ def write_layers(layers: Sequence[Layer], int8: bool) -> Code:
             continue
         code.step.append(f"/* {layer.kind}, {layer.outputs} */")
         write = _RECURRENT.get(layer.kind, _feed_forward)
-        at = "y" if reader is None else f"y{n}"
+        at = "y" if reader is None else f"out{n}"
         source = Feed(write(code, layer, n, source, at), layer.outputs)
     return code
 

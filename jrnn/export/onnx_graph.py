@@ -12,7 +12,7 @@ import numpy as np
 
 from jrnn import text
 from jrnn.cell import Cell, Input, Params
-from jrnn.cells import ElmanParams, GRUParams, LSTMParams
+from jrnn.cells import GRUParams, LSTMParams
 from jrnn.export.arguments import (
     Exported,
     Unsupported,
@@ -214,7 +214,6 @@ def _operator(layer: Layer) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]
     if isinstance(p, GRUParams):
         after = {"linear_before_reset": int(layer.reset == "after")}
         return "GRU", after, _arranged(p.w_x, p.w_h, p.b_x, p.b_h, "rzn", "zrn")
-    assert isinstance(p, ElmanParams)
     name, alpha, beta = ACTIVATIONS[layer.activation]
     f = {"activations": [name], "activation_alpha": [alpha], "activation_beta": [beta]}
     return "RNN", f, _arranged(p.w_x, p.w_h, p.b, 0 * p.b, "h", "h")
