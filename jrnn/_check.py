@@ -2,11 +2,15 @@
 
 import inspect
 import numbers
+import typing
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+if typing.TYPE_CHECKING:
+    from jrnn.sequence import SequenceModel
 
 
 def kind(x) -> str:
@@ -16,7 +20,7 @@ def kind(x) -> str:
     return type(x).__name__
 
 
-def is_sequence(x) -> bool:
+def is_sequence(x) -> "typing.TypeGuard[SequenceModel]":
     """Whether this is a model that reads the whole sequence, a `SequenceModel`."""
     return all(hasattr(x, field) for field in ("init", "initial_carry", "run"))
 
