@@ -696,10 +696,21 @@ def of_width(run):
     return lambda w, xs: run(step, xs[0] * jnp.sum(w), xs)
 
 
+def of_length_alone(run):
+    """What every step can do by itself; nothing is left in the loop."""
+    return lambda w, xs: run(lambda c, x: (c, jnp.tanh(x @ w)), (), xs)
+
+
+def of_length_and_a_constant(run):
+    return lambda w, xs: run(lambda h, x: (h, x @ h), w, xs)
+
+
 SYMBOLS = {  # function, symbolic shape of xs, sizes to try
     "batch in the step": (of_batch_in_the_step, "5, b, 3", [(5, 4, 3), (5, 1, 3)]),
     "batch by vmap": (of_batch_by_vmap, "5, b, 3", [(5, 4, 3), (5, 1, 3)]),
     "length": (of_length, "t, 2, 3", [(6, 2, 3), (1, 2, 3)]),
+    "length, nothing carried": (of_length_alone, "t, 3", [(6, 3), (1, 3)]),
+    "length, a constant": (of_length_and_a_constant, "t, 3", [(6, 3), (1, 3)]),
     "both": (of_batch_in_the_step, "t, b, 3", [(6, 4, 3), (1, 1, 3)]),
     "both by vmap": (of_batch_by_vmap, "t, b, 3", [(6, 4, 3), (2, 1, 3)]),
     "a product of sizes": (of_batch_in_the_step, "5, 2*b, 3", [(5, 4, 3)]),

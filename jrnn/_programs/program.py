@@ -403,8 +403,12 @@ class Step(NamedTuple):
 
 def lax_scan(f: Callable, carry: Any, xs: Any, length: Any, **options: Any) -> Any:
     """`jax.lax.scan`, which takes a length that has no number yet from `xs` only."""
-    known = None if jax.tree.leaves(xs) else length
-    return lax.scan(f, carry, xs, known, **options)
+    if jax.tree.leaves(xs):
+        return lax.scan(f, carry, xs, None, **options)
+    if not is_symbolic([length]):
+        return lax.scan(f, carry, xs, length, **options)
+    steps = jnp.zeros((length, 0), bool)
+    return lax.scan(lambda c, both: f(c, both[0]), carry, (xs, steps), **options)
 
 
 def loop_arity(loop: Equation) -> tuple[int, int]:
