@@ -291,15 +291,9 @@ def test_weights_keep_their_dtype(tmp_path):
 def of_whole_sequences():
     """Models that read a sequence in two directions."""
     both = lambda size: jrnn.bidirectional(jrnn.gru(size), jrnn.lstm(size))
-    return jrnn.stack(both(4), both(3))
+    return jrnn.stack(both(4), jrnn.linear(3), both(3))
 
 
-WHOLE = pytest.mark.skipif(
-    not hasattr(jrnn, "SequenceModel"), reason="bidirectional is no model here"
-)
-
-
-@WHOLE
 def test_a_model_of_whole_sequences_has_no_step(tmp_path):
     model = of_whole_sequences()
     params = weights(model, NUMBERS)
@@ -315,7 +309,6 @@ def test_a_model_of_whole_sequences_has_no_step(tmp_path):
         np.testing.assert_allclose(ys, expected(model, params, xs)[1], atol=1e-6)
 
 
-@WHOLE
 @pytest.mark.parametrize("write", [to_onnx, to_c], ids=lambda f: f.__name__)
 def test_other_formats_name_what_reads_the_whole_sequence(tmp_path, write):
     model = of_whole_sequences()

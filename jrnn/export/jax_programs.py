@@ -145,14 +145,7 @@ def _whole(model: Cell) -> Callable:
         return model.step(params, carry, x, key=key)
 
     looped = model._replace(step=step)
-
-    def run(params, carry, xs):
-        if jax.tree.leaves(carry):
-            return unroll(looped, params, xs, carry)
-        # a loop that carries nothing has no place to read such a length from
-        return carry, jax.vmap(lambda x: model.step(params, carry, x)[1])(xs)
-
-    return run
+    return lambda params, carry, xs: unroll(looped, params, xs, carry)
 
 
 def _batched(run: Callable, params: Params, carry: Carry, x: Input) -> Callable:
