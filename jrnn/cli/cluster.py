@@ -27,11 +27,11 @@ __all__ = [
     "any_of",
     "apart",
     "check_same",
+    "end_without_peers",
     "gathered",
     "join",
     "moved",
     "of_this_host",
-    "others_told",
 ]
 
 T = TypeVar("T")
@@ -119,7 +119,7 @@ def all_or_none(act: Callable[[], T]) -> T:
 
 
 @contextlib.contextmanager
-def others_told(advice: str) -> Iterator[None]:
+def end_without_peers(advice: str) -> Iterator[None]:
     """End this process with a plain message where another is lost."""
     try:
         yield

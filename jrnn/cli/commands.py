@@ -51,19 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()  # here, where a closed pipe is noticed
         return 0
     except UserError as error:
-        return _ended(error, 2)
+        return _end(error, 2)
     except Diverged as error:
-        return _ended(error, 3)
+        return _end(error, 3)
     except Stopped as stop:
-        return _ended(stop, 130)
+        return _end(stop, 130)
     except KeyboardInterrupt:
-        return _ended("interrupted.", 130)
+        return _end("interrupted.", 130)
     except BrokenPipeError:  # jrnn sample RUN | head
         _forget_output()
         return 141
 
 
-def _ended(why: object, code: int) -> int:
+def _end(why: object, code: int) -> int:
     print(f"jrnn: {why}", file=sys.stderr)
     return code
 

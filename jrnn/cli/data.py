@@ -11,7 +11,7 @@ import numpy as np
 
 from jrnn.cli.config import Train
 from jrnn.cli.errors import UserError
-from jrnn.cli.words import told_plainly
+from jrnn.cli.words import plain_errors
 from jrnn.text import (
     Streams,
     Vocabulary,
@@ -58,7 +58,7 @@ def load_data(
         kept: where a run keeps a text that came from a pipe. If there is such a file,
             it is the text, as it is.
     """
-    with told_plainly():
+    with plain_errors():
         text, source, files = _text_of(config, kept)
         if vocabulary is None:
             vocabulary = build_vocabulary(text, config.level, config.min_count)
@@ -90,7 +90,7 @@ def run_name(files: Sequence[Path]) -> str:
         return "python-reference"
     path = files[0]
     if path != STANDARD_INPUT and not path.is_dir():
-        with told_plainly():
+        with plain_errors():
             path = find_files(path)[0]  # of a pattern
     if read_once(path):
         return "stdin" if path == STANDARD_INPUT else "pipe"

@@ -15,9 +15,9 @@ from jrnn.cli.data import load_data
 from jrnn.cli.display import BITS, UNITS, Console
 from jrnn.cli.errors import UserError
 from jrnn.cli.loaded import load_model
-from jrnn.cli.notices import named, of_evaluation, warn
+from jrnn.cli.notices import list_some, of_evaluation, warn
 from jrnn.cli.run import RunDirectory, Trained, read_config
-from jrnn.cli.words import in_command_words, told_plainly
+from jrnn.cli.words import in_command_words, plain_errors
 from jrnn.text import Vocabulary, encode, find_files, read_files, unknown_symbols
 from jrnn.text.files import name_of
 from jrnn.train import evaluate
@@ -84,7 +84,7 @@ def encoded(vocabulary: Vocabulary, text: str | bytes, unknown: str, name: str) 
     """
     missing = unknown_symbols(vocabulary, text)
     if missing and unknown == "fail":
-        raise UserError(_has_unknown(name, missing.total(), f": {named(missing)}"))
+        raise UserError(_has_unknown(name, missing.total(), f": {list_some(missing)}"))
     left_out = missing and unknown == "skip" and vocabulary.unknown is None
     if left_out and isinstance(text, str):  # bytes are all known
         text = text.translate({ord(symbol): None for symbol in missing})
@@ -96,10 +96,14 @@ def encoded(vocabulary: Vocabulary, text: str | bytes, unknown: str, name: str) 
             f"{name}: {what}\nLeave such symbols out with --unknown skip, or train "
             "with --min-count 2 or --level byte."
         ) from None
-    return Text(name, tokens, _counted(vocabulary, tokens, unknown), missing.total())
+    return Text(
+        name, tokens, _which_count(vocabulary, tokens, unknown), missing.total()
+    )
 
 
-def _counted(vocabulary: Vocabulary, tokens: np.ndarray, unknown: str) -> np.ndarray:
+def _which_count(
+    vocabulary: Vocabulary, tokens: np.ndarray, unknown: str
+) -> np.ndarray:
     if unknown == "skip" and vocabulary.unknown is not None:
         return tokens != vocabulary.unknown
     return np.ones(len(tokens), bool)
@@ -128,7 +132,7 @@ def _files(given: Path) -> list[Path]:
 
 
 def _file(trained: Trained, file: Path, unknown: str) -> Text:
-    with told_plainly():
+    with plain_errors():
         text = read_files(file, trained.vocabulary.level)
     return encoded(trained.vocabulary, text, unknown, name_of(file))
 
@@ -162,7 +166,9 @@ def _part(trained: Trained, name: str, tokens: np.ndarray, options: Eval) -> Tex
         unknown = int((tokens == vocabulary.unknown).sum())
     if unknown and options.unknown == "fail":
         raise UserError(_has_unknown(name, unknown))
-    return Text(name, tokens, _counted(vocabulary, tokens, options.unknown), unknown)
+    return Text(
+        name, tokens, _which_count(vocabulary, tokens, options.unknown), unknown
+    )
 
 
 def _measure(trained: Trained, text: Text, options: Eval) -> Measured:

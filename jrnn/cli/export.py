@@ -17,7 +17,7 @@ from jrnn.cli.errors import UserError
 from jrnn.cli.notices import warn
 from jrnn.cli.results import caution, read_results
 from jrnn.cli.run import RunDirectory, Trained, load_trained, read_config
-from jrnn.cli.words import told_plainly
+from jrnn.cli.words import plain_errors
 from jrnn.export import Exported, to_c, to_hf, to_jax, to_onnx
 from jrnn.export.hf_folder import FILES as HF_FILES
 from jrnn.files import load, tensors
@@ -51,7 +51,7 @@ def export(options: Export) -> None:
         raise UserError("--int8 is for --format c.")
     _check_destination(options)
     source = _source(options)
-    with told_plainly(ValueError, TypeError, OSError, ImportError):
+    with plain_errors(ValueError, TypeError, OSError, ImportError):
         written = _write(options, source)
     rows = [(_LABELS.get(n, n), f"{size:,} bytes") for n, size in written.sizes.items()]
     console = Console(highlight=False)
@@ -87,7 +87,7 @@ def _source(options: Export) -> ToExport:
         return ToExport(model, trained.params, token, trained.vocabulary, trained)
     if options.checkpoint != "best":
         warn(["--checkpoint does nothing with a file, which has one set of weights."])
-    with told_plainly():
+    with plain_errors():
         model, params, vocabulary = load(options.run)
         header, _ = read_tensors(options.run)
         x = tensors.input_from_json(json.loads(header[ENTRY])["input"])

@@ -10,7 +10,7 @@ import numpy as np
 
 from jrnn.cell import Cell, Params
 from jrnn.cli.errors import UserError
-from jrnn.cli.words import told_plainly
+from jrnn.cli.words import plain_errors
 from jrnn.generate import prime, sample
 from jrnn.text import Vocabulary, decode, decode_bytes, encode
 
@@ -48,7 +48,7 @@ def generate_tokens(
 
     What was given is checked in this call, before the first piece is asked for.
     """
-    with told_plainly(ValueError):
+    with plain_errors(ValueError):
         tokens = encode(vocabulary, start)
     if not len(tokens):
         raise UserError("The prime is empty.")
@@ -140,7 +140,7 @@ def _static(settings: Settings) -> tuple[tuple[str, Any], ...]:
 def _stop_token(vocabulary: Vocabulary, stop: str | None) -> int | None:
     if stop is None:
         return None
-    with told_plainly(ValueError):
+    with plain_errors(ValueError):
         tokens = encode(vocabulary, stop)
     if len(tokens) != 1:
         raise UserError(

@@ -34,7 +34,7 @@ from jrnn.cli.run import (
 from jrnn.cli.start import extended, grown, load_origin, origin_in
 from jrnn.cli.stored import read_metrics, write_json, write_sealed
 from jrnn.cli.typed import Mismatch, typed
-from jrnn.cli.words import told_plainly
+from jrnn.cli.words import plain_errors
 from jrnn.files.runs import FORMAT, check_owner, digest, params_like
 from jrnn.models import LanguageModel
 from jrnn.text import to_json
@@ -105,7 +105,7 @@ def begin(config: Train, stack: contextlib.ExitStack) -> Start:
     if before is not None:
         vocabulary = lambda text: extended(before.vocabulary, text, config.min_count)
     data = load_data(config, vocabulary)
-    with told_plainly(OSError):
+    with plain_errors(OSError):
         run.directory.mkdir(parents=True, exist_ok=True)
     if mine is None:
         mine = own(run, stack)
@@ -127,7 +127,7 @@ def begin(config: Train, stack: contextlib.ExitStack) -> Start:
         _identity(config, data, origin),
         origin,
     )
-    with told_plainly(OSError):
+    with plain_errors(OSError):
         return Start(job, _first_files(job, before), Progress())
 
 
@@ -179,7 +179,7 @@ def resume(config: Train, mine: Held, seen: Train | None) -> Start:
         described.get("id"),
         origin_of(described),
     )
-    with told_plainly():
+    with plain_errors():
         checkpoint, progress = _last_checkpoint(job, described)
     news = options_as_json(config) != described["options"]
     return Start(job, checkpoint, progress, news)
@@ -187,7 +187,7 @@ def resume(config: Train, mine: Held, seen: Train | None) -> Start:
 
 def own(run: RunDirectory, stack: contextlib.ExitStack) -> Held:
     """Keep other processes from writing to a run until `stack` is left."""
-    with told_plainly(OSError):
+    with plain_errors(OSError):
         return stack.enter_context(held(run.directory))
 
 
@@ -278,13 +278,13 @@ def put_in_order(job: Job, progress: Progress, step: int) -> list[str]:
                 f"{path.name} is not as it was at step {step}, the last checkpoint: "
                 "something is missing from it."
             )
-            keep = _kept(data, step) if path == run.metrics else len(data)
+            keep = _bytes_until(data, step) if path == run.metrics else len(data)
         if len(data) > keep:
             os.truncate(path, keep)
     return notes
 
 
-def _kept(data: bytes, step: int) -> int:
+def _bytes_until(data: bytes, step: int) -> int:
     """Bytes of the whole lines of metrics.jsonl up to a step."""
     size = 0
     for line in data.split(b"\n")[:-1]:
@@ -352,7 +352,7 @@ def with_devices(job: Job, devices: int) -> Job:
 def _keep_text(run: RunDirectory, data: Data) -> None:
     """Keep in the run's directory what no resumption could read again."""
     if data.kept is not None:
-        with told_plainly(OSError):
+        with plain_errors(OSError):
             write_atomically(run.text, data.kept)
 
 

@@ -9,7 +9,7 @@ from jrnn import _check
 from jrnn.cell import output_spec
 from jrnn.cli.errors import UserError
 from jrnn.cli.run import Trained, load_trained
-from jrnn.cli.words import told_plainly
+from jrnn.cli.words import plain_errors
 from jrnn.files import Loaded, load
 from jrnn.models import LanguageModel
 
@@ -20,7 +20,7 @@ def load_model(path: Path, which: str) -> Trained:
 
 
 def _of_file(path: Path) -> Trained:
-    with told_plainly():
+    with plain_errors():
         loaded = load(path)
     if loaded.vocabulary is None:
         raise UserError(

@@ -23,7 +23,7 @@ def check_installed(config: Train) -> None:
 
 
 @contextlib.contextmanager
-def opened_logs(job: Job) -> Iterator[logs.Log]:
+def open_logs(job: Job) -> Iterator[logs.Log]:
     """One function that tells all logs of a run.
 
     They begin with what metrics.jsonl holds already: a run that was killed goes on from

@@ -88,7 +88,7 @@ def of_sampling(options: Sample, vocabulary: Vocabulary) -> list[str]:
         _of_file(options),
         (
             read and bool(missing),
-            f"--prime: the model reads the unknown token for {named(missing)}.",
+            f"--prime: the model reads the unknown token for {list_some(missing)}.",
         ),
     )  # fmt: skip
 
@@ -116,7 +116,7 @@ def _of_file(options: Sample | Eval) -> tuple[bool, str]:
     )
 
 
-def named(symbols: Counter[str]) -> str:
+def list_some(symbols: Counter[str]) -> str:
     """The first three of some symbols, and how many more there are."""
     shown = ", ".join(map(repr, list(symbols)[:3]))
     more = len(symbols) - 3

@@ -39,7 +39,7 @@ def introduce(job: Job, display: Display, step: int) -> None:
 
 def finish(job: Job, display: Display, step: int, progress: Progress) -> None:
     """Plot, results, table, sample, and the command that makes more of them."""
-    metrics, note = plotted(job)
+    metrics, note = plot_loss(job)
     trained = load_trained(job.run.directory, "best")
     test = None
     if len(job.data.test) > 1:
@@ -72,7 +72,7 @@ def finish(job: Job, display: Display, step: int, progress: Progress) -> None:
     display.say(f"More of it:\n  jrnn sample {job.run.directory}")
 
 
-def plotted(job: Job) -> tuple[list[dict[str, Any]], str | None]:
+def plot_loss(job: Job) -> tuple[list[dict[str, Any]], str | None]:
     """The metrics, drawn into loss.png, and what to say of lines that are damaged."""
     metrics = read_metrics(job.run.metrics)
     config = job.config

@@ -14,7 +14,7 @@ from jrnn.cli.config import Train, option
 from jrnn.cli.errors import UserError
 from jrnn.cli.stored import check_seal, read_json
 from jrnn.cli.typed import Mismatch, typed
-from jrnn.cli.words import told_plainly
+from jrnn.cli.words import plain_errors
 from jrnn.files.runs import FORMAT, check_owner, digest, last_weights, params_like
 from jrnn.models import CELLS, LanguageModel, language_model
 from jrnn.text import Vocabulary, from_json, to_json
@@ -280,7 +280,7 @@ def load_trained(directory: Path, which: str) -> Trained:
     vocabulary = read_vocabulary(run, described)
     model = build_model(config, len(vocabulary))
     like = params_like(model.evaluate)
-    with told_plainly():
+    with plain_errors():
         path = run.last if which == "last" or _has_no_best(run) else run.best
         if not path.exists():
             raise UserError(

@@ -28,11 +28,11 @@ from jrnn.cli.cluster import (
     any_of,
     apart,
     check_same,
+    end_without_peers,
     gathered,
     join,
     moved,
     of_this_host,
-    others_told,
 )
 from jrnn.cli.config import Train
 from jrnn.cli.data import batch_reader
@@ -63,9 +63,9 @@ from jrnn.cli.job import (
     with_devices,
     write_config,
 )
-from jrnn.cli.logs import check_installed, opened_logs
+from jrnn.cli.logs import check_installed, open_logs
 from jrnn.cli.notices import of_training, warn
-from jrnn.cli.report import advice, finish, introduce, plotted
+from jrnn.cli.report import advice, finish, introduce, plot_loss
 from jrnn.cli.results import read_results, write_results
 from jrnn.cli.run import RunDirectory, read_config
 from jrnn.devices import keep_memory, provide_cores
@@ -115,7 +115,7 @@ def train(config: Train, seen: Train | None = None) -> None:
     join(config.cluster)
     check_devices(config)
     saved = "What was saved last is in the run's directory: start all with --resume."
-    with others_told(saved), apart() as folder, contextlib.ExitStack() as stack:
+    with end_without_peers(saved), apart() as folder, contextlib.ExitStack() as stack:
         config = dataclasses.replace(config, cluster=None)
         _train(_start(config, folder, stack, seen))
 
@@ -154,7 +154,7 @@ def _train(start: Start) -> None:
     unit = UNITS[job.config.level]
     tokens_per_step = job.config.batch_size * job.config.stride
     display = Display(intervals.steps, step, tokens_per_step, unit)
-    with _full_disk_told(job, display):
+    with _explain_full_disk(job, display):
         if start.news:
             write_config(job)
         if results is not None and results["status"] == "diverged":
@@ -163,7 +163,7 @@ def _train(start: Start) -> None:
             display.say(note)
         introduce(job, display, step)
         if not over:
-            with display, opened_logs(job) as log:
+            with display, open_logs(job) as log:
                 step, progress = _loop(
                     job, intervals, display, log, checkpoint, progress
                 )
@@ -456,7 +456,7 @@ def _size(path: Path) -> int:
 
 
 @contextlib.contextmanager
-def _full_disk_told(job: Job, display: Display) -> Iterator[None]:
+def _explain_full_disk(job: Job, display: Display) -> Iterator[None]:
     """Say of a file that cannot be written what is saved and how to go on."""
     try:
         yield
@@ -517,7 +517,7 @@ def _how_to_resume(job: Job, step: int) -> str:
 def _diverged(job: Job, step: int, what: str) -> Diverged:
     """The error that ends a run; what it came to is written down first."""
     write_results(job.run, "diverged", step, {})
-    plotted(job)
+    plot_loss(job)
     kept = job.run.last if job.run.last.exists() else None
     left = f"The last good checkpoint is {kept}." if kept else "Nothing was saved yet."
     return Diverged(

@@ -41,7 +41,7 @@ def in_command_words(message: str, **others: str) -> str:
 
 
 @contextlib.contextmanager
-def told_plainly(*kinds: type[Exception]) -> Iterator[None]:
+def plain_errors(*kinds: type[Exception]) -> Iterator[None]:
     """Turn errors of the functions called inside into `UserError`.
 
     For calls whose errors are about what the user gave: files, texts, checkpoints.

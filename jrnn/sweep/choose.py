@@ -51,7 +51,7 @@ def measured(
             short = one_thread and FACTOR * least < SHORT
             turns = min(FACTOR, -(-len(rest) // devices)) if short else 1
             program = compile_for(width, turns=turns, one_thread=one_thread)
-            seconds, runs = _tried(program, rest)
+            seconds, runs = _try(program, rest)
         except jax.errors.JaxRuntimeError as error:
             if best is None or not (one_thread or out_of_memory(error)):
                 raise
@@ -70,11 +70,11 @@ def measured(
         rest = rest[best.size :]
 
 
-def _tried(program: Program, trials: Sequence[Trial]) -> tuple[float, list[Run]]:
+def _try(program: Program, trials: Sequence[Trial]) -> tuple[float, list[Run]]:
     """Seconds of a run, the least of a few calls if they are short, and the runs."""
     seconds, made = [], []
     while len(made) < len(trials) and len(seconds) < CALLS:
-        taken, runs = _timed(program, trials[len(made) : len(made) + program.size])
+        taken, runs = _time(program, trials[len(made) : len(made) + program.size])
         seconds.append(taken)
         made += runs
         if sum(seconds) * program.size > ENOUGH:
@@ -82,7 +82,7 @@ def _tried(program: Program, trials: Sequence[Trial]) -> tuple[float, list[Run]]
     return min(seconds), made
 
 
-def _timed(program: Program, trials: Sequence[Trial]) -> tuple[float, list[Run]]:
+def _time(program: Program, trials: Sequence[Trial]) -> tuple[float, list[Run]]:
     """Seconds of a run if the program is full, alike on all processes, and the runs."""
     begin = time.perf_counter()
     runs = execute(program, trials)

@@ -96,30 +96,30 @@ def successive_halving(
         )
     mesh = mesh_for(devices)
     parts = [
-        _Part(fixed, trials, _started(start, fixed, trials, mesh))
+        _Part(fixed, trials, _start(start, fixed, trials, mesh))
         for fixed, trials in groups_of(trials_of(space, seeds), structural)
     ]
     rungs, made = [], 0
     for goal in steps:
-        parts, losses = _trained(parts, train, goal - made, mesh)
+        parts, losses = _train(parts, train, goal - made, mesh)
         rungs.append(_rung(goal, losses))
         finite = sum(np.isfinite(rungs[-1].losses))
         number = min(finite, max(1, round(keep * len(rungs[-1].configs))))
         chosen = {repr(config) for config in rungs[-1].configs[:number]}
-        parts, made = _packed(parts, chosen, mesh), goal
+        parts, made = _pack(parts, chosen, mesh), goal
         if not parts:
             break
     return rungs
 
 
-def _started(start: StartFn, fixed: Config, trials: list[Trial], mesh: Mesh) -> Any:
+def _start(start: StartFn, fixed: Config, trials: list[Trial], mesh: Mesh) -> Any:
     def one(values, seed):
         return start({**fixed, **values}, jax.random.key(seed))
 
-    return _spread(one, mesh)(*_padded(stacked(trials, fixed), mesh))
+    return _spread(one, mesh)(*_pad(stacked(trials, fixed), mesh))
 
 
-def _trained(parts: list[_Part], train: TrainFn, num_steps: int, mesh: Mesh):
+def _train(parts: list[_Part], train: TrainFn, num_steps: int, mesh: Mesh):
     """The parts after some steps, and every run's trial and loss."""
     losses: list[tuple[Trial, float]] = []
     after = []
@@ -128,7 +128,7 @@ def _trained(parts: list[_Part], train: TrainFn, num_steps: int, mesh: Mesh):
         def one(values, state, fixed=part.fixed):
             return train({**fixed, **values}, state, num_steps)
 
-        values, _ = _padded(stacked(part.trials, part.fixed), mesh)
+        values, _ = _pad(stacked(part.trials, part.fixed), mesh)
         state, loss = _spread(one, mesh)(values, part.state)
         loss = gathered(loss)[: len(part.trials)]
         losses += zip(part.trials, map(float, loss), strict=True)
@@ -148,7 +148,7 @@ def _rung(steps: int, losses: list[tuple[Trial, float]]) -> Rung:
     return Rung(steps, [c for c, _ in means], [loss for _, loss in means])
 
 
-def _packed(parts: list[_Part], chosen: set[str], mesh: Mesh) -> list[_Part]:
+def _pack(parts: list[_Part], chosen: set[str], mesh: Mesh) -> list[_Part]:
     """The runs that go on, side by side without gaps."""
     left = []
     for fixed, trials, state in parts:
@@ -161,7 +161,7 @@ def _packed(parts: list[_Part], chosen: set[str], mesh: Mesh) -> list[_Part]:
 
 
 def _taken(state: Any, places: list[int], mesh: Mesh) -> Any:
-    index = _filled(np.array(places), mesh)
+    index = _fill(np.array(places), mesh)
     take = jax.jit(
         lambda state: jax.tree.map(lambda a: a[index], state),
         out_shardings=NamedSharding(mesh, jax.P("runs")),
@@ -178,11 +178,11 @@ def _spread(one: Callable[..., Any], mesh: Mesh) -> Callable[..., Any]:
     return jax.jit(spread)
 
 
-def _padded(tree: Any, mesh: Mesh) -> Any:
-    return placed(jax.tree.map(lambda a: _filled(a, mesh), tree), mesh)
+def _pad(tree: Any, mesh: Mesh) -> Any:
+    return placed(jax.tree.map(lambda a: _fill(a, mesh), tree), mesh)
 
 
-def _filled(array: np.ndarray, mesh: Mesh) -> np.ndarray:
+def _fill(array: np.ndarray, mesh: Mesh) -> np.ndarray:
     """The last entry repeated until the devices have equal shares."""
     missing = -len(array) % mesh.size
     return np.concatenate([array, np.repeat(array[-1:], missing, axis=0)])

@@ -17,7 +17,7 @@ def agreed(value: float) -> float:
     """The first process's number, on all."""
     if jax.process_count() == 1:
         return value
-    with _loss_told():
+    with _explain_lost_process():
         return float(multihost_utils.broadcast_one_to_all(np.float32(value)))
 
 
@@ -25,7 +25,7 @@ def shared(data: bytes) -> bytes:
     """The first process's bytes, on all."""
     if jax.process_count() == 1:
         return data
-    with _loss_told():
+    with _explain_lost_process():
         size = int(multihost_utils.broadcast_one_to_all(np.int32(len(data))))
         padded = np.zeros(size, np.uint8)
         if is_first():
@@ -37,7 +37,7 @@ def gathered(tree: Any) -> Any:
     """Arrays that devices share, whole and on every process, as NumPy's."""
     if jax.process_count() == 1:
         return jax.tree.map(np.asarray, tree)
-    with _loss_told():
+    with _explain_lost_process():
         return multihost_utils.process_allgather(tree, tiled=True)
 
 
@@ -47,7 +47,7 @@ def is_first() -> bool:
 
 
 @contextlib.contextmanager
-def _loss_told() -> Iterator[None]:
+def _explain_lost_process() -> Iterator[None]:
     try:
         yield
     except (ValueError, jax.errors.JaxRuntimeError) as error:

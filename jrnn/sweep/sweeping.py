@@ -143,7 +143,7 @@ def _sweep(run, trials, structural, method, batch_size, mesh, path, valid, progr
     for fixed, group in groups_of(good, structural):
         programs = partial(compiled, run, fixed, group, mesh=mesh)
         parts = []
-        for program, made in _made(group, programs, mesh, method, batch_size):
+        for program, made in _make_runs(group, programs, mesh, method, batch_size):
             keep(made)
             parts.append((program, made))
         groups.append(_group(fixed, parts))
@@ -152,7 +152,7 @@ def _sweep(run, trials, structural, method, batch_size, mesh, path, valid, progr
     return Sweep(sorted(runs, key=lambda r: r.number), groups)
 
 
-def _made(
+def _make_runs(
     trials: list[Trial],
     compile_for: Callable[..., Program],
     mesh: jax.sharding.Mesh,

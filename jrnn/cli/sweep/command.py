@@ -17,7 +17,7 @@ from rich.progress import (
 from rich.table import Table
 
 from jrnn._lock import held
-from jrnn.cli.cluster import all_or_none, apart, join, others_told
+from jrnn.cli.cluster import all_or_none, apart, end_without_peers, join
 from jrnn.cli.config import PRESETS, Train, changed, option
 from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.display import UNITS, Console, duration
@@ -35,7 +35,7 @@ from jrnn.cli.sweep.options import (
     varied,
 )
 from jrnn.cli.sweep.training import training
-from jrnn.cli.words import in_command_words, told_plainly
+from jrnn.cli.words import in_command_words, plain_errors
 from jrnn.devices import provide_cores
 from jrnn.sweep import Group, Ranked, Run, TableError, ranking
 from jrnn.sweep import sweep as run_sweep
@@ -53,7 +53,7 @@ def sweep(options: SweepOptions) -> None:
         provide_cores()
     join(options.cluster)
     kept = "What was complete is in the table: start all again with the same command."
-    with others_told(kept), apart() as folder:
+    with end_without_peers(kept), apart() as folder:
         _sweep(options, _folder(options) if folder is None else folder)
 
 
@@ -63,7 +63,7 @@ def _sweep(options: SweepOptions, folder: Path) -> None:
             f"--devices is {options.devices}, but this machine has "
             f"{jax.device_count()}."
         )
-    with told_plainly(ValueError):
+    with plain_errors(ValueError):
         mesh_for(options.devices)  # now, and not when the text has been read
     base, space = base_of(options), space_of(options)
     data = load_data(_widest(base, space))
@@ -79,11 +79,11 @@ def _sweep(options: SweepOptions, folder: Path) -> None:
         f"trainings of {base.steps} steps, in {folder}",
         soft_wrap=True,
     )
-    with contextlib.ExitStack() as stack, told_plainly(TableError, OSError):
+    with contextlib.ExitStack() as stack, plain_errors(TableError, OSError):
         all_or_none(lambda: _begin(stack, folder, options, data))
         found = _run(console, options, base, space, data, folder)
         for group in found.groups:
-            console.print(_told(group, varied(space)), soft_wrap=True)
+            console.print(_describe(group, varied(space)), soft_wrap=True)
         _conclude(console, base, space, found.runs, folder)
 
 
@@ -91,7 +91,7 @@ def _begin(
     stack: contextlib.ExitStack, folder: Path, options: SweepOptions, data: Data
 ):
     """Make the folder, or see that it is of the same sweep; keep others out of it."""
-    with told_plainly(TableError, OSError):
+    with plain_errors(TableError, OSError):
         folder.mkdir(parents=True, exist_ok=True)
         stack.enter_context(held(folder))
         _check_same(folder / "sweep.json", options, data)
@@ -211,7 +211,7 @@ def _with_error(row: Ranked) -> str:
     return f"{row.mean:.4f}{error}"
 
 
-def _told(group: Group, names: list[str]) -> str:
+def _describe(group: Group, names: list[str]) -> str:
     of = ", ".join(f"{group.fixed[name]}" for name in names if name in group.fixed)
     way = (
         "one at a time"

@@ -22,12 +22,12 @@ def draw(runs: list[Run], names: list[str], base: Train, folder: Path) -> list[P
     made = []
     with silent_matplotlib():
         if done and names:
-            made.append(_saved(marginals(done, names), folder / "marginals.png"))
+            made.append(_save(marginals(done, names), folder / "marginals.png"))
         if done:
-            made.append(_saved(curves(done, names, base), folder / "curves.png"))
+            made.append(_save(curves(done, names, base), folder / "curves.png"))
         pair = _pair(done, names)
         if pair:
-            made.append(_saved(heat_map(runs, *pair), folder / "heat_map.png"))
+            made.append(_save(heat_map(runs, *pair), folder / "heat_map.png"))
     return made
 
 
@@ -141,6 +141,6 @@ def _figure(number: int, width: float):
     return figure, list(figure.subplots(1, number, sharey=True, squeeze=False)[0])
 
 
-def _saved(figure, path: Path) -> Path:
+def _save(figure, path: Path) -> Path:
     save_figure(figure, path, dpi=110)
     return path

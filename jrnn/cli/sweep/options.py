@@ -119,13 +119,13 @@ def base_of(options: SweepOptions) -> Train:
         level=options.level,
         min_count=options.min_count,
         eval_every=options.steps // options.evals,
-        **{name: axis[0] for name, axis in _listed(options).items()},
+        **{name: axis[0] for name, axis in _axes(options).items()},
     )
 
 
 def space_of(options: SweepOptions) -> list[Config]:
     """Every configuration: listed values crossed, ranges drawn for each of them."""
-    listed = _listed(options)
+    listed = _axes(options)
     ranges = {name: axis for name in NUMBERS if (axis := _range(options, name))}
     listed = {name: axis for name, axis in listed.items() if name not in ranges}
     if not ranges:
@@ -155,7 +155,7 @@ def train_options(base: Train, config: Config) -> Train:
     return dataclasses.replace(base, **config)
 
 
-def _listed(options: SweepOptions) -> dict[str, list]:
+def _axes(options: SweepOptions) -> dict[str, list]:
     axes = {}
     for name in NUMBERS:
         found = _range(options, name)
