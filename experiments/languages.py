@@ -101,7 +101,7 @@ def names() -> tuple[list, list]:
                 thing = f"{kind is months} {code}"
                 found.setdefault(str(name), set()).add((language, thing))
     own = [
-        (*next(iter(where)), name)
+        (*min(where), name)  # not the first of a set, whose order changes by itself
         for name, where in found.items()
         if len({language for language, _ in where}) == 1
     ]
