@@ -2,10 +2,14 @@
 
 import inspect
 import numbers
+import typing
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+if typing.TYPE_CHECKING:
+    from jrnn.sequence import SequenceModel
 
 
 def kind(x) -> str:
@@ -15,7 +19,7 @@ def kind(x) -> str:
     return type(x).__name__
 
 
-def is_sequence(x) -> bool:
+def is_sequence(x) -> "typing.TypeGuard[SequenceModel]":
     """Whether this is a model that reads the whole sequence, a `SequenceModel`."""
     return all(hasattr(x, field) for field in ("init", "initial_carry", "run"))
 
@@ -320,13 +324,14 @@ def takes(name: str, argument: str, function, form: str) -> None:
         ) from None
 
 
-def key_given(name: str, key, call: str) -> None:
-    """Raise where a stochastic cell is run without a key."""
+def key_given(name: str, key: jax.Array | None, call: str) -> jax.Array:
+    """The key; an error where a stochastic cell is run without one."""
     if key is None:
         raise ValueError(
             f"{name}: {call} needs a key. Pass unroll(..., key=key), or evaluate with "
             "the cell without dropout: it has the same parameters."
         )
+    return key
 
 
 def at_least_float32(dtype):

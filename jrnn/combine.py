@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jrnn import _check
 from jrnn._description import described
 from jrnn.cell import Cell, Key, Output, output_spec
-from jrnn.sequence import RunFn, SequenceModel
+from jrnn.sequence import RunFn, SequenceModel, pools_over_time, run_of
 from jrnn.unroll import unroll
 from jrnn.wrappers import masked
 
@@ -25,7 +25,7 @@ Part = Cell | SequenceModel
 @overload
 def stack(*cells: Cell) -> Cell: ...
 @overload
-def stack(*cells: Part) -> SequenceModel: ...
+def stack(*cells: Part) -> Part: ...
 @described
 def stack(*cells: Part) -> Part:
     """Feed each cell's output to the next: layers, or a whole model.
@@ -85,7 +85,7 @@ def stack(*cells: Part) -> Part:
         return tuple(carries), x
 
     if any(map(_check.is_sequence, cells)):
-        pools = any(_check.is_sequence(cell) and cell.pools for cell in cells)
+        pools = any(map(pools_over_time, cells))
         return SequenceModel(init, initial_carry, _stack_run(cells), pools)
     return Cell(init, initial_carry, step)
 
@@ -93,7 +93,7 @@ def stack(*cells: Part) -> Part:
 @overload
 def parallel(*cells: Cell) -> Cell: ...
 @overload
-def parallel(*cells: Part) -> SequenceModel: ...
+def parallel(*cells: Part) -> Part: ...
 @described
 def parallel(*cells: Part) -> Part:
     """Give every cell the same input and return the tuple of their outputs.
@@ -288,15 +288,15 @@ def _runs(parts: tuple[Part, ...]) -> list[tuple[slice, RunFn]]:
                     f"stack: part {n}, counted from 0, reads a sequence, but a part "
                     "before it pools over time and leaves one output. Exchange them."
                 )
-            runs.append((slice(n, n + 1), functools.partial(_alone, part)))
-            pooled = part.pools
+            runs.append((slice(n, n + 1), functools.partial(_alone, run_of(part))))
+            pooled = pools_over_time(part)
         start += len(neighbours)
     return runs
 
 
-def _alone(model: SequenceModel, params, xs, carry, valid, **options):
+def _alone(run: RunFn, params, xs, carry, valid, **options):
     """A part of a stack, with its entries of params and carry."""
-    carry, ys = model.run(params[0], xs, carry[0], valid, **options)
+    carry, ys = run(params[0], xs, carry[0], valid, **options)
     return (carry,), ys
 
 
@@ -315,7 +315,7 @@ def _unrolled(model: Part, params, xs, carry, valid, **options):
 
 def _pools(name: str, parts: Sequence[Part]) -> bool:
     """Whether all parts take away the time axis, if one does."""
-    pools = [_check.is_sequence(part) and part.pools for part in parts]
+    pools = [pools_over_time(part) for part in parts]
     if any(pools) and not all(pools):
         raise ValueError(
             f"{name}: part {pools.index(True)}, counted from 0, pools over time and "

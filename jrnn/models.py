@@ -18,7 +18,7 @@ from jrnn.cells import elman, gru, irnn, lstm
 from jrnn.combine import stack
 from jrnn.layers import embed, linear, one_hot
 from jrnn.seq2seq import seq2seq
-from jrnn.sequence import SequenceModel
+from jrnn.sequence import SequenceModel, pools_over_time
 from jrnn.unroll import unroll
 from jrnn.wrappers import dropout, length_mask, masked, variational_dropout
 
@@ -237,7 +237,7 @@ def many_to_one(
     cell_params, readout_params = params
     cell_key, readout_key = (None, None) if key is None else jax.random.split(key)
     h = _outputs("many_to_one", cell, cell_params, xs, length, cell_key)
-    if not _pools(cell):
+    if not pools_over_time(cell):
         # nothing valid: the last step, which is zero like all of them
         h = h[-1 if length is None else length - 1]
     return one_to_one(readout, readout_params, h, key=readout_key)
@@ -278,7 +278,7 @@ def many_to_many(
         >>> ys.shape, bool((ys[5:] == 0).all())
         ((7, 2), True)
     """
-    if _pools(cell):
+    if pools_over_time(cell):
         raise ValueError(
             "many_to_many: the model pools over time and has one output, not one for "
             "each step. Call many_to_one, or unroll."
@@ -322,10 +322,6 @@ def _outputs(name: str, cell, params, xs, length, key) -> Output:
         return unroll(cell, params, xs, key=key)[1]
     valid = length_mask(length, num_steps)
     return unroll(masked(cell), params, (xs, valid), key=key)[1]
-
-
-def _pools(cell: Cell | SequenceModel) -> bool:
-    return _check.is_sequence(cell) and cell.pools
 
 
 def _is_zero(rate: ArrayLike) -> bool:

@@ -29,7 +29,7 @@ from jrnn.cells import gru
 from jrnn.combine import bidirectional
 from jrnn.layers import EmbedParams, LinearParams, embed, linear
 from jrnn.scan import scan
-from jrnn.sequence import SequenceModel
+from jrnn.sequence import SequenceModel, pools_over_time
 from jrnn.unroll import unroll
 from jrnn.wrappers import length_mask, masked
 
@@ -148,7 +148,7 @@ def seq2seq(
     _check.cell("seq2seq", recurrent, "The decoder is: pass the model as `encoder`.")
     reader = bidirectional(recurrent, recurrent) if encoder is None else encoder
     _check.model("seq2seq", reader)
-    if _check.is_sequence(reader) and reader.pools:
+    if pools_over_time(reader):
         raise ValueError(
             "seq2seq: encoder pools over time, but a state of every step is needed. "
             "Leave the pool out."

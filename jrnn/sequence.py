@@ -6,14 +6,14 @@ which of its steps are valid. It has the `init` and `initial_carry` of a cell, a
 in place of `step`. `jrnn.unroll` runs both kinds.
 """
 
-from typing import Literal, NamedTuple, NoReturn, Protocol
+from typing import Any, Literal, NamedTuple, NoReturn, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._description import Description
-from jrnn.cell import Carry, InitFn, InitialCarryFn, Input, Key, Output, Params
+from jrnn.cell import Carry, Cell, InitFn, InitialCarryFn, Input, Key, Output, Params
 
 Remat = Literal["step", "chunk"] | int | None
 
@@ -32,6 +32,7 @@ class RunFn(Protocol):
         xs: Input,
         carry: Carry,
         valid: jax.Array | None = None,
+        /,
         *,
         key: Key | None = None,
         remat: Remat = None,
@@ -98,6 +99,40 @@ class SequenceModel(_Functions):
         """Raise: there is no step, whoever asks for one."""
         del args, kwargs
         raise _check.no_step("step", self)
+
+
+def run_of(model: Any) -> RunFn:
+    """The `run` of what is known to be a model of whole sequences.
+
+    Args:
+        model: a cell by its type, and a model of whole sequences where this is called.
+
+    Returns:
+        Its function `run`.
+
+    Example:
+        >>> import jrnn
+        >>> run_of(jrnn.pool("last"))((), jnp.array([1.0, 2.0]), ())[1].item()
+        2.0
+    """
+    return model.run
+
+
+def pools_over_time(model: Cell | SequenceModel) -> bool:
+    """Whether a model has one output for the sequence; a cell has one for each step.
+
+    Args:
+        model: a cell, or a model of whole sequences.
+
+    Returns:
+        True where the outputs have no time axis.
+
+    Example:
+        >>> import jrnn
+        >>> pools_over_time(jrnn.pool("mean")), pools_over_time(jrnn.gru(2))
+        (True, False)
+    """
+    return _check.is_sequence(model) and model.pools
 
 
 def only_valid(valid: jax.Array | None, xs: Input) -> Input:

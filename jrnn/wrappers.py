@@ -27,9 +27,16 @@ from jrnn.cell import (
     output_spec,
 )
 from jrnn.cells import GRUParams
-from jrnn.sequence import RunFn, SequenceModel, only_valid
+from jrnn.sequence import (
+    RunFn,
+    SequenceModel,
+    only_valid,
+    pools_over_time,
+    run_of,
+)
 
-Model = TypeVar("Model", Cell, SequenceModel)  # what comes in is what comes out
+# What comes in is what comes out.
+Model = TypeVar("Model", Cell, SequenceModel, Cell | SequenceModel)
 
 
 class LayerNormParams(NamedTuple):
@@ -103,7 +110,7 @@ def residual(cell: Model) -> Model:
         return carry, add(x, y)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        carry, ys = cell.run(params, xs, carry, valid, key=key, remat=remat)
+        carry, ys = run_of(cell)(params, xs, carry, valid, key=key, remat=remat)
         return carry, add(only_valid(valid, xs), ys)
 
     return _acting(cell, step, run)
@@ -156,8 +163,8 @@ def layer_norm(cell: Model, *, epsilon: float = 1e-6) -> Model:
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
         _check.params_type("layer_norm", params, LayerNormParams)
-        carry, us = cell.run(params.cell, xs, carry, valid, key=key, remat=remat)
-        if cell.pools:
+        carry, us = run_of(cell)(params.cell, xs, carry, valid, key=key, remat=remat)
+        if pools_over_time(cell):
             return carry, normal(params, us)
         return carry, only_valid(valid, jax.vmap(normal, (None, 0))(params, us))
 
@@ -211,9 +218,9 @@ def dropout(cell: Model, rate: ArrayLike) -> Model:
         return carry, dropped(mask_key, u)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        _check.key_given("dropout", key, "run")
+        key = _check.key_given("dropout", key, "run")
         cell_key, mask_key = jax.random.split(key)
-        carry, us = cell.run(params, xs, carry, valid, key=cell_key, remat=remat)
+        carry, us = run_of(cell)(params, xs, carry, valid, key=cell_key, remat=remat)
         return carry, dropped(mask_key, us)
 
     def dropped(key, u):
@@ -421,7 +428,7 @@ def masked(cell: Model) -> Model:
         xs, own = xs
         _check.time_flags("masked", "valid", own, _check.num_steps("masked", xs))
         own = jnp.asarray(own) if valid is None else own & valid
-        return cell.run(params, xs, carry, own, key=key, remat=remat)
+        return run_of(cell)(params, xs, carry, own, key=key, remat=remat)
 
     return _acting(cell, step, run, init=init)
 
@@ -517,7 +524,7 @@ def learned_carry(cell: Model) -> Model:
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
         _check.params_type("learned_carry", params, LearnedCarryParams)
-        return cell.run(params.cell, xs, carry, valid, key=key, remat=remat)
+        return run_of(cell)(params.cell, xs, carry, valid, key=key, remat=remat)
 
     return _acting(cell, step, run, init=init, initial_carry=initial_carry)
 
@@ -542,12 +549,12 @@ def length_mask(length: ArrayLike, num_steps: int) -> jax.Array:
 
 
 def _acting(
-    cell: Model,
+    cell: Cell | SequenceModel,
     step: StepFn,
     run: RunFn,
     init: InitFn | None = None,
     initial_carry: InitialCarryFn | None = None,
-) -> Model:
+) -> Any:
     """A cell with another step, or a model of whole sequences with another run."""
     init = cell.init if init is None else init
     initial_carry = cell.initial_carry if initial_carry is None else initial_carry

@@ -244,7 +244,7 @@ LIBRARY = [
     Mutant(
         "sequence: cells behind a pool get no step of their own",
         "combine.py",
-        "            pooled = part.pools",
+        "            pooled = pools_over_time(part)",
         "            pooled = False",
         SEQUENCE,
         "one_after",
