@@ -49,6 +49,19 @@ def test_every_name_of_ours_in_the_tables_exists(page):
     assert [name for name in called if not hasattr(jrnn, name)] == []
 
 
+@pytest.mark.parametrize("page", NEEDS)
+def test_every_name_of_theirs_in_the_tables_is_in_an_example(page):
+    text = (DOCS / f"coming-from-{page}.md").read_text("utf-8")
+    examples = " ".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    rows = [line for line in text.splitlines() if line.startswith("| `")]
+    theirs = " ".join(row.strip("| ").split(" | ")[0] for row in rows)
+    code = " ".join(re.findall(r"`([^`]+)`", theirs))
+    names = set(re.findall(r"[A-Za-z_][\w.]*(?=[(=]|\b)", code))
+    names = {name for name in names if len(name) > 2}
+    assert len(names) > 15
+    assert sorted(name for name in names if name not in examples) == []
+
+
 def test_all_pages_are_tested():
     pages = {path.stem.removeprefix("coming-from-") for path in DOCS.glob("coming-*")}
     assert pages == set(NEEDS)

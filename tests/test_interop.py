@@ -199,6 +199,7 @@ def test_known_values_of_keras(name):
     np.testing.assert_allclose(got, want, atol=1e-6, rtol=0)
 
 
+@pytest.mark.slow
 def test_known_values_of_keras_from_a_state():
     """Each row begins in its own state, arange in the tests of Keras."""
     weights = keras_weights("simple_rnn", 3, 4)

@@ -25,7 +25,7 @@ def to_jax(function: str, name: str, array: np.ndarray) -> jax.Array:
             f"{jax.dtypes.canonicalize_dtype(array.dtype)}. Call "
             'jax.config.update("jax_enable_x64", True) first.'
         )
-    # jnp.asarray may share memory with an array that the other library goes on writing
+    # never its memory, into which the other library may go on writing
     return jnp.array(array)
 
 
