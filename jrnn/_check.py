@@ -2,11 +2,17 @@
 
 import inspect
 import numbers
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
+
+if TYPE_CHECKING:  # type checkers have TypeIs on every Python, `typing` from 3.13 on
+    from typing_extensions import TypeIs
+
+    from jrnn.sequence import SequenceModel
 
 
 def kind(x) -> str:
@@ -16,7 +22,7 @@ def kind(x) -> str:
     return type(x).__name__
 
 
-def is_sequence(x) -> bool:
+def is_sequence(x) -> "TypeIs[SequenceModel]":
     """Whether this is a model that reads the whole sequence, a `SequenceModel`."""
     return all(hasattr(x, field) for field in ("init", "initial_carry", "run"))
 

@@ -10,13 +10,16 @@ Cells know one step of one sequence: no batch axis, no time axis. Batches are
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._description import Description, described
+
+if TYPE_CHECKING:  # it is made of what is here
+    from jrnn.sequence import SequenceModel
 
 # Pytrees of arrays; each cell defines its own NamedTuples for them.
 Params = Any
@@ -238,7 +241,7 @@ def spec(x: Input) -> Input:
     )
 
 
-def output_spec(cell: Cell, params: Params, x: Input) -> Output:
+def output_spec(cell: "Cell | SequenceModel", params: Params, x: Input) -> Output:
     """Shapes and dtypes of one step's output, without running it.
 
     Args:

@@ -25,7 +25,7 @@ Part = Cell | SequenceModel
 @overload
 def stack(*cells: Cell) -> Cell: ...
 @overload
-def stack(*cells: Part) -> SequenceModel: ...
+def stack(*cells: Part) -> Part: ...
 @described
 def stack(*cells: Part) -> Part:
     """Feed each cell's output to the next: layers, or a whole model.
@@ -93,7 +93,7 @@ def stack(*cells: Part) -> Part:
 @overload
 def parallel(*cells: Cell) -> Cell: ...
 @overload
-def parallel(*cells: Part) -> SequenceModel: ...
+def parallel(*cells: Part) -> Part: ...
 @described
 def parallel(*cells: Part) -> Part:
     """Give every cell the same input and return the tuple of their outputs.
@@ -277,12 +277,13 @@ def _stack_run(parts: tuple[Part, ...]) -> RunFn:
 def _runs(parts: tuple[Part, ...]) -> list[tuple[slice, RunFn]]:
     """Places in the stack, and what runs the parts there."""
     runs, start, pooled = [], 0, False
-    for whole, group in itertools.groupby(parts, _check.is_sequence):
+    for _, group in itertools.groupby(parts, _check.is_sequence):
         neighbours = tuple(group)
-        if not whole:
+        models = [part for part in neighbours if _check.is_sequence(part)]
+        if not models:
             run = functools.partial(_once if pooled else _unrolled, stack(*neighbours))
             runs.append((slice(start, start + len(neighbours)), run))
-        for n, part in enumerate(neighbours if whole else (), start):
+        for n, part in enumerate(models, start):
             if pooled:
                 raise ValueError(
                     f"stack: part {n}, counted from 0, reads a sequence, but a part "

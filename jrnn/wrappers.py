@@ -7,7 +7,7 @@ A wrapper that owns no parameters does not change the parameter tree, so a model
 trained with `dropout(lstm(64), 0.1)` and evaluated with `lstm(64)`.
 """
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,8 @@ from jrnn.cell import (
 from jrnn.cells import GRUParams
 from jrnn.sequence import RunFn, SequenceModel, only_valid
 
-Model = TypeVar("Model", Cell, SequenceModel)  # what comes in is what comes out
+# what comes in is what comes out, and where that is not known, it stays so
+Model = TypeVar("Model", Cell, SequenceModel, Cell | SequenceModel)
 
 
 class LayerNormParams(NamedTuple):
@@ -103,6 +104,7 @@ def residual(cell: Model) -> Model:
         return carry, add(x, y)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        assert _check.is_sequence(cell)
         carry, ys = cell.run(params, xs, carry, valid, key=key, remat=remat)
         return carry, add(only_valid(valid, xs), ys)
 
@@ -155,6 +157,7 @@ def layer_norm(cell: Model, *, epsilon: float = 1e-6) -> Model:
         return carry, normal(params, u)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        assert _check.is_sequence(cell)
         _check.params_type("layer_norm", params, LayerNormParams)
         carry, us = cell.run(params.cell, xs, carry, valid, key=key, remat=remat)
         if cell.pools:
@@ -211,7 +214,8 @@ def dropout(cell: Model, rate: ArrayLike) -> Model:
         return carry, dropped(mask_key, u)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        _check.key_given("dropout", key, "run")
+        assert _check.is_sequence(cell)
+        key = _check.key_given("dropout", key, "run")
         cell_key, mask_key = jax.random.split(key)
         carry, us = cell.run(params, xs, carry, valid, key=cell_key, remat=remat)
         return carry, dropped(mask_key, us)
@@ -417,6 +421,7 @@ def masked(cell: Model) -> Model:
         return _where(valid, new_carry, carry), y
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        assert _check.is_sequence(cell)
         _check.pair("masked", xs, "valid")
         xs, own = xs
         _check.time_flags("masked", "valid", own, _check.num_steps("masked", xs))
@@ -516,6 +521,7 @@ def learned_carry(cell: Model) -> Model:
         return cell.step(params.cell, carry, x, key=key)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        assert _check.is_sequence(cell)
         _check.params_type("learned_carry", params, LearnedCarryParams)
         return cell.run(params.cell, xs, carry, valid, key=key, remat=remat)
 
@@ -541,13 +547,29 @@ def length_mask(length: ArrayLike, num_steps: int) -> jax.Array:
     return jnp.arange(num_steps) < jnp.asarray(length)
 
 
+@overload
 def _acting(
-    cell: Model,
+    cell: Cell,
+    step: StepFn,
+    run: RunFn,
+    init: InitFn | None = ...,
+    initial_carry: InitialCarryFn | None = ...,
+) -> Cell: ...
+@overload
+def _acting(
+    cell: SequenceModel,
+    step: StepFn,
+    run: RunFn,
+    init: InitFn | None = ...,
+    initial_carry: InitialCarryFn | None = ...,
+) -> SequenceModel: ...
+def _acting(
+    cell: Cell | SequenceModel,
     step: StepFn,
     run: RunFn,
     init: InitFn | None = None,
     initial_carry: InitialCarryFn | None = None,
-) -> Model:
+) -> Cell | SequenceModel:
     """A cell with another step, or a model of whole sequences with another run."""
     init = cell.init if init is None else init
     initial_carry = cell.initial_carry if initial_carry is None else initial_carry
