@@ -2,14 +2,16 @@
 
 import inspect
 import numbers
-import typing
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.core import Tracer
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:  # type checkers have TypeIs on every Python, `typing` from 3.13 on
+    from typing_extensions import TypeIs
+
     from jrnn.sequence import SequenceModel
 
 
@@ -20,7 +22,7 @@ def kind(x) -> str:
     return type(x).__name__
 
 
-def is_sequence(x) -> "typing.TypeGuard[SequenceModel]":
+def is_sequence(x) -> "TypeIs[SequenceModel]":
     """Whether this is a model that reads the whole sequence, a `SequenceModel`."""
     return all(hasattr(x, field) for field in ("init", "initial_carry", "run"))
 

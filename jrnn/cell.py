@@ -11,7 +11,7 @@ Cells know one step of one sequence: no batch axis, no time axis. Batches are
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from jrnn import _check
 from jrnn._description import Description, described
 
-if typing.TYPE_CHECKING:
+if TYPE_CHECKING:  # it is made of what is here
     from jrnn.sequence import SequenceModel
 
 # Pytrees of arrays; each cell defines its own NamedTuples for them.

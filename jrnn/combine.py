@@ -277,12 +277,13 @@ def _stack_run(parts: tuple[Part, ...]) -> RunFn:
 def _runs(parts: tuple[Part, ...]) -> list[tuple[slice, RunFn]]:
     """Places in the stack, and what runs the parts there."""
     runs, start, pooled = [], 0, False
-    for whole, group in itertools.groupby(parts, _check.is_sequence):
+    for _, group in itertools.groupby(parts, _check.is_sequence):
         neighbours = tuple(group)
-        if not whole:
+        models = [part for part in neighbours if _check.is_sequence(part)]
+        if not models:
             run = functools.partial(_once if pooled else _unrolled, stack(*neighbours))
             runs.append((slice(start, start + len(neighbours)), run))
-        for n, part in enumerate(neighbours if whole else (), start):
+        for n, part in enumerate(models, start):
             if pooled:
                 raise ValueError(
                     f"stack: part {n}, counted from 0, reads a sequence, but a part "

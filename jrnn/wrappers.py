@@ -7,7 +7,7 @@ A wrapper that owns no parameters does not change the parameter tree, so a model
 trained with `dropout(lstm(64), 0.1)` and evaluated with `lstm(64)`.
 """
 
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ from jrnn.sequence import (
     run_of,
 )
 
-# What comes in is what comes out.
+# what comes in is what comes out, and where that is not known, it stays so
 Model = TypeVar("Model", Cell, SequenceModel, Cell | SequenceModel)
 
 
@@ -110,7 +110,8 @@ def residual(cell: Model) -> Model:
         return carry, add(x, y)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        carry, ys = run_of(cell)(params, xs, carry, valid, key=key, remat=remat)
+        assert _check.is_sequence(cell)
+        carry, ys = cell.run(params, xs, carry, valid, key=key, remat=remat)
         return carry, add(only_valid(valid, xs), ys)
 
     return _acting(cell, step, run)
@@ -162,6 +163,7 @@ def layer_norm(cell: Model, *, epsilon: float = 1e-6) -> Model:
         return carry, normal(params, u)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        assert _check.is_sequence(cell)
         _check.params_type("layer_norm", params, LayerNormParams)
         carry, us = run_of(cell)(params.cell, xs, carry, valid, key=key, remat=remat)
         if pools_over_time(cell):
@@ -218,6 +220,7 @@ def dropout(cell: Model, rate: ArrayLike) -> Model:
         return carry, dropped(mask_key, u)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        assert _check.is_sequence(cell)
         key = _check.key_given("dropout", key, "run")
         cell_key, mask_key = jax.random.split(key)
         carry, us = run_of(cell)(params, xs, carry, valid, key=cell_key, remat=remat)
@@ -424,6 +427,7 @@ def masked(cell: Model) -> Model:
         return _where(valid, new_carry, carry), y
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        assert _check.is_sequence(cell)
         _check.pair("masked", xs, "valid")
         xs, own = xs
         _check.time_flags("masked", "valid", own, _check.num_steps("masked", xs))
@@ -523,6 +527,7 @@ def learned_carry(cell: Model) -> Model:
         return cell.step(params.cell, carry, x, key=key)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
+        assert _check.is_sequence(cell)
         _check.params_type("learned_carry", params, LearnedCarryParams)
         return run_of(cell)(params.cell, xs, carry, valid, key=key, remat=remat)
 
@@ -548,13 +553,29 @@ def length_mask(length: ArrayLike, num_steps: int) -> jax.Array:
     return jnp.arange(num_steps) < jnp.asarray(length)
 
 
+@overload
+def _acting(
+    cell: Cell,
+    step: StepFn,
+    run: RunFn,
+    init: InitFn | None = ...,
+    initial_carry: InitialCarryFn | None = ...,
+) -> Cell: ...
+@overload
+def _acting(
+    cell: SequenceModel,
+    step: StepFn,
+    run: RunFn,
+    init: InitFn | None = ...,
+    initial_carry: InitialCarryFn | None = ...,
+) -> SequenceModel: ...
 def _acting(
     cell: Cell | SequenceModel,
     step: StepFn,
     run: RunFn,
     init: InitFn | None = None,
     initial_carry: InitialCarryFn | None = None,
-) -> Any:
+) -> Cell | SequenceModel:
     """A cell with another step, or a model of whole sequences with another run."""
     init = cell.init if init is None else init
     initial_carry = cell.initial_carry if initial_carry is None else initial_carry

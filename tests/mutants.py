@@ -1149,8 +1149,8 @@ EXPORTS = [
     Mutant(
         "export: residual passes as a layer",
         "export/layers.py",
-        "elif factory in KINDS:",
-        "elif factory in (*KINDS, 'residual'):",
+        'made.factory not in ("stack", *KINDS)',
+        'made.factory not in ("stack", "residual", *KINDS)',
         EXPORT,
         "cannot_hold",
     ),

@@ -22,6 +22,7 @@ from jrnn.export import Exported, to_c, to_hf, to_jax, to_onnx
 from jrnn.export.hf_folder import FILES as HF_FILES
 from jrnn.files import load, tensors
 from jrnn.files.model import ENTRY
+from jrnn.sequence import SequenceModel
 from jrnn.text import Vocabulary
 from jrnn.train.checkpoint import read_tensors
 
@@ -38,7 +39,7 @@ _LABELS = {"code": "text without weights", "stack": "stack of a step"}
 class ToExport(NamedTuple):
     """A model to export."""
 
-    model: Cell
+    model: Cell | SequenceModel
     params: Params
     x: Input
     vocabulary: Vocabulary | None
@@ -95,9 +96,8 @@ def _source(options: Export) -> ToExport:
 
 
 def _write(options: Export, source: ToExport) -> Exported:
-    *model, trained = source
-    given, vocabulary = model[:3], source.vocabulary
-    kept = {"vocabulary": vocabulary, "overwrite": options.overwrite}
+    given, trained = (source.model, source.params, source.x), source.trained
+    kept = {"vocabulary": source.vocabulary, "overwrite": options.overwrite}
     if options.format == "jax":
         return to_jax(options.to, *given, **kept)
     if options.format == "onnx":
@@ -114,9 +114,9 @@ def _write(options: Export, source: ToExport) -> Exported:
 
 def _held_out(run: Path, trained: Trained) -> np.ndarray | None:
     """The first tokens that the run was not trained on, if its text is still there."""
-    described = read_config(RunDirectory(run))[1]
+    config, described = read_config(RunDirectory(run))
     try:
-        data = load_data(trained.config, trained.vocabulary, RunDirectory(run).text)
+        data = load_data(config, trained.vocabulary, RunDirectory(run).text)
     except UserError:
         return None
     if data.sha256 != described["text"]["sha256"]:
@@ -128,12 +128,13 @@ def _held_out(run: Path, trained: Trained) -> np.ndarray | None:
 def _measured(run: Path, trained: Trained) -> dict[str, str]:
     """What the run has measured of these weights, and of no others."""
     results, step = read_results(RunDirectory(run)) or {}, trained.facts["step"]
-    unit = UNITS[trained.config.level]
-    weights = results.get("weights")
+    config, described = read_config(RunDirectory(run))
+    weights, unit = results.get("weights"), UNITS[config.level]
     if not isinstance(weights, dict) or weights.get("step") != step:
         valid = trained.facts.get("valid_loss")
-        known = isinstance(valid, float) and trained.path.name.startswith("best")
-        return {"validation loss": losses(valid)} if known else {}
+        if isinstance(valid, float) and trained.path.name.startswith("best"):
+            return {"validation loss": losses(valid)}
+        return {}
     rows = {}
     for name in ("training", "validation", "test"):
         part = results.get(name, {})
@@ -141,15 +142,15 @@ def _measured(run: Path, trained: Trained) -> dict[str, str]:
             continue
         of = f", of {part['tokens']:,} {unit}" if "tokens" in part else ""
         rows[f"{name} loss"] = losses(part["nats"]) + of
-    parts = read_config(RunDirectory(run))[1]["text"].get("parts")
-    words = caution(*parts[1:], unit) if parts and rows else None
+    parts = described["text"].get("parts")
+    words = caution(parts[1], parts[2], unit) if parts and rows else None
     return {**rows, "caution": words.partition(": ")[2]} if words else rows
 
 
 def _training(run: Path, trained: Trained) -> dict[str, str]:
     """What the weights came from, without a path of this machine."""
-    described = read_config(RunDirectory(run))[1]
-    text, config = described["text"], trained.config
+    config, described = read_config(RunDirectory(run))
+    text = described["text"]
     versions = {name: v for name, v in described["versions"].items() if v}
     return {
         "steps": f"{trained.facts['step']} of {config.steps}",

@@ -27,16 +27,15 @@ def _of_file(path: Path) -> Trained:
             f"{path} has no vocabulary: it does not say what its tokens stand for.\n"
             "Save it again with jrnn.save(path, model, params, x, vocabulary=...)."
         )
-    _check_language_model(path, loaded)
-    model = LanguageModel(train=loaded.model, evaluate=loaded.model)
+    model = _language_model(path, loaded, len(loaded.vocabulary))
     return Trained(None, loaded.vocabulary, model, loaded.params, path, {})
 
 
-def _check_language_model(path: Path, loaded: Loaded) -> None:
-    """Raise unless the model goes from a token to a logit for each symbol."""
+def _language_model(path: Path, loaded: Loaded, symbols: int) -> LanguageModel:
+    """The model, which must go from a token to a logit for each of so many symbols."""
     needed = (
-        f"{path} is no language model: from a token it must give "
-        f"{len(loaded.vocabulary)} logits, one for each symbol that follows, but "
+        f"{path} is no language model: from a token it must give {symbols} logits, "
+        "one for each symbol that follows, but "
     )
     if _check.is_sequence(loaded.model):
         raise UserError(f"{needed}it reads the whole text, what follows too.")
@@ -45,5 +44,6 @@ def _check_language_model(path: Path, loaded: Loaded) -> None:
         y = output_spec(loaded.model, loaded.params, token)
     except (TypeError, ValueError) as error:
         raise UserError(f"{needed}{error}") from error
-    if getattr(y, "shape", None) != (len(loaded.vocabulary),):
+    if getattr(y, "shape", None) != (symbols,):
         raise UserError(f"{needed}it gives {_check.kind(y)}.")
+    return LanguageModel(train=loaded.model, evaluate=loaded.model)

@@ -13,6 +13,7 @@ from jrnn import text
 from jrnn.cell import Cell, Input, Params
 from jrnn.files import tensors
 from jrnn.files.table import is_cell
+from jrnn.sequence import SequenceModel
 
 
 class Unsupported(ValueError):
@@ -38,7 +39,9 @@ def is_model(value: Any) -> bool:
 _OF_SEQUENCES = "init", "initial_carry", "run", "description"
 
 
-def parts(cell: Cell, place: str = "model") -> Iterator[tuple[str, Cell]]:
+def parts(
+    cell: Cell | SequenceModel, place: str = "model"
+) -> Iterator[tuple[str, Cell | SequenceModel]]:
     """A cell and all cells in it, with their places: `model.cells[1].cell`.
 
     Only factories know what they were given: of a cell without a description the parts
@@ -63,7 +66,11 @@ def named(prefix: str, tree: Any) -> dict[str, Any]:
 
 
 def checked(
-    function: str, model: Cell, params: Params, x: Input, vocabulary: Any
+    function: str,
+    model: Cell | SequenceModel,
+    params: Params,
+    x: Input,
+    vocabulary: Any,
 ) -> tuple[dict[str, np.ndarray], Input]:
     """Parameters as named arrays, and the spec of the input, once both are right."""
     if not is_model(model):

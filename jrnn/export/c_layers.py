@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jrnn.export.c_int8 import quantised
-from jrnn.export.layers import RECURRENT, Layer
+from jrnn.export.layers import RECURRENT, StackedLayer
 
 
 class Code(NamedTuple):
@@ -28,15 +28,14 @@ class Feed(NamedTuple):
     is_token: bool = False
 
 
-def write_layers(layers: Sequence[Layer], int8: bool) -> Code:
+def write_layers(layers: Sequence[StackedLayer], int8: bool) -> Code:
     """The code of a model that reads x and writes y.
 
     A vector with a single 1 is not made where a product reads it: that takes a row of
     the weights.
     """
     code = Code(int8, {}, {}, {}, [], set())
-    tokens = layers[0].tokens
-    source = Feed("x", tokens or layers[0].inputs, is_token=tokens is not None)
+    source = _input(layers[0])
     following = [layer.kind for layer in layers[1:]] + [None]
     for n, (layer, reader) in enumerate(zip(layers, following, strict=True), start=1):
         if layer.kind == "one_hot" and reader in (*RECURRENT, "linear"):
@@ -48,7 +47,14 @@ def write_layers(layers: Sequence[Layer], int8: bool) -> Code:
     return code
 
 
-def _feed_forward(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
+def _input(first: StackedLayer) -> Feed:
+    if first.tokens is not None:
+        return Feed("x", first.tokens, is_token=True)
+    assert first.inputs is not None  # what reads no token reads a vector
+    return Feed("x", first.inputs)
+
+
+def _feed_forward(code: Code, layer: StackedLayer, n: int, source: Feed, y: str) -> str:
     size, p = layer.outputs, layer.params
     if y != "y":
         code.scratch[y] = size
@@ -65,7 +71,7 @@ def _feed_forward(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str
     return y
 
 
-def _elman(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
+def _elman(code: Code, layer: StackedLayer, n: int, source: Feed, y: str) -> str:
     p, z, h = layer.params, f"z{n}", _state(code, f"h{n}", layer.outputs)
     _affine(code, z, source, f"wx{n}", p.w_x, f"b{n}", p.b)
     _add_product(code, z, h, f"wh{n}", p.w_h)
@@ -73,7 +79,7 @@ def _elman(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
     return _returned(code, h, y)
 
 
-def _lstm(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
+def _lstm(code: Code, layer: StackedLayer, n: int, source: Feed, y: str) -> str:
     p, z, h = layer.params, f"z{n}", _state(code, f"h{n}", layer.outputs)
     c = _state(code, f"c{n}", layer.outputs)
     _affine(code, z, source, f"wx{n}", p.w_x, f"b{n}", p.b)
@@ -82,7 +88,7 @@ def _lstm(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
     return _returned(code, h, y)
 
 
-def _gru(code: Code, layer: Layer, n: int, source: Feed, y: str) -> str:
+def _gru(code: Code, layer: StackedLayer, n: int, source: Feed, y: str) -> str:
     p, z, u, h = layer.params, f"z{n}", f"u{n}", _state(code, f"h{n}", layer.outputs)
     _affine(code, z, source, f"wx{n}", p.w_x, f"bx{n}", p.b_x)
     if layer.reset == "after":

@@ -17,11 +17,11 @@ from jrnn.export.c_helpers import (
     WRITE,
 )
 from jrnn.export.c_layers import Code
-from jrnn.export.layers import Layer
+from jrnn.export.layers import StackedLayer
 
 
 def comment(
-    layers: Sequence[Layer],
+    layers: Sequence[StackedLayer],
     sizes: dict[str, int],
     int8: bool,
     measured: dict[str, float],
@@ -69,7 +69,7 @@ def _told(measured: dict[str, float]) -> list[str]:
     return lines
 
 
-def _called(layer: Layer) -> str:
+def _called(layer: StackedLayer) -> str:
     inside = [str(layer.outputs)]
     if layer.kind == "embed":
         inside = [str(layer.tokens), str(layer.outputs)]
@@ -82,7 +82,7 @@ def _called(layer: Layer) -> str:
     return f"{layer.kind}({', '.join(inside)})"
 
 
-def declarations(layers: Sequence[Layer], code: Code, x: str) -> str:
+def declarations(layers: Sequence[StackedLayer], code: Code, x: str) -> str:
     """Sizes, the type of the state, and the functions that others may call."""
     tokens, first = layers[0].tokens, layers[0].inputs
     inputs = f"MODEL_TOKENS {tokens}" if tokens else f"MODEL_INPUTS {first}"

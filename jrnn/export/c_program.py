@@ -13,7 +13,8 @@ from jrnn.export.arguments import Exported, check_file, checked
 from jrnn.export.c_activations import EXPRESSIONS
 from jrnn.export.c_int8 import cost, rounded
 from jrnn.export.c_layers import write_layers
-from jrnn.export.layers import Format, Layer, layers_of
+from jrnn.export.layers import Format, StackedLayer, layers_of
+from jrnn.sequence import SequenceModel
 from jrnn.train.checkpoint import write_atomically
 
 FORM = Format("to_c", "a C file", tuple(EXPRESSIONS))
@@ -21,7 +22,7 @@ FORM = Format("to_c", "a C file", tuple(EXPRESSIONS))
 
 def to_c(
     path: str | Path,
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     x: Input,
     *,
@@ -94,6 +95,7 @@ def to_c(
     tree = jax.tree.structure(params)
     params = jax.tree.unflatten(tree, list(arrays.values()))
     layers = layers_of(FORM, model, params, x)
+    assert isinstance(model, Cell)  # what reads whole sequences has been refused
     if vocabulary is not None and len(vocabulary) != layers[0].tokens:
         raise ValueError(
             f"to_c: vocabulary has {len(vocabulary)} symbols, but the model reads "
@@ -113,7 +115,7 @@ def to_c(
 
 
 def _program(
-    layers: Sequence[Layer],
+    layers: Sequence[StackedLayer],
     int8: bool,
     measured: dict[str, float],
     vocabulary: text.Vocabulary | None,
@@ -121,11 +123,13 @@ def _program(
     """The file, and what is how large."""
     code = write_layers(layers, int8)
     tokens = layers[0].tokens
-    writes = vocabulary is not None and tokens == layers[-1].outputs
+    # it can write what it has an output for
+    written = vocabulary if tokens == layers[-1].outputs else None
+    writes = written is not None
     x = "const float *x" if tokens is None else "int x"
     head, functions = c_print.declarations(layers, code, x), c_print.functions(code, x)
     weights = "".join(c_print.table(name, a) for name, a in code.tables.items())
-    symbols = c_print.symbols(vocabulary) if writes else ""
+    symbols = "" if written is None else c_print.symbols(written)
     begin, main = c_print.main(tokens is not None, writes)
     sizes = {
         "code": sum(map(len, (head, functions, begin, main))),

@@ -9,6 +9,7 @@ from jrnn import files, text
 from jrnn.cell import Cell, Input, Params
 from jrnn.export.arguments import Exported, bytes_of, checked
 from jrnn.files import describe, tensors
+from jrnn.sequence import SequenceModel
 from jrnn.train.checkpoint import write_atomically
 
 FILES = WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
@@ -17,7 +18,7 @@ MODEL_TYPE = "jrnn"
 
 def to_hf(
     path: str | Path,
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     x: Input,
     *,

@@ -21,8 +21,8 @@ from jrnn.export.arguments import (
     checked,
     named,
 )
-from jrnn.files.table import is_cell
 from jrnn.files.tensors import input_to_json
+from jrnn.sequence import SequenceModel
 from jrnn.train.checkpoint import digest, write_atomically
 from jrnn.unroll import unroll
 
@@ -33,7 +33,7 @@ PLATFORMS = "cpu", "cuda", "tpu"
 
 def to_jax(
     path: str | Path,
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     x: Input,
     *,
@@ -103,7 +103,7 @@ def to_jax(
     params = jax.tree.unflatten(jax.tree.structure(params), leaves)
     carry = jax.tree.map(jnp.asarray, model.initial_carry(params))
     forms, programs = {"sequence": (_whole(model), "b, t")}, {}
-    if is_cell(model):
+    if isinstance(model, Cell):
         forms["step"] = model.step, "b"
     for name, (run, axes) in forms.items():
         f = _batched(run, params, carry, x)
@@ -135,9 +135,9 @@ _NEEDS_LENGTH = (
 )
 
 
-def _whole(model: Cell) -> Callable:
+def _whole(model: Cell | SequenceModel) -> Callable:
     """The run over a sequence, of a length that is a symbol."""
-    if not is_cell(model):
+    if not isinstance(model, Cell):
         return lambda params, carry, xs: unroll(model, params, xs, carry)
 
     # a step of `diagonal` would be joined pairwise, which needs a length in numbers
@@ -164,12 +164,12 @@ def _batched(run: Callable, params: Params, carry: Carry, x: Input) -> Callable:
 def _exported(
     f: Callable, params: Params, carry: Carry, x: Input, axes: str
 ) -> jax.export.Exported:
-    axes = jax.export.symbolic_shape(axes)
+    symbols = jax.export.symbolic_shape(axes)
     like = lambda a, *sizes: jax.ShapeDtypeStruct((*sizes, *a.shape), a.dtype)
     return jax.export.export(jax.jit(f), platforms=PLATFORMS)(
         {name: like(a) for name, a in named("params", params).items()},
-        {name: like(a, axes[0]) for name, a in named("carry", carry).items()},
-        _flat("x", jax.tree.map(lambda a: like(a, *axes), x)),
+        {name: like(a, symbols[0]) for name, a in named("carry", carry).items()},
+        _flat("x", jax.tree.map(lambda a: like(a, *symbols), x)),
     )
 
 

@@ -7,9 +7,11 @@ import jax
 import numpy as np
 
 from jrnn import _activation
+from jrnn._description import Description
 from jrnn.cell import Cell, Input, Params
 from jrnn.export.arguments import Unsupported
 from jrnn.files.names import name_of
+from jrnn.sequence import SequenceModel
 
 RECURRENT = "elman", "irnn", "gru", "lstm"
 OF_TOKENS = "embed", "one_hot"
@@ -24,7 +26,7 @@ class Format(NamedTuple):
     activations: tuple[str, ...]  # of recurrent layers, by their names in jax.nn
 
 
-class Layer(NamedTuple):
+class StackedLayer(NamedTuple):
     """One cell of a stack."""
 
     kind: str  # the name of its factory
@@ -32,8 +34,8 @@ class Layer(NamedTuple):
     params: Any  # its own NamedTuple, of NumPy arrays
     inputs: int | None  # length of what it reads; None for a token
     outputs: int  # length of what it returns
-    activation: str | None  # of elman, irnn and activation
-    reset: str | None  # of gru
+    activation: str  # of elman, irnn and activation; else empty
+    reset: str  # of gru; else empty
 
     @property
     def tokens(self) -> int | None:
@@ -51,7 +53,9 @@ class Layer(NamedTuple):
         return [f"{own}.h", f"{own}.c"] if self.kind == "lstm" else [own]
 
 
-def layers_of(form: Format, model: Cell, params: Params, x: Input) -> list[Layer]:
+def layers_of(
+    form: Format, model: Cell | SequenceModel, params: Params, x: Input
+) -> list[StackedLayer]:
     """The layers of a stack, in the order in which they act.
 
     Args:
@@ -61,15 +65,15 @@ def layers_of(form: Format, model: Cell, params: Params, x: Input) -> list[Layer
         x: the spec of one step's input.
 
     Returns:
-        One `Layer` for each cell that is no stack; at least one.
+        One `StackedLayer` for each cell that is no stack; at least one.
 
     Raises:
         Unsupported: a cell, an activation, a dtype or an input that the format cannot
             hold, by its place and its name.
     """
     layers, size = [], _input_size(form, x)
-    for cell, cell_params, place, name in _cells(form, model, params, "model", ""):
-        layers.append(_layer(form, cell, cell_params, place, name, size))
+    for made, own, place, name in _cells(form, model, params, "model", ""):
+        layers.append(_layer(form, made, own, place, name, size))
         size = layers[-1].outputs
     return layers
 
@@ -88,28 +92,34 @@ def _input_size(form: Format, x: Input) -> int | None:
 
 
 def _cells(
-    form: Format, cell: Cell, params: Params, place: str, name: str
-) -> Iterator[tuple[Cell, Params, str, str]]:
-    """The cells of nested stacks, with their places."""
-    factory = cell.description.factory if cell.description else None
-    if factory == "stack":
-        for i, inner in enumerate(cell.description.arguments["cells"]):
-            at = f"{name}.{i}" if name else str(i)
-            yield from _cells(form, inner, params[i], f"{place}.cells[{i}]", at)
-    elif factory in KINDS:
-        yield cell, params, place, name
-    else:
+    form: Format, cell: Cell | SequenceModel, params: Params, place: str, name: str
+) -> Iterator[tuple[Description, Params, str, str]]:
+    """How the cells of nested stacks were made, with their params and places."""
+    made = cell.description
+    if made is None or made.factory not in ("stack", *KINDS):
         raise _refused(
             form,
-            f"{place} is {factory or 'a cell of your own'}, which {form.words} cannot "
-            f"hold. It holds stacks of {', '.join(KINDS)}; to_jax writes any cell",
+            f"{place} is {made.factory if made else 'a cell of your own'}, which "
+            f"{form.words} cannot hold. It holds stacks of {', '.join(KINDS)}; to_jax "
+            "writes any cell",
         )
+    if made.factory != "stack":
+        yield made, params, place, name
+        return
+    for i, inner in enumerate(made.arguments["cells"]):
+        at = f"{name}.{i}" if name else str(i)
+        yield from _cells(form, inner, params[i], f"{place}.cells[{i}]", at)
 
 
 def _layer(
-    form: Format, cell: Cell, params: Params, place: str, name: str, size: int | None
-) -> Layer:
-    kind, arguments = cell.description
+    form: Format,
+    made: Description,
+    params: Params,
+    place: str,
+    name: str,
+    size: int | None,
+) -> StackedLayer:
+    kind, arguments = made
     if size is None and kind not in OF_TOKENS:
         raise _refused(form, f"{place} is {kind}, which reads no token")
     dtypes = {leaf.dtype for leaf in params}
@@ -125,21 +135,22 @@ def _layer(
         "linear": lambda: arguments["output_size"],
         "activation": lambda: size,
     }.get(kind, lambda: arguments["hidden_size"])()
-    f = _activation_of(form, cell, place)
-    return Layer(kind, name, params, size, int(outputs), f, arguments.get("reset"))
+    f = _activation_of(form, made, place)
+    reset = arguments.get("reset", "")
+    return StackedLayer(kind, name, params, size, int(outputs), f, reset)
 
 
-def _activation_of(form: Format, cell: Cell, place: str) -> str | None:
-    kind, arguments = cell.description
+def _activation_of(form: Format, made: Description, place: str) -> str:
+    kind, arguments = made
     if kind == "irnn":
         return "relu"
     if kind not in ("elman", "activation"):
-        return None
+        return ""
     argument = "activation" if kind == "elman" else "f"
     f = arguments[argument]
     name = f if isinstance(f, str) else name_of(f)
     known = form.activations if kind == "elman" else _activation.NAMES
-    if name not in known:
+    if name is None or name not in known:
         raise _refused(
             form,
             f"{place}.{argument} is {name or 'a function of your own'}, which "

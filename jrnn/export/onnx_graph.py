@@ -12,7 +12,6 @@ import numpy as np
 
 from jrnn import text
 from jrnn.cell import Cell, Input, Params
-from jrnn.cells import GRUParams, LSTMParams
 from jrnn.export.arguments import (
     Exported,
     Unsupported,
@@ -20,10 +19,11 @@ from jrnn.export.arguments import (
     check_file,
     checked,
 )
-from jrnn.export.layers import OF_TOKENS, Format, Layer, layers_of
+from jrnn.export.layers import OF_TOKENS, Format, StackedLayer, layers_of
 from jrnn.export.onnx_activations import RECURRENT as ACTIVATIONS
 from jrnn.export.onnx_activations import activated
 from jrnn.export.onnx_nodes import Graph, constant, node, nodes
+from jrnn.sequence import SequenceModel
 from jrnn.train.checkpoint import write_atomically
 
 # Of 2022: nothing newer is needed, and older runtimes read it.
@@ -34,7 +34,7 @@ LARGEST = 2**31 - 2**20  # bytes of weights: a file of ONNX ends below 2 GiB
 
 def to_onnx(
     path: str | Path,
-    model: Cell,
+    model: Cell | SequenceModel,
     params: Params,
     x: Input,
     *,
@@ -121,7 +121,9 @@ def _package() -> ModuleType:
         ) from error
 
 
-def _model(onnx: ModuleType, layers: Sequence[Layer], x: Input, vocabulary: Any) -> Any:
+def _model(
+    onnx: ModuleType, layers: Sequence[StackedLayer], x: Input, vocabulary: Any
+) -> Any:
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
     graph = Graph(onnx, [], [])
     value = helper.make_tensor_value_info
@@ -152,7 +154,7 @@ def _model(onnx: ModuleType, layers: Sequence[Layer], x: Input, vocabulary: Any)
     return model
 
 
-def _added(graph: Graph, layer: Layer, x: str) -> tuple[str, list[str]]:
+def _added(graph: Graph, layer: StackedLayer, x: str) -> tuple[str, list[str]]:
     """Add a layer that reads x (T, B, ...): its output and its last states (B, H)."""
     if layer.kind in OF_TOKENS:
         return _of_tokens(graph, layer, x), []
@@ -165,7 +167,7 @@ def _added(graph: Graph, layer: Layer, x: str) -> tuple[str, list[str]]:
     return _recurrent(graph, layer, x)
 
 
-def _of_tokens(graph: Graph, layer: Layer, x: str) -> str:
+def _of_tokens(graph: Graph, layer: StackedLayer, x: str) -> str:
     """Vectors (T, B, D) of tokens (T, B); zeros for a token that does not exist."""
     tokens = node(graph, "Cast", x, to=graph.onnx.TensorProto.INT64)
     if layer.kind == "one_hot":
@@ -184,7 +186,7 @@ def _of_tokens(graph: Graph, layer: Layer, x: str) -> str:
     return node(graph, "Gather", table, node(graph, "Where", exists, tokens, none))
 
 
-def _recurrent(graph: Graph, layer: Layer, x: str) -> tuple[str, list[str]]:
+def _recurrent(graph: Graph, layer: StackedLayer, x: str) -> tuple[str, list[str]]:
     """The operator of a recurrent layer, which counts directions on an axis."""
     operator, attributes, arrays = _operator(layer)
     weights = [
@@ -206,12 +208,12 @@ def _recurrent(graph: Graph, layer: Layer, x: str) -> tuple[str, list[str]]:
     return y, [node(graph, "Squeeze", state, first) for state in last]
 
 
-def _operator(layer: Layer) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
+def _operator(layer: StackedLayer) -> tuple[str, dict[str, Any], dict[str, np.ndarray]]:
     """Name and attributes, and W (GH, I), R (GH, H), B (2GH,) with gates in order."""
     p = layer.params
-    if isinstance(p, LSTMParams):
+    if layer.kind == "lstm":
         return "LSTM", {}, _arranged(p.w_x, p.w_h, p.b, 0 * p.b, "ifgo", "iofg")
-    if isinstance(p, GRUParams):
+    if layer.kind == "gru":
         after = {"linear_before_reset": int(layer.reset == "after")}
         return "GRU", after, _arranged(p.w_x, p.w_h, p.b_x, p.b_h, "rzn", "zrn")
     name, alpha, beta = ACTIVATIONS[layer.activation]

@@ -17,6 +17,8 @@ function needs one of the others. The pages docs/coming-from-*.md have tables fr
 names to ours.
 """
 
+# Those functions name a library as text, importlib.import_module("torch"): where it is
+# not installed, type checkers would take `import torch` for the file of that name here.
 from jrnn.interop.equinox import from_equinox, to_equinox
 from jrnn.interop.flax import from_flax, to_flax
 from jrnn.interop.haiku import from_haiku, to_haiku

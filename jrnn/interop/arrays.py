@@ -10,6 +10,7 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 
 def to_jax(function: str, name: str, array: np.ndarray) -> jax.Array:
@@ -31,7 +32,7 @@ def to_jax(function: str, name: str, array: np.ndarray) -> jax.Array:
 
 def to_numpy(function: str, name: str, value) -> np.ndarray:
     """A parameter as an array of NumPy, of the same dtype."""
-    if isinstance(value, jax.core.Tracer):
+    if isinstance(value, Tracer):
         raise TypeError(
             f"{function}: {name} has no value yet. Call {function} outside of jit, "
             "grad, vmap."

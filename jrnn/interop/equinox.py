@@ -4,8 +4,10 @@ Its weights are those of PyTorch, (G H, I), with one bias, and a second one of n
 GRU. Gates are i f g o and r z n, as in jrnn.
 """
 
+import importlib
 from typing import Any
 
+import jax
 import numpy as np
 
 from jrnn.cell import Cell, Params
@@ -54,7 +56,9 @@ def from_equinox(*layers: Any) -> tuple[Cell, Params]:
             sizes = module.weight.shape[::-1]
         parts.append([Part(f"layers[{n}]", kind, *sizes)])
     in_order("from_equinox", parts, known=True)
-    return together([_layer(module) for module in layers])
+    model, params = together([_layer(module) for module in layers])
+    assert isinstance(model, Cell)  # Equinox has no layer in both directions
+    return model, params
 
 
 def to_equinox(model: Cell, params: Params, *, like: Any = None) -> Any:
@@ -101,7 +105,7 @@ def to_equinox(model: Cell, params: Params, *, like: Any = None) -> Any:
 
 
 def _kind_of(function: str, module: Any) -> str:
-    from equinox import nn
+    nn = importlib.import_module("equinox.nn")
 
     for name in _KIND.values():
         if isinstance(module, getattr(nn, name)):
@@ -138,9 +142,7 @@ def _layer(module: Any) -> Filled:
 
 def _module(piece: Piece, like: Any) -> Any:
     """One layer as a module."""
-    import equinox
-    import jax
-
+    equinox = importlib.import_module("equinox")
     _supported(piece)
     arrays_by_name = _arrays(piece)
     if like is None:

@@ -14,6 +14,7 @@ from jrnn.cells import ElmanParams, GRUParams, LSTMParams, gru, lstm
 from jrnn.interop import arrays
 from jrnn.interop.flax_modules import (
     Told,
+    ToldFunction,
     is_linen,
     linen_layers,
     nnx_layers,
@@ -22,6 +23,7 @@ from jrnn.interop.flax_modules import (
 from jrnn.interop.flax_weights import (
     BOTH,
     LINEN,
+    OF_NO_CELL,
     Found,
     Names,
     all_paths,
@@ -34,7 +36,7 @@ from jrnn.interop.layers import (
     Filled,
     Piece,
     both_ways,
-    elman_of,
+    elman_layer,
     pieces,
     together,
 )
@@ -95,7 +97,7 @@ def from_flax(
     tree, told = _read("from_flax", source, variables, layers)
     found = []
     for layer in told:
-        if layer.path is None:
+        if isinstance(layer, ToldFunction):
             found.append(_function(layer))
             continue
         ways = ways_of("from_flax", tree, layer.path)
@@ -150,7 +152,7 @@ def to_flax(
     wrapped = isinstance(like, Mapping) and "params" in like
     tree, told = _read("to_flax", like, None, layers)
     left = [p for p in found if p.kind not in WITHOUT_PARAMS]
-    slots = [layer for layer in told if layer.path is not None]
+    slots = [layer for layer in told if isinstance(layer, Told)]
     if len(slots) != len(left):
         raise ValueError(
             f"to_flax: like has {len(slots)} layers with parameters, expected "
@@ -186,9 +188,9 @@ def _read(function: str, source: Any, variables, layers):
     return tree, told
 
 
-def _function(layer: Told) -> Filled:
+def _function(layer: ToldFunction) -> Filled:
     """A function in a Sequential."""
-    return Filled(activation(layer.activation), ())
+    return Filled(activation(layer.f), ())
 
 
 def _layer(found: Found, name: str | None) -> Filled:
@@ -230,7 +232,7 @@ def _cell(found: Found, name: str | None, to_jax) -> Filled:
             f"from_flax: {found.place}: the parameters of a SimpleCell do not say its "
             "activation. Pass activation='tanh', say, or the module too."
         )
-    return Filled(elman_of(size, name), ElmanParams(w_x, w_h, to_jax("bias", b)))
+    return elman_layer(name, ElmanParams(w_x, w_h, to_jax("bias", b)))
 
 
 def _sequential(found: list[Piece]) -> dict[str, Any]:
@@ -251,8 +253,8 @@ def _linen(piece: Piece) -> dict[str, Any]:
     if piece.kind in WITHOUT_PARAMS:
         return node
     kind = _KIND.get(piece.kind, piece.kind)
-    names = LINEN.get(kind)
-    _fill(node, Found((), kind, {"bias": None}, names), piece)
+    found = Found((), kind, {"bias": None}, LINEN.get(kind, OF_NO_CELL))
+    _fill(node, found, piece)
     return {"cell": node} if piece.kind in RECURRENT else node
 
 

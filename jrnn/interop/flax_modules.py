@@ -1,5 +1,6 @@
 """What a module of Flax says that its parameters do not: an order, and functions."""
 
+import importlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,39 +14,48 @@ from jrnn.interop.layers import activation_name
 class Told(NamedTuple):
     """A layer that a module tells of."""
 
-    path: Path | None  # of its parameters; None for a function
-    activation: str | Callable | None = None  # of a SimpleCell by name, or a function
+    path: Path  # of its parameters
+    activation: str | None = None  # of a SimpleCell, by name
 
 
-def linen_layers(function: str, module: Any) -> list[Told] | None:
+class ToldFunction(NamedTuple):
+    """A function in a Sequential."""
+
+    f: Callable
+
+
+Layers = list[Told | ToldFunction]
+
+
+def linen_layers(function: str, module: Any) -> Layers | None:
     """Layers of a module of linen in their order; None where `__call__` says it."""
-    from flax import linen
+    linen = importlib.import_module("flax.linen")
 
     return _layers(function, linen, module, ())
 
 
-def nnx_layers(function: str, module: Any) -> list[Told] | None:
+def nnx_layers(function: str, module: Any) -> Layers | None:
     """Layers of a module of nnx in their order; None where `__call__` says it."""
-    from flax import nnx
+    nnx = importlib.import_module("flax.nnx")
 
     return _layers(function, nnx, module, ())
 
 
 def nnx_parameters(module: Any) -> Mapping[Any, Any]:
     """Parameters of a module of nnx as nested dictionaries."""
-    from flax import nnx
+    nnx = importlib.import_module("flax.nnx")
 
     return nnx.to_pure_dict(nnx.state(module, nnx.Param))
 
 
 def is_linen(module: Any) -> bool:
     """Whether this is a module of linen and not of nnx."""
-    from flax import linen
+    linen = importlib.import_module("flax.linen")
 
     return isinstance(module, linen.Module)
 
 
-def _layers(function: str, library: Any, module: Any, path: Path) -> list[Told] | None:
+def _layers(function: str, library: Any, module: Any, path: Path) -> Layers | None:
     """The same for both, whose classes have the same names."""
     place = "/".join(map(str, path)) or type(module).__name__
     if isinstance(module, library.Sequential):
@@ -53,12 +63,15 @@ def _layers(function: str, library: Any, module: Any, path: Path) -> list[Told] 
     if isinstance(module, library.Dropout):
         return []
     if isinstance(module, library.Bidirectional):
-        ways = [
+        forward, backward = (
             _layers(function, library, getattr(module, name), (*path, name))
             for name in BOTH
-        ]
+        )
         _joined(function, place, module, library)
-        return None if None in ways else [ways[0][0]._replace(path=path)]
+        if forward is None or backward is None:
+            return None
+        assert isinstance(forward[0], Told)  # the cell of an RNN
+        return [forward[0]._replace(path=path)]
     if isinstance(module, library.RNN):
         if module.reverse:
             raise ValueError(
@@ -76,16 +89,16 @@ def _layers(function: str, library: Any, module: Any, path: Path) -> list[Told] 
     if isinstance(module, library.Module):
         return None
     if callable(module):  # in a Sequential
-        return [Told(None, module)]
+        return [ToldFunction(module)]
     raise TypeError(
         f"{function}: expected a module of Flax at {place}, got "
         f"{type(module).__name__}."
     )
 
 
-def _sequential(function: str, library: Any, module: Any, path: Path):
+def _sequential(function: str, library: Any, module: Any, path: Path) -> Layers | None:
     linen = library.__name__ == "flax.linen"
-    found = []
+    found: Layers = []
     for n, inner in enumerate(module.layers):
         below = (*path, f"layers_{n}") if linen else (*path, "layers", n)
         layers = _layers(function, library, inner, below)

@@ -28,6 +28,7 @@ class Names(NamedTuple):
     biases: tuple[str, ...]  # the entries that have one, in order
 
 
+OF_NO_CELL = Names((), (), ())
 LINEN = {
     "lstm": Names(("ii", "if", "ig", "io"), h := ("hi", "hf", "hg", "ho"), h),
     "gru": Names(("ir", "iz", "in"), ("hr", "hz", "hn"), ("ir", "iz", "in", "hn")),
@@ -48,7 +49,7 @@ class Found(NamedTuple):
     path: Path
     kind: str  # lstm, gru, simple, embed, dense
     node: Node
-    names: Names | None = None  # of a cell
+    names: Names = OF_NO_CELL
 
     @property
     def place(self) -> str:

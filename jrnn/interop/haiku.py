@@ -81,7 +81,11 @@ def from_haiku(
         >>> params.b.tolist()  # the forget gate's is one more
         [0.0, 0.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]
     """
-    return together([_layer(core) for core in _cores("from_haiku", params, layers)])
+    model, ours = together(
+        [_layer(core) for core in _cores("from_haiku", params, layers)]
+    )
+    assert isinstance(model, Cell)  # Haiku has no layer in both directions
+    return model, ours
 
 
 def to_haiku(
@@ -216,6 +220,8 @@ def _check_core(function: str, core: _Core) -> None:
 def _shapes(core: _Core) -> dict[str, tuple[int, ...]]:
     """Shapes that follow from those of other entries."""
     reads, size = _sizes(core)
+    if reads is None:  # an embedding
+        return {}
     if core.kind == "vanilla_rnn":
         b = (size,)
         return {"linear/b": b, "linear_1/w": (size, size), "linear_1/b": b}
@@ -316,6 +322,7 @@ def _written(piece: Piece, core: _Core) -> dict[str, np.ndarray]:
     numpy = lambda key: arrays.to_numpy(
         "to_haiku", f"{piece.place}: {key}", getattr(piece.params, key)
     )
+    new: dict[str, np.ndarray]
     if kind == "embed":
         new = {"embeddings": numpy("table")}
     elif kind == "linear":

@@ -30,7 +30,7 @@ from jrnn.interop.layers import (
     activation_layer,
     activation_name,
     both_ways,
-    elman_of,
+    elman_layer,
     pieces,
     together,
 )
@@ -241,20 +241,19 @@ def _layers(layer: KerasLayer) -> list[Filled]:
 def _recurrent(layer: KerasLayer, weights: Weights) -> Filled:
     """One layer in one direction."""
     arrays.one_dtype("from_keras", layer.place, _named(weights))
-    size, width = weights.recurrent.shape
+    kernel, recurrent = weights.kernel, weights.recurrent
+    assert recurrent is not None  # as `checked` has seen
+    size, width = recurrent.shape
     if layer.kind != "gru":
-        w_x, w_h = (
-            _jax(layer, "kernel", weights.kernel),
-            _jax(layer, "recurrent", weights.recurrent),
-        )
+        w_x, w_h = _jax(layer, "kernel", kernel), _jax(layer, "recurrent", recurrent)
         b = _jax(layer, "bias", _bias(layer, weights, (width,)))
         if layer.kind == "lstm":
             return Filled(lstm(size), LSTMParams(w_x, w_h, b))
-        return Filled(elman_of(size, _jax_name(layer)), ElmanParams(w_x, w_h, b))
+        return elman_layer(_jax_name(layer), ElmanParams(w_x, w_h, b))
     bias = _bias(layer, weights, (2, width))
     if bias.ndim == 1:  # reset_after=False has the one of the input only
         bias = np.stack([bias, np.zeros_like(bias)])
-    values = (weights.kernel, weights.recurrent, bias[0], bias[1])
+    values = kernel, recurrent, bias[0], bias[1]
     swapped = [_jax(layer, "weights", _swapped(a)) for a in values]
     form = "after" if layer.reset_after else "before"
     return Filled(gru(size, form), GRUParams(*swapped))

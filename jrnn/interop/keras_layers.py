@@ -1,5 +1,6 @@
 """Layers of Keras from its objects: a layer, a Sequential, a .keras file."""
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ _IDLE = (
 
 def read_file(path: Path) -> Any:
     """The model in a .keras file."""
-    import keras
+    keras = importlib.import_module("keras")
 
     return keras.saving.load_model(path, compile=False)
 
@@ -42,7 +43,8 @@ def layers_of(function: str, source: Any) -> list[KerasLayer]:
 
 
 def _layers(function: str, layer: Any) -> Iterator[KerasLayer]:
-    from keras import layers, models
+    keras = importlib.import_module("keras")
+    layers, models = keras.layers, keras.models
 
     if isinstance(layer, models.Sequential):
         for inner in layer.layers:
@@ -73,7 +75,7 @@ def _layers(function: str, layer: Any) -> Iterator[KerasLayer]:
 
 def _recurrent(function: str, place: str, cell: Any) -> KerasLayer:
     """From the cell of a layer, or a cell."""
-    from keras import layers
+    layers = importlib.import_module("keras.layers")
 
     kinds = {
         layers.SimpleRNNCell: "simple_rnn",
@@ -150,7 +152,7 @@ def _no_mask(function: str, layer: Any) -> None:
 
 def _activation(function: str, layer: Any, f: Any) -> str:
     """The name that Keras has for an activation."""
-    from keras import activations
+    activations = importlib.import_module("keras.activations")
 
     name = activations.serialize(f)
     if not isinstance(name, str) or activations.get(name) is not f:

@@ -1,6 +1,6 @@
 """Models taken apart into layers, and layers put together to a model."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -80,7 +80,9 @@ def pieces(function: str, model: Cell | SequenceModel, params: Params) -> list[P
     return list(_pieces(function, "model", model, params))
 
 
-def _pieces(function: str, place: str, cell: Cell, params: Params):
+def _pieces(
+    function: str, place: str, cell: Cell | SequenceModel, params: Params
+) -> Iterator[Piece]:
     description = getattr(cell, "description", None)
     if description is None:
         of_functions = isinstance(cell, Cell)
@@ -154,9 +156,10 @@ def activation_name(f: Any) -> str | None:
     return next((name for name in NAMES if getattr(jax.nn, name) is f), None)
 
 
-def elman_of(size: int, name: str) -> Cell:
+def elman_layer(name: str, params: ElmanParams) -> Filled:
     """The simple network with an activation by its name; tanh is the default."""
-    return elman(size) if name == "tanh" else elman(size, name)
+    size = params.w_h.shape[0]
+    return Filled(elman(size) if name == "tanh" else elman(size, name), params)
 
 
 def activation_layer(name: str) -> Filled:

@@ -5,8 +5,9 @@ Gates are in the same order, i f g o and r z n. An nn.LSTM and an nn.RNN add two
 jrnn has their sum; a GRU has both here and there.
 """
 
+import importlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import jax.numpy as jnp
 import numpy as np
@@ -22,7 +23,7 @@ from jrnn.interop.layers import (
     activation_layer,
     activation_name,
     both_ways,
-    elman_of,
+    elman_layer,
     hidden_size,
     pieces,
     together,
@@ -200,8 +201,9 @@ def _layers(part: Part, entries: Mapping[str, np.ndarray]) -> list[Filled]:
         return [Filled(embed(*table.shape), EmbedParams(table))]
     if part.kind == "linear":
         w = to_jax("weight", get("weight").T)
-        b = get("bias") if part.form else np.zeros(part.writes, w.dtype)
-        return [Filled(linear(part.writes), LinearParams(w, to_jax("bias", b)))]
+        size = w.shape[1]
+        b = get("bias") if part.form else np.zeros(size, w.dtype)
+        return [Filled(linear(size), LinearParams(w, to_jax("bias", b)))]
     layers = []
     for suffixes in part.form.suffixes():
         ways = [_recurrent(part, suffix, get, to_jax) for suffix in suffixes]
@@ -224,12 +226,10 @@ def _recurrent(part: Part, suffix: str, get, to_jax) -> Filled:
     b = to_jax(f"bias_ih{suffix}", arrays.sum_of(b_x, b_h))
     if part.kind == "lstm":
         return Filled(lstm(size), LSTMParams(w_x, w_h, b))
-    return Filled(
-        elman_of(size, part.kind.removeprefix("rnn_")), ElmanParams(w_x, w_h, b)
-    )
+    return elman_layer(part.kind.removeprefix("rnn_"), ElmanParams(w_x, w_h, b))
 
 
-def _nonlinearity(piece: Piece) -> str:
+def _nonlinearity(piece: Piece) -> Literal["tanh", "relu"]:
     """The activation of a simple network, if PyTorch has it."""
     name = activation_name(piece.arguments["activation"])
     if name not in ("tanh", "relu"):
@@ -299,7 +299,8 @@ def _part(name: str, group: list[Piece]) -> Part:
         form = Recurrent(size, len(group), len(ways), bias=True, is_cell=False)
         return Part(name, _kind(first), reads, size * len(ways), form)
     if first.kind == "linear":
-        return Part(name, "linear", *first.params.w.shape, True)
+        reads, writes = first.params.w.shape
+        return Part(name, "linear", reads, writes, True)
     if first.kind == "embed":
         return Part(name, "embedding", TOKENS, first.params.table.shape[1])
     return Part(name, first.kind, None, None, "weightless")
@@ -332,7 +333,7 @@ def _written(part: Part, left: list[Piece], original) -> dict[str, np.ndarray]:
 def _next(part: Part, left: list[Piece]) -> Piece:
     piece = left.pop(0) if left else None
     got = _kind(piece) if piece else "nothing more"
-    if got != part.kind:
+    if piece is None or got != part.kind:
         place = f", {piece.place}" if piece else ""
         raise ValueError(
             f"to_torch: like has {part.kind} at {part.name or 'its only place'}, but "
@@ -366,11 +367,11 @@ def _entries_of_recurrent(part: Part, suffix, piece: Piece, original):
     if not part.form.bias:
         arrays.no_bias("to_torch", piece.place, **biases)
         return entries
+    values = tuple(biases.values())
     if not two:
         like = [original.get(full(part.name, name)) for name in names]
         fits = all(a is not None and a.shape == biases["b"].shape for a in like)
-        biases = arrays.split(biases["b"], tuple(like) if fits else None)
-    values = biases.values() if two else biases
+        values = arrays.split(biases["b"], tuple(like) if fits else None)
     return entries | dict(zip(names, values, strict=True))
 
 
@@ -387,7 +388,7 @@ def _numpy(piece: Piece):
 def _array(function: str, name: str, value: Any) -> np.ndarray:
     if not hasattr(value, "detach"):
         return np.asarray(value)
-    import torch
+    torch = importlib.import_module("torch")
 
     if value.is_quantized:
         raise TypeError(
@@ -400,7 +401,7 @@ def _array(function: str, name: str, value: Any) -> np.ndarray:
 
 
 def _tensor(array: np.ndarray) -> Any:
-    import torch
+    torch = importlib.import_module("torch")
 
     copy = np.array(array, order="C")
     if copy.dtype == BFLOAT16:

@@ -1,5 +1,6 @@
 """What a module of PyTorch says that its state dict does not: kinds, and an order."""
 
+import importlib
 from typing import Any
 
 # The classes of torch.nn whose weights are read, and those without that jrnn has too.
@@ -42,7 +43,7 @@ def told_by(function: str, module: Any) -> tuple[dict[str, str], bool]:
 
 
 def _collect(function: str, name: str, module: Any, kinds: dict[str, str]) -> bool:
-    from torch import nn
+    nn = importlib.import_module("torch.nn")
 
     if (kind := _kind(function, name, module, nn)) is not None:
         kinds[name] = kind

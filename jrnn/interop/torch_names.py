@@ -74,6 +74,7 @@ def parts_of(
     candidates = []
     for name, kind in kinds.items():
         if name not in groups:
+            assert kind is not None  # one of WEIGHTLESS
             candidates.append([Part(name, kind, None, None, "weightless")])
         elif any(_RECURRENT.fullmatch(key) for key in groups[name]):
             candidates.append(
