@@ -8,7 +8,6 @@ Cells know one step of one sequence: no batch axis, no time axis. Batches are
 `jax.vmap`.
 """
 
-import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol

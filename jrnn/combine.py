@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jrnn import _check
 from jrnn._description import described
 from jrnn.cell import Cell, Key, Output, output_spec
-from jrnn.sequence import RunFn, SequenceModel, pools_over_time, run_of
+from jrnn.sequence import RunFn, SequenceModel, pools_over_time
 from jrnn.unroll import unroll
 from jrnn.wrappers import masked
 
@@ -289,7 +289,7 @@ def _runs(parts: tuple[Part, ...]) -> list[tuple[slice, RunFn]]:
                     f"stack: part {n}, counted from 0, reads a sequence, but a part "
                     "before it pools over time and leaves one output. Exchange them."
                 )
-            runs.append((slice(n, n + 1), functools.partial(_alone, run_of(part))))
+            runs.append((slice(n, n + 1), functools.partial(_alone, part.run)))
             pooled = pools_over_time(part)
         start += len(neighbours)
     return runs

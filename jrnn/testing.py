@@ -15,6 +15,7 @@ from jax import lax
 from jax.extend import core
 from jax.extend.source_info_util import summarize
 
+from jrnn._programs.program import Program, type_of
 from jrnn.scan import scan
 
 PyTree = Any
@@ -141,7 +142,7 @@ def check_scan(
 class _Problem(NamedTuple):
     """A step with its captured arrays made arguments, and where to try it."""
 
-    jaxpr: core.ClosedJaxpr
+    jaxpr: Program
     captured: list[Any]
     init: PyTree
     xs: PyTree
@@ -178,7 +179,7 @@ def _problem(
     out_tree = jax.tree.structure(shapes)
     problem = _Problem(jaxpr, captured, init, xs, length, out_tree, 0.0)
     atoms = [a for eqn in _equations(problem) for a in [*eqn.invars, *eqn.outvars]]
-    types = {a.aval.dtype for a in [*atoms, *jaxpr.jaxpr.invars]}
+    types = {type_of(a).dtype for a in [*atoms, *jaxpr.jaxpr.invars]}
     eps = [float(jnp.finfo(t).eps) for t in types if jnp.issubdtype(t, jnp.inexact)]
     return problem._replace(eps=max(eps, default=0.0))
 

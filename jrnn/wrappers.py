@@ -110,8 +110,7 @@ def residual(cell: Model) -> Model:
         return carry, add(x, y)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        assert _check.is_sequence(cell)
-        carry, ys = cell.run(params, xs, carry, valid, key=key, remat=remat)
+        carry, ys = run_of(cell)(params, xs, carry, valid, key=key, remat=remat)
         return carry, add(only_valid(valid, xs), ys)
 
     return _acting(cell, step, run)
@@ -163,7 +162,6 @@ def layer_norm(cell: Model, *, epsilon: float = 1e-6) -> Model:
         return carry, normal(params, u)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        assert _check.is_sequence(cell)
         _check.params_type("layer_norm", params, LayerNormParams)
         carry, us = run_of(cell)(params.cell, xs, carry, valid, key=key, remat=remat)
         if pools_over_time(cell):
@@ -220,7 +218,6 @@ def dropout(cell: Model, rate: ArrayLike) -> Model:
         return carry, dropped(mask_key, u)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        assert _check.is_sequence(cell)
         key = _check.key_given("dropout", key, "run")
         cell_key, mask_key = jax.random.split(key)
         carry, us = run_of(cell)(params, xs, carry, valid, key=cell_key, remat=remat)
@@ -427,7 +424,6 @@ def masked(cell: Model) -> Model:
         return _where(valid, new_carry, carry), y
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        assert _check.is_sequence(cell)
         _check.pair("masked", xs, "valid")
         xs, own = xs
         _check.time_flags("masked", "valid", own, _check.num_steps("masked", xs))
@@ -527,7 +523,6 @@ def learned_carry(cell: Model) -> Model:
         return cell.step(params.cell, carry, x, key=key)
 
     def run(params, xs, carry, valid=None, *, key=None, remat=None):
-        assert _check.is_sequence(cell)
         _check.params_type("learned_carry", params, LearnedCarryParams)
         return run_of(cell)(params.cell, xs, carry, valid, key=key, remat=remat)
 

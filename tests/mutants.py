@@ -586,8 +586,8 @@ ENGINE = [
     Mutant(
         "normalise: slices made a split whether or not they cover the whole",
         "scan/normalise.py",
-        "if len(readers) == uses[v] and _cover(readers):",
-        "if len(readers) == uses[v] and None not in map(_cut, readers):",
+        "return cuts if limits == [*(cut.start for cut in ordered), size] else []",
+        "return cuts",
         SCAN,
         "overlapping",
     ),
@@ -602,7 +602,7 @@ ENGINE = [
     Mutant(
         "normalise: slices left as they are",
         "scan/normalise.py",
-        "if len(readers) == uses[v] and _cover(readers):",
+        "if len(readers) == uses[v] and (cuts := _cuts(readers)):",
         "if False:",
         GUARDS,
         "slices_are",
@@ -842,7 +842,7 @@ ENGINE = [
     Mutant(
         "derive: no residuals side by side",
         "scan/derive.py",
-        "if fills and first.aval.dtype == row.dtype and",
+        "if fills and aval.dtype == row.dtype and",
         "if False and",
         GUARDS,
         "report",
@@ -866,8 +866,8 @@ ENGINE = [
     Mutant(
         "primitives: an infinity is not searched for",
         "scan/primitives.py",
-        "jax.config.jax_debug_nans or jax.config.jax_debug_infs",
-        "jax.config.jax_debug_nans",
+        'setting("jax_debug_nans") or setting("jax_debug_infs")',
+        'setting("jax_debug_nans")',
         DROP_IN,
         "debug_infs",
     ),

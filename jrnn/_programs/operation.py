@@ -57,13 +57,16 @@ def operation(
 
 def check_inside(made: core.Primitive, plain: Callable[..., Function]) -> None:
     """Let `jax.experimental.checkify` check the plain function of an operation."""
+    error_type, check = Error, checkify_jaxpr
+    if error_type is None or check is None:
+        return
 
     def rule(*args: Any, **params: Any) -> Any:
         # newer versions of JAX pass a context ahead of the error
-        at = next(i for i, value in enumerate(args) if isinstance(value, Error))
+        at = next(i for i, value in enumerate(args) if isinstance(value, error_type))
         context, error, enabled, *values = args[:at], *args[at:]
         checked = jax.make_jaxpr(plain(**params))(*values)
-        return checkify_jaxpr(*context, checked, enabled, error, *values)
+        return check(*context, checked, enabled, error, *values)
 
     error_checks[made] = rule
 
@@ -81,17 +84,19 @@ def batch_as_itself(made: core.Primitive) -> None:
     batching.primitive_batchers[made] = batch
 
 
-def lower(made: core.Primitive, to: Callable[..., Function], **where: str) -> None:
-    """Compile an operation to the function `to(**parameters)`, everywhere or `where`.
+def lower(
+    made: core.Primitive, to: Callable[..., Function], platform: str | None = None
+) -> None:
+    """Compile an operation to the function `to(**parameters)`.
 
     Args:
         made: the operation.
         to: from its parameters to a function like its plain one.
-        where: `platform`, if it is for one.
+        platform: the one that this is for; every one if None.
     """
     lowered = lambda *values, **params: to(**params)(*values)
     rule = mlir.lower_fun(lowered, multiple_results=True)
-    mlir.register_lowering(made, rule, **where)
+    mlir.register_lowering(made, rule, platform=platform)
 
 
 def without_last_axis(aval: Any, dtype: Any) -> Any:

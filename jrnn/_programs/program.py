@@ -11,15 +11,19 @@ import math
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import compress
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import ShapedArray, Tracer
 from jax.extend import core, source_info_util
 from jax.interpreters import ad
 
+from jrnn._setting import setting
+
 Function = Callable[..., list[Any]]
+Program = core.ClosedJaxpr  # pyright: ignore[reportPrivateImportUsage]
 Variable = core.Var
 Atom = core.Var | core.Literal
 Equation = core.JaxprEqn
@@ -42,20 +46,26 @@ def cached(function: Callable) -> Callable:
 
     @functools.wraps(function)
     def call(*args: Any, **params: Any) -> Any:
-        remember = not jax.config.jax_check_tracer_leaks
+        remember = not setting("jax_check_tracer_leaks")
         return (remembering if remember else function)(*args, **params)
 
     return call
 
 
-def is_variable(atom: Atom) -> bool:
+def is_variable(atom: Atom | None) -> TypeGuard[Variable]:
     """Tell a variable from a literal constant and from a dropped result."""
     return isinstance(atom, core.Var) and not isinstance(atom, core.DropVar)
 
 
+def type_of(atom: Atom) -> ShapedArray:
+    """Shape and dtype of a value: in a program here they are all arrays or keys."""
+    # JAX declares any abstract value
+    return atom.aval  # pyright: ignore[reportReturnType]
+
+
 def is_differentiable(atom: Atom) -> bool:
     """Whether values of this kind have tangents."""
-    return jnp.issubdtype(atom.aval.dtype, jnp.inexact)
+    return jnp.issubdtype(type_of(atom).dtype, jnp.inexact)
 
 
 def variables(atoms: Iterable[Atom]) -> list[Variable]:
@@ -69,12 +79,12 @@ def all_variables(eqns: Iterable[Equation], targets: Iterable[Atom]) -> list[Var
     return variables([*atoms, *targets])
 
 
-def jaxpr_of(closed: core.ClosedJaxpr) -> core.Jaxpr:
+def jaxpr_of(closed: Program | core.Jaxpr) -> core.Jaxpr:
     """The jaxpr of a program; some versions of JAX have one class for both."""
-    return getattr(closed, "jaxpr", closed)
+    return closed if isinstance(closed, core.Jaxpr) else closed.jaxpr
 
 
-def constants(closed: core.ClosedJaxpr) -> Environment:
+def constants(closed: Program) -> Environment:
     """The values that a program has captured, by variable."""
     values = getattr(closed, "consts", ())
     return dict(zip(jaxpr_of(closed).constvars, values, strict=True))
@@ -92,7 +102,7 @@ def examples(atoms: Iterable[Atom]) -> list[jax.ShapeDtypeStruct]:
     return [example(atom.aval) for atom in atoms]
 
 
-def trace(function: Function, like: Iterable[Any]) -> core.ClosedJaxpr:
+def trace(function: Function, like: Iterable[Any]) -> Program:
     """Trace `function(*like) -> list` to a program."""
     like = list(like)
     closed = jax.make_jaxpr(function)(*like)
@@ -101,9 +111,7 @@ def trace(function: Function, like: Iterable[Any]) -> core.ClosedJaxpr:
     return jax.make_jaxpr(lambda *args: call(closed, args, inline=CALLS))(*like)
 
 
-def call(
-    closed: core.ClosedJaxpr, args: Iterable[Any], *, inline: Names = ()
-) -> list[Any]:
+def call(closed: Program, args: Iterable[Any], *, inline: Names = ()) -> list[Any]:
     """Evaluate a program on `args`."""
     jaxpr = jaxpr_of(closed)
     env = constants(closed) | dict(zip(jaxpr.invars, args, strict=True))
@@ -111,14 +119,14 @@ def call(
     return [read(env, atom) for atom in jaxpr.outvars]
 
 
-def closure_convert(closed: core.ClosedJaxpr) -> tuple[core.ClosedJaxpr, list[Any]]:
+def closure_convert(closed: Program) -> tuple[Program, list[Any]]:
     """The program with its captured tracers as first inputs, and these tracers.
 
     A custom derivative rule may read tracers of a function around it. As constants of a
     program they would outlive their trace.
     """
     jaxpr, held = jaxpr_of(closed), constants(closed)
-    captured = {v: x for v, x in held.items() if isinstance(x, jax.core.Tracer)}
+    captured = {v: x for v, x in held.items() if isinstance(x, Tracer)}
     if not captured:
         return closed, []
     inputs = [*captured, *jaxpr.invars]
@@ -131,7 +139,7 @@ def closure_convert(closed: core.ClosedJaxpr) -> tuple[core.ClosedJaxpr, list[An
     return trace(function, examples(inputs)), list(captured.values())
 
 
-def inline_checkpoints(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
+def inline_checkpoints(closed: Program) -> Program:
     """The program for evaluation only, without marks of what to rematerialise."""
 
     def function(*args: Any) -> list[Any]:
@@ -141,10 +149,10 @@ def inline_checkpoints(closed: core.ClosedJaxpr) -> core.ClosedJaxpr:
 
 
 def rewrite(
-    closed: core.ClosedJaxpr,
+    closed: Program,
     instead: dict[Variable, Callable[[Environment], Environment]],
     eqns: Iterable[Equation] | None = None,
-) -> core.ClosedJaxpr:
+) -> Program:
     """Trace a program with other values for the results of some of its equations.
 
     Args:
@@ -226,7 +234,7 @@ def inner_programs(eqn: Equation) -> Iterator[core.Jaxpr]:
     for inner in core.jaxprs_in_params(eqn.params):
         yield jaxpr_of(inner)
     for value in eqn.params.values():
-        if isinstance(closed := getattr(value, "program", None), core.ClosedJaxpr):
+        if isinstance(closed := getattr(value, "program", None), Program):
             yield jaxpr_of(closed)
 
 
@@ -280,8 +288,8 @@ def dependents(eqns: Iterable[Equation], sources: Iterable[Variable]) -> set[Var
 
 def bytes_of(atom: Atom) -> int:
     """Bytes of one value; a random key counts as its two words."""
-    itemsize = getattr(atom.aval.dtype, "itemsize", 8)
-    return itemsize * num_elements(atom.aval.shape)
+    itemsize = getattr(type_of(atom).dtype, "itemsize", 8)
+    return itemsize * num_elements(type_of(atom).shape)
 
 
 def is_symbolic(shape: Iterable[Any]) -> bool:
@@ -349,7 +357,7 @@ class Outputs(NamedTuple):
 class Step(NamedTuple):
     """A flat program read as one step, and how often to take it."""
 
-    program: core.ClosedJaxpr  # (weights..., carry..., x...) -> (carry..., y...)
+    program: Program  # (weights..., carry..., x...) -> (carry..., y...)
     weights: int  # number of leading inputs that are the same at every step
     carry: int  # number of inputs after them that are fed back
     length: Any  # may be symbolic
@@ -419,7 +427,7 @@ def loop_arity(loop: Equation) -> tuple[int, int]:
     """
     inner = jaxpr_of(loop.params["jaxpr"])
     same = lambda outer, inner: sum(
-        a.aval.ndim == b.aval.ndim for a, b in zip(outer, inner, strict=True)
+        type_of(a).ndim == type_of(b).ndim for a, b in zip(outer, inner, strict=True)
     )
     carry = same(loop.outvars, inner.outvars)
     return same(loop.invars, inner.invars) - carry, carry

@@ -19,6 +19,7 @@ from jax import lax
 from jax.extend import random
 
 from jrnn._programs.operation import batch_as_itself, lower, operation
+from jrnn._setting import setting
 from jrnn.cell import Key
 
 _ROTATIONS = (13, 15, 26, 6), (17, 29, 16, 24)
@@ -39,7 +40,7 @@ def unroll_rounds(key: Key) -> Key:
 def _random_bits(key: jax.Array, bit_width: int, shape: tuple[int, ...]) -> jax.Array:
     """Bits of the n-th of many numbers: a hash of n under the key, uint32 (2,)."""
     size = math.prod(shape)
-    one_hash_a_number = jax.config.jax_threefry_partitionable and bit_width == 32
+    one_hash_a_number = setting("jax_threefry_partitionable") and bit_width == 32
     if not one_hash_a_number or size >= 2**32:
         return _JAX.random_bits(key, bit_width, shape)
     n = lax.iota(jnp.uint32, size).reshape(shape)

@@ -20,6 +20,7 @@ from jrnn._programs.program import (
     jaxpr_of,
     read,
     trace,
+    type_of,
     variables,
 )
 
@@ -56,7 +57,7 @@ def with_token_table(step: Callable, carry: Any, tokens: jax.Array) -> Callable 
     made = {v for eqn in per_token for v in eqn.outvars}
     used = [a for eqn in in_loop for a in eqn.invars] + list(jaxpr.outvars)
     crossing = [v for v in variables(used) if v in made]
-    entries = len(tokens) * sum(v.aval.size for v in crossing)
+    entries = len(tokens) * sum(type_of(v).size for v in crossing)
     if not crossing or entries > MAX_ENTRIES or jaxpr.effects:
         return None
     evaluate(fixed, env)

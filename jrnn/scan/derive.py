@@ -14,12 +14,11 @@ import functools
 import itertools
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend import core
 
 from jrnn._programs.program import (
     Atom,
@@ -27,6 +26,7 @@ from jrnn._programs.program import (
     Equation,
     Inputs,
     Outputs,
+    Program,
     Step,
     Variable,
     all_variables,
@@ -53,6 +53,7 @@ from jrnn._programs.program import (
     rewrite,
     select,
     trace,
+    type_of,
     unflatten_like,
 )
 from jrnn.scan.min_cut import min_cut
@@ -109,7 +110,7 @@ class Derivative:
     shifted: LinearInputs  # flags: what is the carry before each step
 
     @property
-    def program(self) -> core.ClosedJaxpr:
+    def program(self) -> Program:
         """The linear step's, which whoever looks for operations in it needs to see."""
         return self.linear.program
 
@@ -150,7 +151,7 @@ def derivative(step: Step, active: tuple[bool, ...]) -> Derivative:
 class _Joint(NamedTuple):
     """A step and its derivative in one program."""
 
-    program: core.ClosedJaxpr
+    program: Program
     captured: list[Any]  # values of the first weights, which the step does not have
     inputs: Inputs
     dinputs: Inputs  # tangents of those inputs that have one
@@ -187,7 +188,7 @@ def _linearise(step: Step, active: Inputs) -> _Joint:
     )  # fmt: skip
 
 
-def _trace_both(step: Step, active: Inputs, smooth: list[bool]) -> core.ClosedJaxpr:
+def _trace_both(step: Step, active: Inputs, smooth: list[bool]) -> Program:
     """From inputs and tangents of `active` ones to outputs and tangents of `smooth`."""
     variables, on = step.inputs().flat(), active.flat()
     count = len(variables)
@@ -341,16 +342,17 @@ def _pack_groups(where: Plan, known: Linear, groups: list[Group]) -> list[Group]
     private = read_only_in_loop(where, known.saved)
     left = [group for v, group in zip(known.saved, groups, strict=True) if v in private]
     others = [group for group in groups if group not in left]
-    rows = [v.aval for v in where.crossing + where.broadcast if v in known.tangents]
+    rows = [type_of(v) for v in where.crossing + where.broadcast if v in known.tangents]
     found = []
     for row in sorted(rows, key=lambda row: num_elements(row.shape), reverse=True):
         for (first,) in left:
             alike = [group for group in left if _same(group[0], first)]
-            if is_symbolic([*row.shape, *first.aval.shape]):
+            aval = type_of(first)
+            if is_symbolic([*row.shape, *aval.shape]):
                 continue
-            fit = row.size // max(1, first.aval.size)
-            fills = fit * first.aval.size == row.size
-            if fills and first.aval.dtype == row.dtype and 0 < fit <= len(alike):
+            fit = row.size // max(1, aval.size)
+            fills = fit * aval.size == row.size
+            if fills and aval.dtype == row.dtype and 0 < fit <= len(alike):
                 found.append([v for group in alike[:fit] for v in group])
                 left = [group for group in left if group not in alike[:fit]]
                 break
@@ -380,7 +382,7 @@ def _packed_example(group: Group) -> jax.ShapeDtypeStruct:
 
 
 def _same(a: Variable, b: Variable) -> bool:
-    return (a.aval.shape, a.aval.dtype) == (b.aval.shape, b.aval.dtype)
+    return (type_of(a).shape, type_of(a).dtype) == (type_of(b).shape, type_of(b).dtype)
 
 
 # Sums divided into parts --------------------------------------------------------------
@@ -404,9 +406,7 @@ class _Division(NamedTuple):
     added: list[bool]  # parts that are only added to that of the other
 
 
-def divide_sums(
-    program: core.ClosedJaxpr, late_inputs: Collection[Variable]
-) -> core.ClosedJaxpr:
+def divide_sums(program: Program, late_inputs: Collection[Variable]) -> Program:
     """Divide the sums of a flat program, all of whose sums may be reordered.
 
     Args:
@@ -427,7 +427,7 @@ def divide_sums(
 def _divide(how: _Division, env: Environment) -> Environment:
     """The parts of both splits, where they are added the early ones with the other."""
     split = how.split
-    shape = split.invars[0].aval.shape
+    shape = type_of(split.invars[0]).shape
     early, late = (
         apply(split, [jnp.broadcast_to(add_all([read(env, a) for a in atoms]), shape)])
         for atoms in (how.early, how.late)
@@ -449,11 +449,14 @@ def _divisions(
 ) -> Iterator[_Division]:
     """The divisions that let less cross into the loop."""
     uses = count_uses(eqns, outputs)
-    once = lambda a: is_variable(a) and uses[a] == 1
+
+    def once(a: Atom) -> TypeGuard[Variable]:
+        return is_variable(a) and uses[a] == 1
+
     is_late = lambda a: is_variable(a) and a in late
     sums = flatten_sums(late_sums(eqns, is_late), uses)
 
-    beside: dict[Atom, set[Atom]] = {}  # of terms read once: what they are added to
+    beside: dict[Atom, set[Variable]] = {}  # of terms read once: what they are added to
     for whole in sums.values():
         found = {a for a in whole.terms if once(a)}
         beside |= {a: found for a in found}
@@ -461,8 +464,7 @@ def _divisions(
     splits = [eqn for eqn in eqns if eqn.primitive is lax.split_p]
     for split in splits:
         result = split.invars[0]
-        alone = once(result) and result in sums
-        found = sums[result].terms if alone else []
+        found = sums[result].terms if once(result) and result in sums else []
         early = [a for a in found if not is_late(a)]
         for other in splits:
             if early and _alike(split, other) and not is_late(other.invars[0]):
@@ -476,5 +478,5 @@ def _divisions(
 
 def _alike(a: Equation, b: Equation) -> bool:
     """Whether two splits do the same to arrays of one shape."""
-    same_shape = a.invars[0].aval.shape == b.invars[0].aval.shape
+    same_shape = type_of(a.invars[0]).shape == type_of(b.invars[0]).shape
     return same_shape and a.params == b.params

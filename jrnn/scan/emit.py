@@ -8,7 +8,7 @@ import functools
 import itertools
 import math
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +21,7 @@ from jrnn._programs.program import (
     Inputs,
     Outputs,
     Step,
+    Variable,
     apply,
     constants,
     evaluate,
@@ -28,6 +29,7 @@ from jrnn._programs.program import (
     is_variable,
     lax_scan,
     read,
+    type_of,
 )
 from jrnn.scan.plan import LANES, How, Plan
 
@@ -110,7 +112,7 @@ def _body(
     """The body of the loop: from the carry and x to the next carry and its results."""
     how = where.layouts | (where.on_cpu if cpu else {})
     weights = {
-        v: lay_out(eqn, how[v], env[eqn.invars[1]])
+        v: lay_out(eqn, how[v], read(env, eqn.invars[1]))
         for eqn in where.loop
         if how.get(v := eqn.outvars[0]) in ("transposed", "padded")
     }
@@ -164,7 +166,7 @@ def _apply(eqn: Equation, *values: Any) -> list[Any]:
     return apply(eqn, values)
 
 
-def _among(atom: Atom, env: Environment) -> bool:
+def _among(atom: Atom, env: Environment) -> TypeGuard[Variable]:
     return is_variable(atom) and atom in env
 
 
@@ -208,7 +210,7 @@ def multiply(eqn: Equation, how: How, x: Any, w: Any) -> list[Any]:
     (left, (axis,)), batch = eqn.params["dimension_numbers"]
     if how == "transposed":
         return apply(_with_dimension_numbers(eqn, ((left, (1 - axis,)), batch)), [x, w])
-    columns = eqn.invars[1].aval.shape[1 - axis]
+    columns = type_of(eqn.invars[1]).shape[1 - axis]
     (out,) = apply(eqn, [x, w])
     return [lax.slice_in_dim(out, 0, columns, axis=-1)]
 
@@ -344,7 +346,7 @@ def storing_loop(
     """
     like = list(like)
     # JAX's check that no key is used twice takes storing one for a use
-    keys = any(jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key) for a in like)
+    keys = any(jnp.issubdtype(a.dtype, jax.dtypes.prng_key) for a in like)
     unknown = is_symbolic([length, *(n for a in like for n in a.shape)])
     if keys or unknown or is_unrolled(length, options["unroll"]):
         whole = lambda carry, x: jax.tree.map(

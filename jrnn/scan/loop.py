@@ -12,6 +12,7 @@ from jax.extend import core
 
 from jrnn._programs.program import (
     Equation,
+    Program,
     constants,
     evaluate,
     is_sharded,
@@ -20,6 +21,7 @@ from jrnn._programs.program import (
     nested_equations,
     read,
 )
+from jrnn._setting import setting
 from jrnn.scan.emit import in_chunks
 from jrnn.scan.normalise import normalise, wrap_keys
 from jrnn.scan.primitives import recurrence
@@ -109,7 +111,7 @@ def scan(
     options = {"reverse": reverse, "unroll": _unroll(unroll)}
     if _nothing_is_traced():
         _check_remat(remat, length)
-        if not jax.config.jax_disable_jit:
+        if not setting("jax_disable_jit"):
             init, xs = jax.tree.map(_as_array, (init, xs))
         return lax.scan(f, init, xs, length, **options)
     if remat in (None, "step"):
@@ -137,14 +139,14 @@ def _split_scan(
     budget: int | None,
     **options: Any,
 ) -> PyTree:
-    if jax.config.jax_disable_jit:
+    if setting("jax_disable_jit"):
         return lax_scan(f, init, xs, length, **options)
     call = trace_call(f, init, xs, length, **options)
     if not is_supported(call.loop):
         g = _checkpoint(f) if recompute else f
         return lax_scan(g, init, xs, length, **options)
 
-    def run_loop(values: list[Any]) -> list[Any]:
+    def run_loop(values: Sequence[Any]) -> list[Any]:
         form, start = normalise(call.loop, values, recompute=recompute, budget=budget)
         return wrap_keys(recurrence(form.step, start), form.impls)
 
@@ -154,7 +156,7 @@ def _split_scan(
 class Call(NamedTuple):
     """A call of `jax.lax.scan`, traced: equations, the last of which is the loop."""
 
-    program: core.ClosedJaxpr
+    program: Program
     loop: Equation
     leaves: list[Any]  # of init, then of xs
     out_tree: Any

@@ -91,7 +91,7 @@ def _saturate(graph: _Graph) -> set[object]:
 def _levels(graph: _Graph) -> dict[object, int]:
     """How many edges with room each node is away from the source."""
     level: dict[object, int] = {_SOURCE: 0}
-    queue = deque([_SOURCE])
+    queue: deque[object] = deque([_SOURCE])
     while queue:
         node = queue.popleft()
         for neighbour, room in graph[node].items():

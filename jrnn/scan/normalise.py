@@ -11,19 +11,19 @@ to a program with the same results. `REWRITES` lists them.
 
 import functools
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Collection, Hashable, Sequence
+from typing import Any, NamedTuple, TypeGuard
 
 import jax
 import jax.numpy as jnp
 from jax import lax
-from jax.extend import core
 
 from jrnn._programs.program import (
     CALLS,
     Atom,
     Environment,
     Equation,
+    Program,
     Step,
     Variable,
     apply,
@@ -44,13 +44,14 @@ from jrnn._programs.program import (
     rewrite,
     source_of,
     trace,
+    type_of,
     variables,
 )
 from jrnn._replacements.one_hot import rows
 from jrnn._replacements.shared import share_cotangent
 from jrnn.scan.plan import LOOP, ONCE, binding_times, light_equations
 
-Program = core.ClosedJaxpr
+Impl = Hashable | None  # the generator of a random key; None for what is none
 
 
 class NormalForm(NamedTuple):
@@ -58,7 +59,7 @@ class NormalForm(NamedTuple):
 
     once: Program  # weights as given -> weights of the step
     step: Step
-    impls: tuple[str | None, ...]  # of the random keys among the outputs
+    impls: tuple[Impl, ...]  # of the random keys among the outputs
 
 
 class Options(NamedTuple):
@@ -101,7 +102,7 @@ def normalise(
 @cached
 def _normalise(
     loop: Program,
-    impls: tuple[str | None, ...],
+    impls: tuple[Impl, ...],
     weights: int,
     carry: int,
     often: Options,
@@ -149,16 +150,14 @@ def _hoist(step: Step) -> tuple[Program, Step]:
 # Flat programs ------------------------------------------------------------------------
 
 
-def _flatten(
-    loop: Program, impls: Sequence[str | None]
-) -> tuple[Program, tuple[str | None, ...]]:
+def _flatten(loop: Program, impls: Sequence[Impl]) -> tuple[Program, tuple[Impl, ...]]:
     """A program without calls or random keys, and the kinds of keys it returned."""
     jaxpr = jaxpr_of(loop)
     nested = any(eqn.primitive.name in CALLS for eqn in jaxpr.eqns)
     keys = any(map(_is_key, [*jaxpr.invars, *jaxpr.outvars]))
     if not nested and not keys:
         return loop, (None,) * len(jaxpr.outvars)
-    out_impls: list[str | None] = []
+    out_impls: list[Impl] = []
 
     def flat(*values: Any) -> list[Any]:
         outs = call(loop, wrap_keys(values, impls), inline=CALLS)
@@ -172,7 +171,7 @@ def _flatten(
     return trace(flat, like), tuple(out_impls)
 
 
-def wrap_keys(values: Sequence[Any], impls: Sequence[str | None]) -> list[Any]:
+def wrap_keys(values: Sequence[Any], impls: Sequence[Impl]) -> list[Any]:
     """Raw words made random keys again, where a generator is named."""
     return [
         jax.random.wrap_key_data(v, impl=impl) if impl else v
@@ -180,7 +179,7 @@ def wrap_keys(values: Sequence[Any], impls: Sequence[str | None]) -> list[Any]:
     ]
 
 
-def _unwrap_keys(values: Sequence[Any], impls: Sequence[str | None]) -> list[Any]:
+def _unwrap_keys(values: Sequence[Any], impls: Sequence[Impl]) -> list[Any]:
     """Random keys made raw words, which any operation may carry."""
     return [
         jax.random.key_data(v) if impl else v
@@ -188,13 +187,13 @@ def _unwrap_keys(values: Sequence[Any], impls: Sequence[str | None]) -> list[Any
     ]
 
 
-def _key_impl(value: Any) -> str | None:
-    is_key = jax.dtypes.issubdtype(jnp.result_type(value), jax.dtypes.prng_key)
+def _key_impl(value: Any) -> Impl:
+    is_key = jnp.issubdtype(jnp.result_type(value), jax.dtypes.prng_key)
     return jax.random.key_impl(value) if is_key else None
 
 
 def _is_key(atom: Atom) -> bool:
-    return jax.dtypes.issubdtype(atom.aval.dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(type_of(atom).dtype, jax.dtypes.prng_key)
 
 
 # Slices -------------------------------------------------------------------------------
@@ -227,25 +226,28 @@ def split_slices(program: Program, varying: Collection[Variable]) -> Program:
                 slices.setdefault(v, []).append(eqn)
     instead: dict[Variable, Callable[[Environment], Environment]] = {}
     for v, readers in slices.items():
-        if len(readers) == uses[v] and _cover(readers):
+        if len(readers) == uses[v] and (cuts := _cuts(readers)):
             # the split stands in the place of the first slice
             instead |= {eqn.outvars[0]: lambda env: {} for eqn in readers}
             first = readers[0].outvars[0]
-            instead[first] = functools.partial(_split, v, readers)
+            instead[first] = functools.partial(_split, v, readers, cuts)
     return rewrite(program, instead)
 
 
-def _split(v: Variable, slices: list[Equation], env: Environment) -> Environment:
-    """The results of `slices` of `v`, by one split."""
-    cuts = sorted({_cut(eqn) for eqn in slices})
-    sizes = [cut.limit - cut.start for cut in cuts]
-    parts = lax.split(env[v], sizes, cuts[0].axis)
-    return {eqn.outvars[0]: parts[cuts.index(_cut(eqn))] for eqn in slices}
+def _split(
+    v: Variable, slices: list[Equation], cuts: list[_Cut], env: Environment
+) -> Environment:
+    """The results of `slices` of `v`, which make these cuts, by one split."""
+    ordered = sorted(set(cuts))
+    sizes = [cut.limit - cut.start for cut in ordered]
+    parts = lax.split(env[v], sizes, ordered[0].axis)
+    zipped = zip(slices, cuts, strict=True)
+    return {eqn.outvars[0]: parts[ordered.index(cut)] for eqn, cut in zipped}
 
 
 def _cut(eqn: Equation) -> _Cut | None:
     """What a slice takes; None if it cuts several axes or leaves gaps."""
-    shape = eqn.invars[0].aval.shape
+    shape = type_of(eqn.invars[0]).shape
     starts, limits = eqn.params["start_indices"], eqn.params["limit_indices"]
     cut = [
         _Cut(axis, start, limit)
@@ -256,18 +258,20 @@ def _cut(eqn: Equation) -> _Cut | None:
     return None if gaps or len(cut) != 1 else cut[0]
 
 
-def _cover(slices: Collection[Equation]) -> bool:
-    """Whether each element of their operand is in one slice, or in equal ones only."""
-    cuts = {_cut(eqn) for eqn in slices}
-    if None in cuts or len({cut.axis for cut in cuts}) > 1:
-        return False
-    *_, last = ordered = sorted(cuts)
-    size = next(iter(slices)).invars[0].aval.shape[last.axis]
+def _cuts(slices: list[Equation]) -> list[_Cut]:
+    """What each takes; none where an element is in no slice, or in unequal ones."""
+    cuts = [cut for eqn in slices if (cut := _cut(eqn)) is not None]
+    if len(cuts) < len(slices) or len({cut.axis for cut in cuts}) > 1:
+        return []
+    *_, last = ordered = sorted(set(cuts))
+    size = type_of(slices[0].invars[0]).shape[last.axis]
     limits = [0, *(cut.limit for cut in ordered)]
-    return limits == [*(cut.start for cut in ordered), size]
+    return cuts if limits == [*(cut.start for cut in ordered), size] else []
 
 
 # Products with one-hot vectors --------------------------------------------------------
+
+MadeBy = dict[Atom, Equation]  # equations by what they make
 
 
 def look_up_one_hot(program: Program, varying: Collection[Variable]) -> Program:
@@ -277,7 +281,7 @@ def look_up_one_hot(program: Program, varying: Collection[Variable]) -> Program:
     """
     del varying
     eqns = jaxpr_of(program).eqns
-    made_by = {o: eqn for eqn in eqns for o in eqn.outvars}
+    made_by: MadeBy = {o: eqn for eqn in eqns for o in eqn.outvars}
     instead = {}
     for eqn in eqns:
         if eqn.primitive is lax.dot_general_p and _contracts_last_with_first(eqn):
@@ -288,7 +292,7 @@ def look_up_one_hot(program: Program, varying: Collection[Variable]) -> Program:
 
 
 def _look_up(eqn: Equation, tokens: Variable, env: Environment) -> Environment:
-    dtype, precision = eqn.outvars[0].aval.dtype, eqn.params["precision"]
+    dtype, precision = type_of(eqn.outvars[0]).dtype, eqn.params["precision"]
     w = read(env, eqn.invars[1])
     return {eqn.outvars[0]: rows(env[tokens], w, dtype, precision)}
 
@@ -296,11 +300,11 @@ def _look_up(eqn: Equation, tokens: Variable, env: Environment) -> Environment:
 def _contracts_last_with_first(eqn: Equation) -> bool:
     x, w = eqn.invars
     (x_axes, w_axes), (batch, _) = eqn.params["dimension_numbers"]
-    matrix = is_variable(x) and w.aval.ndim == 2 and not batch
-    return matrix and tuple(x_axes) == (x.aval.ndim - 1,) and tuple(w_axes) == (0,)
+    matrix = is_variable(x) and type_of(w).ndim == 2 and not batch
+    return matrix and tuple(x_axes) == (type_of(x).ndim - 1,) and tuple(w_axes) == (0,)
 
 
-def _tokens(atom: Atom, made_by: dict[Variable, Equation]) -> Variable | None:
+def _tokens(atom: Atom, made_by: MadeBy) -> Variable | None:
     """The k where `atom` is made as `(k == iota).astype(float)`."""
     cast = made_by.get(atom)
     if cast is None or cast.primitive.name != "convert_element_type":
@@ -312,11 +316,11 @@ def _tokens(atom: Atom, made_by: dict[Variable, Equation]) -> Variable | None:
     others = [a for a in compared.invars if not _counts(a, made_by)]
     if len(places) != 1 or len(others) != 1:
         return None
-    shape = atom.aval.shape[:-1]
+    shape = type_of(atom).shape[:-1]
     token = others[0]
     while is_variable(token):
-        if token.aval.shape == shape:
-            return token if jnp.issubdtype(token.aval.dtype, jnp.integer) else None
+        if type_of(token).shape == shape:
+            return token if jnp.issubdtype(type_of(token).dtype, jnp.integer) else None
         eqn = made_by.get(token)
         if eqn is None or not _repeats_along_last(eqn):
             return None
@@ -324,13 +328,14 @@ def _tokens(atom: Atom, made_by: dict[Variable, Equation]) -> Variable | None:
     return None
 
 
-def _counts(atom: Atom, made_by: dict[Variable, Equation]) -> bool:
+def _counts(atom: Atom, made_by: MadeBy) -> bool:
     """Whether `atom` is 0, 1, 2, ... along its last axis, and never wraps."""
-    last = atom.aval.ndim - 1
-    if not jnp.issubdtype(atom.aval.dtype, jnp.integer):
+    aval = type_of(atom)
+    last = aval.ndim - 1
+    if not jnp.issubdtype(aval.dtype, jnp.integer):
         return False
-    size = atom.aval.shape[-1] if atom.aval.ndim else 0
-    most = min(jnp.iinfo(atom.aval.dtype).max, jnp.iinfo(jnp.int32).max)
+    size = aval.shape[-1] if aval.ndim else 0
+    most = min(jnp.iinfo(aval.dtype).max, jnp.iinfo(jnp.int32).max)
     if not isinstance(size, int) or not 0 < size <= most + 1:
         return False
     while is_variable(atom) and atom in made_by:
@@ -341,7 +346,7 @@ def _counts(atom: Atom, made_by: dict[Variable, Equation]) -> bool:
             return False
         axes = eqn.params["broadcast_dimensions"]
         atom = eqn.invars[0]
-        whole = axes and atom.aval.shape[-1] == eqn.params["shape"][last]
+        whole = axes and type_of(atom).shape[-1] == eqn.params["shape"][last]
         if not whole or axes[-1] != last:
             return False
         last = len(axes) - 1
@@ -350,14 +355,14 @@ def _counts(atom: Atom, made_by: dict[Variable, Equation]) -> bool:
 
 def _repeats_along_last(eqn: Equation) -> bool:
     """Whether the result is the operand, the same all along a last axis."""
-    (x,), (out,) = eqn.invars, eqn.outvars
+    x, out = (type_of(a).shape for a in (*eqn.invars, *eqn.outvars))
     if eqn.primitive.name == "broadcast_in_dim":
         axes = tuple(eqn.params["broadcast_dimensions"])
-        lead = tuple(range(out.aval.ndim - 1))
-        same = x.aval.shape[: len(lead)] == out.aval.shape[:-1]
-        with_last = axes == (*lead, out.aval.ndim - 1) and x.aval.shape[-1:] == (1,)
+        lead = tuple(range(len(out) - 1))
+        same = x[: len(lead)] == out[:-1]
+        with_last = axes == (*lead, len(out) - 1) and x[-1:] == (1,)
         return same and (axes == lead or with_last)
-    return eqn.primitive.name == "reshape" and out.aval.shape == (*x.aval.shape, 1)
+    return eqn.primitive.name == "reshape" and out == (*x, 1)
 
 
 REWRITES: tuple[Callable[[Program, Collection[Variable]], Program], ...] = (
@@ -379,7 +384,7 @@ def apply_weight_on_the_right(
     if eqn.primitive is lax.dot_general_p:
         w, x = eqn.invars
         (w_axes, x_axes), (batch, _) = eqn.params["dimension_numbers"]
-        vector = x.aval.ndim == len(x_axes) and not batch
+        vector = type_of(x).ndim == len(x_axes) and not batch
         if vector and is_weight(w) and not is_weight(x):
             numbers = ((x_axes, w_axes), ((), ()))
             params = {**eqn.params, "dimension_numbers": numbers}
@@ -472,13 +477,16 @@ def _flatten_sum(
     result: Variable, sums: dict[Variable, Equation], uses: Counter[Variable]
 ) -> Sum:
     """One of `sums`, in the order written; without recursion, for sums are long."""
-    kind = lambda a: (a.aval.shape, a.aval.dtype)
+    kind = lambda a: (type_of(a).shape, type_of(a).dtype)
+
+    def alone(a: Atom) -> TypeGuard[Variable]:
+        return is_variable(a) and a in sums and uses[a] == 1
+
     whole = Sum([], [])
     left: list[Atom] = [*reversed(sums[result].invars)]
     while left:
         atom = left.pop()
-        alone = is_variable(atom) and atom in sums and uses[atom] == 1
-        if alone and kind(atom) == kind(result):
+        if alone(atom) and kind(atom) == kind(result):
             whole.inside.append(atom)
             left.extend(reversed(sums[atom].invars))
         else:

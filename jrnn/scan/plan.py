@@ -35,6 +35,7 @@ from jrnn._programs.program import (
     jaxpr_of,
     nested_equations,
     num_elements,
+    type_of,
     variables,
 )
 from jrnn.scan.min_cut import min_cut
@@ -234,9 +235,10 @@ def _broadcast(
 
 def _flat(step: Step, eqns: Iterable[Equation], times: Times) -> set[Variable]:
     """Products over all steps that are one of two matrices."""
-    sizes = lambda eqn: [step.length, *(n for a in eqn.invars for n in a.aval.shape)]
+    sizes = lambda eqn: (n for a in eqn.invars for n in type_of(a).shape)
     products = (e for e in eqns if is_product_with_weight(e, times))
-    return {e.outvars[0] for e in products if not is_symbolic(sizes(e))}
+    known = lambda eqn: not is_symbolic([step.length, *sizes(eqn)])
+    return {e.outvars[0] for e in products if known(e)}
 
 
 def _layouts(
@@ -244,6 +246,7 @@ def _layouts(
 ) -> dict[Variable, How]:
     """Products of the loop whose weight is better laid out anew, ahead of the loop."""
     products = [e for e in loop if is_product_with_weight(e, times)]
+    layouts: dict[Variable, How | None]
     layouts = {e.outvars[0]: _layout(e, linear) for e in products}
     return {v: how for v, how in layouts.items() if how}
 
@@ -272,11 +275,11 @@ def _layout(eqn: Equation, linear: bool) -> How | None:
     right one its first; of a linear step, this will be so in the transpose.
     """
     x, w = eqn.invars
-    if w.aval.ndim != 2:
+    if type_of(w).ndim != 2:
         return None
     (left, (axis,)), _ = eqn.params["dimension_numbers"]
-    rows = num_elements(n for i, n in enumerate(x.aval.shape) if i != left[0])
-    columns = num_elements([w.aval.shape[1 - axis]])
+    rows = num_elements(n for i, n in enumerate(type_of(x).shape) if i != left[0])
+    columns = num_elements([type_of(w).shape[1 - axis]])
     if rows >= _SOME_ROWS and axis != (1 if linear else 0):
         return "transposed"
     if rows == 1 and not linear and columns > LANES and columns % LANES:
@@ -396,7 +399,7 @@ def is_vectorisable(eqn: Equation) -> bool:
 
 def _is_repeatable(eqn: Equation) -> bool:
     """Only the default generator draws the same bits for one key as among many."""
-    kinds = {str(v.aval.dtype) for v in variables([*eqn.invars, *eqn.outvars])}
+    kinds = {str(type_of(v).dtype) for v in variables([*eqn.invars, *eqn.outvars])}
     return all(not kind.startswith("key<") or kind == "key<fry>" for kind in kinds)
 
 
@@ -479,12 +482,12 @@ def _gains_from_size(eqn: Equation) -> bool:
         inner = [e for program in inner_programs(eqn) for e in program.eqns]
         return any(map(_gains_from_size, inner))
     (contracted, _), (batch, _) = eqn.params["dimension_numbers"]
-    shape = eqn.invars[0].aval.shape
+    shape = type_of(eqn.invars[0]).shape
     together = num_elements(shape[d] for d in batch)
     summed = num_elements(shape[d] for d in contracted)
     arrays = [*eqn.invars, *eqn.outvars]
     others = max(together * summed, 1)
-    left, right = (num_elements(a.aval.shape) // others for a in eqn.invars)
+    left, right = (num_elements(type_of(a).shape) // others for a in eqn.invars)
     return min(left, right, summed) < _LONG or max(map(bytes_of, arrays)) > _CACHED
 
 

@@ -27,6 +27,7 @@ from jrnn._programs.program import (
     Equation,
     Function,
     Inputs,
+    Program,
     Step,
     Variable,
     cached,
@@ -44,6 +45,7 @@ from jrnn._programs.program import (
     trace,
     transpose_of,
 )
+from jrnn._setting import setting
 from jrnn.scan.cpu.overwrite import evaluate_in_place
 from jrnn.scan.derive import Derivative, LinearInputs, derivative
 from jrnn.scan.emit import run
@@ -70,7 +72,7 @@ def _compile(step: Step) -> Callable[..., list[Any]]:
 
 @scan_p.def_impl
 def _evaluate_now(*values: Any, step: Step) -> list[Any]:
-    if jax.config.jax_debug_nans or jax.config.jax_debug_infs:
+    if setting("jax_debug_nans") or setting("jax_debug_infs"):
         # called to find the step and the operation at fault: jax.lax.scan knows how
         return in_lax_scan(step)(*values)
     return _compile(step)(*values)
@@ -154,7 +156,7 @@ check_inside(scan_p, in_lax_scan)
 
 
 def _recompute_or_save(
-    policy: Callable, unknown: list[bool], there: list[bool], eqn: Equation
+    policy: Callable, unknown: Sequence[bool], there: Sequence[bool], eqn: Equation
 ) -> tuple[Equation | None, Equation | None, list[bool], list[bool], list[Variable]]:
     """What `jax.checkpoint` keeps of a loop: all that it returns, or nothing.
 
@@ -303,7 +305,7 @@ def _transpose_push(cts: Sequence[Any], *inputs: Any, rule: Derivative) -> list[
 @cached
 def _pull_program(
     rule: Derivative, moving: tuple[bool, ...], used: tuple[bool, ...]
-) -> tuple[core.ClosedJaxpr, list[Any]]:
+) -> tuple[Program, list[Any]]:
     """The transpose of the push in its `moving` inputs and `used` outputs.
 
     Its inputs are the tracers that custom rules read, which it returns too, the other
@@ -323,11 +325,11 @@ def _pull_program(
 
 
 @cached
-def _pull(program: core.ClosedJaxpr) -> Function:
+def _pull(program: Program) -> Function:
     return jax.jit(lambda *values: call(program, values))
 
 
-def _pull_types(*_: Any, program: core.ClosedJaxpr, **__: Any) -> list[Any]:
+def _pull_types(*_: Any, program: Program, **__: Any) -> list[Any]:
     return [a.aval for a in jaxpr_of(program).outvars]
 
 
@@ -341,7 +343,7 @@ def _over_time(rule: Derivative, atom: Any) -> Any:
 
 
 def _pull_in_place(
-    program: core.ClosedJaxpr, spare: tuple[bool, ...], shifted: tuple[bool, ...]
+    program: Program, spare: tuple[bool, ...], shifted: tuple[bool, ...]
 ) -> Function:
     """The same program, needing less memory at a time."""
     return lambda *values: evaluate_in_place(program, values, spare, shifted)

@@ -12,6 +12,7 @@ from jrnn._programs.program import (
     examples,
     is_differentiable,
     jaxpr_of,
+    type_of,
 )
 from jrnn.scan.derive import derivative
 from jrnn.scan.loop import Call, is_supported, trace_call
@@ -131,11 +132,12 @@ def _names(eqns: Iterable[Equation]) -> list[str]:
 
 
 def _array(atom: Atom) -> str:
-    return f"{atom.aval.dtype}[{','.join(map(str, atom.aval.shape))}]"
+    aval = type_of(atom)
+    return f"{aval.dtype}[{','.join(map(str, aval.shape))}]"
 
 
 def _bytes(atom: Atom) -> int:
-    return atom.aval.size * atom.aval.dtype.itemsize
+    return type_of(atom).size * type_of(atom).dtype.itemsize
 
 
 def _section(

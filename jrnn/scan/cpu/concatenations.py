@@ -16,6 +16,7 @@ from jrnn._programs.program import (
     Variable,
     dependents,
     is_variable,
+    type_of,
     variables,
 )
 
@@ -50,12 +51,12 @@ def updates(eqns: Sequence[Equation]) -> dict[Variable, Update]:
     for eqn in eqns:
         if eqn.primitive is lax.concatenate_p:
             axis = eqn.params["dimension"]
-            starts = _starts([a.aval.shape[axis] for a in eqn.invars])
+            starts = _starts([type_of(a).shape[axis] for a in eqn.invars])
             at = [parts.get(a) if is_variable(a) else None for a in eqn.invars]
             for whole in dict.fromkeys(part.whole for part in at if part):
                 places = [_Part(whole, axis, start) for start in starts]
                 new = [(i, p.start) for i, p in enumerate(places) if at[i] != p]
-                alike = whole.aval.shape == eqn.outvars[0].aval.shape
+                alike = type_of(whole).shape == type_of(eqn.outvars[0]).shape
                 if alike and 0 < len(new) < len(at):
                     found[eqn.outvars[0]] = Update(whole, axis, new)
     return found

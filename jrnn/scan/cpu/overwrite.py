@@ -17,6 +17,7 @@ from jax.extend.core import primitives
 from jrnn._programs.program import (
     Atom,
     Equation,
+    Program,
     Variable,
     apply,
     call,
@@ -29,6 +30,7 @@ from jrnn._programs.program import (
     loop_arity,
     read,
     select,
+    type_of,
 )
 from jrnn.scan.cpu.concatenations import final_results, put_last, updates
 from jrnn.scan.cpu.ordering import (
@@ -41,7 +43,7 @@ from jrnn.scan.emit import counted_loop, is_unrolled, read_row, write_row
 
 
 def evaluate_in_place(
-    program: core.ClosedJaxpr,
+    program: Program,
     values: Sequence[Any],
     spare: Sequence[bool],
     shifted: Sequence[bool],
@@ -55,7 +57,7 @@ def evaluate_in_place(
         shifted: flags of its first inputs: the carry before each step, a copy.
     """
     jaxpr = jaxpr_of(program)
-    if is_symbolic(n for v in jaxpr.invars for n in v.aval.shape):
+    if is_symbolic(n for v in jaxpr.invars for n in type_of(v).shape):
         return call(program, values)
     env = constants(program) | dict(zip(jaxpr.invars, values, strict=True))
     once = _read_once(jaxpr, spare)
@@ -112,7 +114,7 @@ def _run_in_place(
     state = operands[n_consts:first_x], stacks, rows, others
     options = {"reverse": reverse, "unroll": eqn.params["unroll"]}
     t, (carry, stacks, rows, others) = counted_loop(step, state, length, **options)
-    shapes = [outs[o].aval.shape for o in pairs]
+    shapes = [type_of(outs[o]).shape for o in pairs]
     last = 0 if reverse else length - 1
     made = dict(zip(pairs, _write_last(stacks, rows, shapes, t, last), strict=True))
     rest = iter(others)
@@ -173,7 +175,7 @@ def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int
     pairs: dict[int, int] = {}
     for o, out in enumerate(outs):
         for i, x in enumerate(xs):
-            same = (x.size, x.dtype) == (out.aval.size, out.aval.dtype)
+            same = (x.size, x.dtype) == (type_of(out).size, type_of(out).dtype)
             if free[i] and same and i not in pairs.values():
                 pairs[o] = i
                 break
@@ -209,7 +211,7 @@ class _Row(NamedTuple):
         return some.reshape(shape)
 
 
-def _call_on_rows(body: core.ClosedJaxpr, values: list[Any]) -> list[Any]:
+def _call_on_rows(body: Program, values: list[Any]) -> list[Any]:
     """Evaluate a program, reading of each row only what is asked for.
 
     One part of a row is contiguous, and read as such by vector instructions.
@@ -221,8 +223,8 @@ def _call_on_rows(body: core.ClosedJaxpr, values: list[Any]) -> list[Any]:
         if operands and isinstance(operands[0], _Row) and _takes_items(eqn):
             (out,) = eqn.outvars
             start = eqn.params["start_indices"][0]
-            size = eqn.invars[0].aval.size // eqn.invars[0].aval.shape[0]
-            made = [operands[0].read(start * size, out.aval.shape)]
+            size = type_of(eqn.invars[0]).size // type_of(eqn.invars[0]).shape[0]
+            made = [operands[0].read(start * size, type_of(out).shape)]
         else:
             made = apply(
                 eqn, [_whole(x, a) for x, a in zip(operands, eqn.invars, strict=True)]
@@ -232,12 +234,12 @@ def _call_on_rows(body: core.ClosedJaxpr, values: list[Any]) -> list[Any]:
 
 
 def _whole(value: Any, atom: Atom) -> Any:
-    return value.read(0, atom.aval.shape) if isinstance(value, _Row) else value
+    return value.read(0, type_of(atom).shape) if isinstance(value, _Row) else value
 
 
 def _takes_items(eqn: Equation) -> bool:
     """Whether `eqn` takes some neighbouring items of the first axis."""
     if eqn.primitive is not lax.slice_p:
         return False
-    whole, part = eqn.invars[0].aval.shape, eqn.outvars[0].aval.shape
+    whole, part = type_of(eqn.invars[0]).shape, type_of(eqn.outvars[0]).shape
     return whole[1:] == part[1:] and set(eqn.params["strides"] or [1]) == {1}
