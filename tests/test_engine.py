@@ -94,6 +94,7 @@ def path_through_the_engine(function, *args):
     return order, back
 
 
+@pytest.mark.slow
 def test_a_derivative_can_be_followed_in_one_direction():
     """It opens few files; a derivative alone goes back, to be planned as a step is."""
     cell = jrnn.lstm(4)

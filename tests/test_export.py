@@ -248,6 +248,7 @@ def test_the_lines_of_the_documentation_run(tmp_path):
     np.testing.assert_allclose(y, ys[:, -1], atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_file_says_what_is_in_it(tmp_path):
     model, x = STACKS["lstm of one-hot"]
     params = weights(model, x)
@@ -272,6 +273,7 @@ def test_a_file_says_what_is_in_it(tmp_path):
         assert program.platforms == ("cpu", "cuda", "tpu")
 
 
+@pytest.mark.slow
 def test_weights_keep_their_dtype(tmp_path):
     model, x = jrnn.gru(4), jax.ShapeDtypeStruct((3,), jnp.bfloat16)
     params = jax.tree.map(lambda p: p.astype(x.dtype), weights(model, NUMBERS))
@@ -294,6 +296,7 @@ def of_whole_sequences():
     return jrnn.stack(both(4), jrnn.linear(3), both(3))
 
 
+@pytest.mark.slow
 def test_a_model_of_whole_sequences_has_no_step(tmp_path):
     model = of_whole_sequences()
     params = weights(model, NUMBERS)

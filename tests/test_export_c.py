@@ -19,6 +19,8 @@ from jrnn import _activation, text
 from jrnn.export import to_c
 from jrnn.generate import prime, sample
 
+pytestmark = pytest.mark.slow
+
 STRICT = "-std=c99 -Wall -Wextra -Werror -pedantic".split()
 CHECKED = [*STRICT, "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 GCC = shutil.which("gcc") or shutil.which("cc")
@@ -66,7 +68,6 @@ def in_eight_bits(params):
 
 
 @needs_gcc
-@pytest.mark.slow
 @pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 @pytest.mark.parametrize("name", STACKS)
 def test_a_program_gives_what_jrnn_gives(tmp_path, name, int8):
@@ -99,7 +100,6 @@ def joined_gates(name, params):
     return (params[0]._replace(w_h=joined), *params[1:])
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not HAS_ZIG, reason="ziglang, which carries clang, is missing")
 def test_clang_builds_it_without_a_warning(tmp_path):
     for number, (name, (model, x)) in enumerate(STACKS.items()):
@@ -115,7 +115,6 @@ def test_clang_builds_it_without_a_warning(tmp_path):
             np.testing.assert_allclose(got, wanted, atol=1e-6, rtol=1e-6, err_msg=name)
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(not HAS_ZIG, reason="ziglang, which carries clang, is missing")
 @pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 def test_a_step_is_compiled_for_a_microcontroller(tmp_path, int8):
@@ -191,7 +190,6 @@ XS = np.linspace(-4, 4, 3 * 41).astype(np.float32).reshape(41, 3)
 
 
 @needs_gcc
-@pytest.mark.slow
 @pytest.mark.parametrize("name", _activation.NAMES)
 def test_every_activation_in_a_layer_and_in_a_cell(tmp_path, name):
     model = jrnn.stack(jrnn.activation(name), jrnn.elman(3, name))
@@ -262,7 +260,6 @@ def written(program, *words):
     return run.stdout
 
 
-@pytest.mark.slow
 @needs_gcc
 @pytest.mark.parametrize("level", ["char", "byte"])
 def test_the_likeliest_text_is_that_of_jrnn(tmp_path, level):
@@ -362,7 +359,6 @@ def test_the_state_has_the_size_that_is_stated(tmp_path, name):
     built(file.path, *STRICT)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm of one-hot", "gru", "gru of embed"])
 def test_the_loss_of_accuracy_is_what_was_measured(tmp_path, name):
     model, x = STACKS[name]

@@ -33,6 +33,8 @@ from jrnn.text import encode
 from jrnn.train import save
 from jrnn.train.checkpoint import read
 
+pytestmark = pytest.mark.slow
+
 FORMATS = ["jax", "c", "hf"] + ["onnx"] * HAS_ONNX
 
 
@@ -76,7 +78,6 @@ def logits(run, sentence):
 # What is written
 
 
-@pytest.mark.slow
 def test_a_run_as_programs_of_jax(capsys, run, tmp_path):
     told = done(capsys, "export", run, "--to", tmp_path / "mytext.jax")
     assert "program sequence" in told and "python -m pydoc jrnn.export" in told
@@ -102,7 +103,6 @@ def test_a_run_as_a_graph_of_onnx(capsys, run, tmp_path):
 
 
 @needs_gcc
-@pytest.mark.slow
 def test_a_run_as_a_c_file(capsys, run, tmp_path):
     told = done(capsys, "export", run, "--to", tmp_path / "a.c", "--format", "c")
     command = told.strip().splitlines()[-1].removeprefix("Build it: ").split()
@@ -113,7 +113,6 @@ def test_a_run_as_a_c_file(capsys, run, tmp_path):
     assert set(written(tmp_path / "a", 300, 1).decode()) <= set(TEXT)
 
 
-@pytest.mark.slow
 def test_what_eight_bits_cost_on_the_text_held_out(capsys, copied, tmp_path):
     to = "--to", tmp_path / "a.c", "--format", "c", "--int8"
     told = done(capsys, "export", copied, *to)

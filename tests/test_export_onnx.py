@@ -25,6 +25,8 @@ from jrnn import _activation, text
 from jrnn.export import Unsupported, onnx_graph, to_onnx
 from jrnn.export.onnx_activations import RECURRENT
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
@@ -79,7 +81,6 @@ def test_a_graph_gives_what_jrnn_gives(tmp_path, name):
         assert_states_equal(states, carry)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", STACKS)
 def test_a_state_goes_on_for_a_thousand_steps(tmp_path, name):
     model, x = STACKS[name]

@@ -127,6 +127,7 @@ def test_pool_equals_numpy(how, flags):
     np.testing.assert_allclose(y, expected, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_the_mean_of_a_long_sequence_in_half_precision():
     xs = (1 + normal(1001, 40)).astype(jnp.bfloat16)
     got = jrnn.unroll(jrnn.pool("mean"), (), xs)[1]
@@ -134,6 +135,7 @@ def test_the_mean_of_a_long_sequence_in_half_precision():
     assert (got == jnp.asarray(exact, jnp.bfloat16)).all()
 
 
+@pytest.mark.slow
 def test_pools_of_scalars_and_of_trees():
     xs = {"a": normal(T), "b": (normal(T, 2, 3),)}
     for how, expected in NUMPY_POOLS.items():
@@ -144,6 +146,7 @@ def test_pools_of_scalars_and_of_trees():
 # Stacks
 
 
+@pytest.mark.slow
 def test_a_stack_is_its_parts_one_after_the_other():
     parts = (
         jrnn.linear(O),
@@ -172,6 +175,7 @@ def test_a_stack_is_its_parts_one_after_the_other():
     close(y, hand)
 
 
+@pytest.mark.slow
 def test_init_gives_each_part_its_own_key_and_size():
     parts = jrnn.bidirectional(jrnn.lstm(H), jrnn.lstm(O)), jrnn.lstm(H), jrnn.linear(2)
     params = jrnn.stack(*parts).init(jax.random.key(3), jnp.zeros(I))
@@ -218,6 +222,7 @@ def test_a_stack_of_cells_is_a_cell_still():
         assert isinstance(wrap(jrnn.gru(2)), jrnn.Cell)
 
 
+@pytest.mark.slow
 def test_bidirectional_run_backward_is_its_mirror_image():
     f, b, xs = jrnn.lstm(H), jrnn.gru(O), normal(T, I)
     params = drawn(jrnn.bidirectional(f, b), xs[0])
@@ -228,6 +233,7 @@ def test_bidirectional_run_backward_is_its_mirror_image():
     close(ys, jnp.roll(mirrored, H, axis=1))
 
 
+@pytest.mark.slow
 def test_the_last_states_of_both_directions():
     one = lambda cell: jrnn.stack(cell, jrnn.pool("last"))
     f, b, xs = jrnn.gru(H), jrnn.gru(O), normal(T, I)
@@ -249,6 +255,7 @@ def test_parallel_joins_means_and_maxima():
     close(y, pooled @ params[2].w + params[2].b)
 
 
+@pytest.mark.slow
 def test_dropout_of_a_whole_sequence():
     one = jrnn.activation(lambda x: x)
     model = jrnn.dropout(jrnn.bidirectional(one, one), 0.25)
@@ -258,6 +265,7 @@ def test_dropout_of_a_whole_sequence():
     assert (ys[0] != ys[1]).any()  # anew at every step
 
 
+@pytest.mark.slow
 def test_masks_of_variational_dropout_last_a_sequence():
     noisy = jrnn.record(jrnn.variational_dropout(jrnn.elman(40), 0.5))
     model, xs = jrnn.bidirectional(noisy, noisy), normal(T, I)
@@ -525,6 +533,7 @@ def test_the_part_that_is_no_cell_is_named():
 # Models and training
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("length", [None, 0, 1, 3, T])
 def test_models_take_whole_sequences(length):
     readout, xs = jrnn.linear(O), normal(T, I)

@@ -149,14 +149,14 @@ def test_auto_widens_while_it_pays_and_makes_every_run_once(monkeypatch):
     from jrnn.sweep import choose
 
     cost = {(1, False): 1.0, (1, True): 1.1, (8, False): 0.5, (19, False): 0.6}
-    timed = choose._timed
+    timed = choose._time
     ways = []
 
     def pretend(program, trials):
         ways.append((program.batch_size, program.one_thread, len(trials)))
         return cost[ways[-1][:2]], timed(program, trials)[1]
 
-    monkeypatch.setattr(choose, "_timed", pretend)
+    monkeypatch.setattr(choose, "_time", pretend)
     space = grid(rate=np.linspace(0.1, 0.4, 58))
     found = sweep(square, space, devices=2)
     assert ways == [(1, False, 2), (1, True, 2), (8, False, 16), (19, False, 38)]
@@ -185,7 +185,7 @@ def test_auto_times_short_runs_several_times(monkeypatch):
     from jrnn.sweep import choose
 
     calls = []
-    timed = choose._timed
+    timed = choose._time
 
     def pretend(program, trials):
         calls.append(program.batch_size)
@@ -193,7 +193,7 @@ def test_auto_times_short_runs_several_times(monkeypatch):
         cost = 0.02 if program.batch_size > 1 else 0.05 if slow else 0.01
         return cost, timed(program, trials)[1]
 
-    monkeypatch.setattr(choose, "_timed", pretend)
+    monkeypatch.setattr(choose, "_time", pretend)
     found = sweep(square, grid(rate=np.linspace(0.1, 0.4, 60)), devices=1)
     assert calls == [1] * 4 + [8] and len(found.runs) == 60
     assert found.groups[0].programs == 2
@@ -212,14 +212,14 @@ def test_auto_does_without_products_of_one_thread_where_there_are_none(monkeypat
 def test_auto_goes_on_with_what_fitted_when_wider_does_not(monkeypatch):
     from jrnn.sweep import choose
 
-    timed = choose._timed
+    timed = choose._time
 
     def full(program, trials):
         if program.batch_size > 1:
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
         return timed(program, trials)
 
-    monkeypatch.setattr(choose, "_timed", full)
+    monkeypatch.setattr(choose, "_time", full)
     found = sweep(square, grid(rate=np.linspace(0.1, 0.4, 9)))
     assert [run.status for run in found.runs] == ["done"] * 9
 
