@@ -24,6 +24,7 @@ pytestmark = pytest.mark.slow
 STRICT = "-std=c99 -Wall -Wextra -Werror -pedantic".split()
 CHECKED = [*STRICT, "-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 GCC = shutil.which("gcc") or shutil.which("cc")
+CLANG = shutil.which("clang")
 HAS_ZIG = importlib.util.find_spec("ziglang") is not None
 needs_gcc = pytest.mark.skipif(GCC is None, reason="there is no C compiler here")
 
@@ -67,16 +68,27 @@ def in_eight_bits(params):
     return jax.tree.map(rounded, params)
 
 
-@needs_gcc
+@pytest.mark.parametrize(
+    "compiler",
+    [
+        pytest.param(GCC, marks=needs_gcc, id="gcc"),
+        pytest.param(
+            CLANG,
+            marks=pytest.mark.skipif(CLANG is None, reason="there is no clang here"),
+            id="clang",
+        ),
+    ],
+)
 @pytest.mark.parametrize("int8", [False, True], ids=["float", "int8"])
 @pytest.mark.parametrize("name", STACKS)
-def test_a_program_gives_what_jrnn_gives(tmp_path, name, int8):
+def test_a_program_gives_what_jrnn_gives(tmp_path, name, int8, compiler):
     """Over 1,000 steps, under sanitizers, without a warning."""
     model, x = STACKS[name]
     params = weights(model, x)
     file = to_c(tmp_path / "a.c", model, params, x, int8=int8)
     xs = sequences(x, 1, 1000)
-    got = outputs(built(file.path, *CHECKED), typed(xs[0]))
+    program = built(file.path, *CHECKED, compiler=[compiler])
+    got = outputs(program, typed(xs[0]))
     if int8:
         params = in_eight_bits(split_gates(name, params))
         params = joined_gates(name, params)
