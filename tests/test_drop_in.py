@@ -1180,6 +1180,41 @@ def test_named_scopes_are_kept(how):
     assert "outside" in text
 
 
+# What the engine inlines, replaces or takes apart: of h (6,), a token and a table (6, 3).
+SCOPED = {
+    "slices": lambda h, k, t: (h[:3], h[3:]),
+    "lookup": lambda h, k, t: (jax.nn.one_hot(k, 6, dtype=h.dtype) @ t,),
+    "row": lambda h, k, t: (t[k],),
+    "call of jit": lambda h, k, t: (jax.jit(jnp.sin)(h),),
+    "call in a call": lambda h, k, t: (jax.jit(lambda v: jax.jit(jnp.sin)(v))(h),),
+    "checkpoint": lambda h, k, t: (jax.checkpoint(jnp.sin)(h),),
+    "custom rule": lambda h, k, t: (jax.nn.relu(h),),
+    "condition": lambda h, k, t: (lax.cond(k > 2, jnp.sin, jnp.cos, h),),
+    "loop": lambda h, k, t: lax.scan(lambda c, _: (jnp.sin(c), None), h, None, 2)[:1],
+    "sum": lambda h, k, t: (h + t[:, 0] + h @ h,),
+}
+
+
+@pytest.mark.parametrize("derive", [False, True], ids=["value", "gradient"])
+@pytest.mark.parametrize("name", SCOPED)
+def test_scopes_of_what_is_replaced_or_inlined_are_kept(name, derive):
+    def f(run, w, t, ks):
+        def step(h, k):
+            h = jnp.tanh(h @ w)
+            with jax.named_scope("marked"):
+                parts = SCOPED[name](h, k, t)
+            y = functools.reduce(jnp.multiply, parts)
+            return jnp.resize(y, 6), jnp.sum(y)
+
+        return run(step, jnp.ones(6), ks)[1].sum()
+
+    for run in (lax.scan, scan):
+        g = functools.partial(f, run)
+        g = jax.jit(jax.grad(g, (0, 1)) if derive else g)
+        args = jnp.eye(6), jnp.ones((6, 3)), jnp.arange(5)
+        assert "marked" in g.lower(*args).as_text(debug_info=True), run
+
+
 @pytest.mark.parametrize("derive", [False, True], ids=["value", "gradient"])
 def test_every_product_says_which_part_of_the_step_it_comes_from(derive):
     f = jax.grad(named, (1, 2)) if derive else named

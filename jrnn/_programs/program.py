@@ -169,7 +169,8 @@ def rewrite(
         env = constants(closed) | dict(zip(jaxpr.invars, args, strict=True))
         for eqn in jaxpr.eqns if eqns is None else eqns:
             if eqn.outvars and eqn.outvars[0] in instead:
-                env |= instead[eqn.outvars[0]](env)
+                with source_of(eqn):
+                    env |= instead[eqn.outvars[0]](env)
             else:
                 evaluate([eqn], env)
         return [read(env, atom) for atom in jaxpr.outvars]
@@ -209,7 +210,8 @@ def apply(eqn: Equation, values: Sequence[Any], *, inline: Names = ()) -> list[A
     """The results of one equation on `values`; nested programs named are inlined."""
     if eqn.primitive.name in inline:
         inner = eqn.params.get("jaxpr") or eqn.params["call_jaxpr"]
-        return call(inner, values, inline=inline)
+        with source_of(eqn):  # the scopes around the call are those of what it calls
+            return call(inner, values, inline=inline)
     # Parameters as `bind` wants them: custom derivative rules become functions again.
     params = eqn.primitive.get_bind_params(eqn.params)
     with source_of(eqn):
