@@ -528,6 +528,22 @@ LIBRARY = [
 # In numbers, in where things are computed, and in memory.
 ENGINE = [
     Mutant(
+        "program: what is called in a scope loses it",
+        "_programs/program.py",
+        "        with source_of(eqn):  # the scopes",
+        "        with contextlib.nullcontext():  # the scopes",
+        DROP_IN,
+        "what_is_replaced and call",
+    ),
+    Mutant(
+        "program: what replaces an operation loses its scope",
+        "_programs/program.py",
+        "                with source_of(eqn):\n                    env |=",
+        "                if True:\n                    env |=",
+        DROP_IN,
+        "what_is_replaced and (slices or lookup)",
+    ),
+    Mutant(
         "program: only what depends on the sources at once is reached",
         "_programs/program.py",
         "            if grown == carry:\n",

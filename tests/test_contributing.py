@@ -9,7 +9,6 @@ import pytest
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 PLAIN = " ".join(TEXT.split())  # without line breaks
-LATER = {"ARCHITECTURE.md"}  # may still be missing
 
 
 def names_of(path: Path) -> set[str]:
@@ -23,7 +22,7 @@ def names_of(path: Path) -> set[str]:
 
 
 ROOTS = r"(?:jrnn|tests|experiments|docs|\.ci)/"
-PATHS = sorted(set(re.findall(rf"{ROOTS}[\w./]+|\b[\w-]+\.(?:md|toml)\b", TEXT)))
+PATHS = sorted(set(re.findall(rf"{ROOTS}[\w./-]+|\b[\w-]+\.(?:md|toml)\b", TEXT)))
 TESTS = sorted(set(re.findall(r"`(test_\w+)`", TEXT)))
 DEFINED = sorted(set(re.findall(r"`(\w+)` (?:or `\w+` )?in `([\w./]+\.py)`", PLAIN)))
 MODULES = sorted(set(re.findall(r"python -m (experiments[\w.]*)", TEXT)))
@@ -32,7 +31,7 @@ MODULES = sorted(set(re.findall(r"python -m (experiments[\w.]*)", TEXT)))
 @pytest.mark.parametrize("path", PATHS)
 def test_every_path_exists(path):
     path = path.rstrip(".")
-    assert (ROOT / path).exists() or "NAME" in path or path in LATER
+    assert (ROOT / path).exists() or "NAME" in path
 
 
 def test_every_test_exists():
@@ -54,4 +53,4 @@ def test_every_module_can_be_run():
 def test_what_was_looked_for_was_found():
     """A pattern that matches nothing would let everything through."""
     assert len(PATHS) > 25 and len(DEFINED) > 10 and len(MODULES) > 1
-    assert len(TEXT.splitlines()) < 200
+    assert len(TEXT.splitlines()) < 210

@@ -1180,7 +1180,7 @@ def test_named_scopes_are_kept(how):
     assert "outside" in text
 
 
-# What the engine inlines, replaces or takes apart: of h (6,), a token and a table (6, 3).
+# What the engine inlines, replaces or takes apart; of h (6,), a token, a table (6, 3).
 SCOPED = {
     "slices": lambda h, k, t: (h[:3], h[3:]),
     "lookup": lambda h, k, t: (jax.nn.one_hot(k, 6, dtype=h.dtype) @ t,),
