@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +11,7 @@ import numpy as np
 from jrnn import text
 from jrnn.cell import Cell, Input, Params
 from jrnn.files import tensors
-from jrnn.files.table import is_cell
+from jrnn.files.table import is_model
 from jrnn.sequence import SequenceModel
 
 
@@ -29,14 +28,6 @@ class Exported(NamedTuple):
 
 
 RANDOM = "dropout", "variational_dropout"
-
-
-def is_model(value: Any) -> bool:
-    """Whether this is a cell, or a model that reads a whole sequence at once."""
-    return is_cell(value) or all(map(partial(hasattr, value), _OF_SEQUENCES))
-
-
-_OF_SEQUENCES = "init", "initial_carry", "run", "description"
 
 
 def parts(
