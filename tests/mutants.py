@@ -562,8 +562,8 @@ ENGINE = [
     Mutant(
         "loop: a step with names for a policy is split",
         "scan/loop.py",
-        "loop.effects or typed or named)",
-        "loop.effects or typed)",
+        "loop.effects or typed or named or wide)",
+        "loop.effects or typed or wide)",
         DROP_IN,
         "policy_of_checkpoint",
     ),

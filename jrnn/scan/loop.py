@@ -20,6 +20,7 @@ from jrnn._programs.program import (
     lax_scan,
     nested_equations,
     read,
+    type_of,
 )
 from jrnn._setting import setting
 from jrnn.scan.emit import in_chunks
@@ -186,13 +187,20 @@ def is_supported(loop: Equation) -> bool:
     """Whether the engine may run this loop.
 
     It must have steps and no side effects. Where types say how arrays are divided among
-    devices, JAX's own loop keeps the account; and a policy of `jax.checkpoint` sees the
-    names of values in that loop only.
+    devices, JAX's own loop keeps the account; a policy of `jax.checkpoint` sees the
+    names of values in that loop only; and where JAX has 32 bits, what was made with 64
+    cannot be traced anew.
     """
     named = any(e.primitive.name == "name" for e in nested_equations(loop))
     typed = any(is_sharded(a.aval) for a in [*loop.invars, *loop.outvars])
     none = isinstance(length := loop.params["length"], int) and length == 0
-    return not (none or loop.effects or typed or named)
+    wide = not setting("jax_enable_x64") and any(
+        str(type_of(a).dtype) in _WIDE for a in [*loop.invars, *loop.outvars]
+    )
+    return not (none or loop.effects or typed or named or wide)
+
+
+_WIDE = {"float64", "int64", "uint64", "complex128"}
 
 
 def _evaluate_call(
