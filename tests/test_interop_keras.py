@@ -320,3 +320,35 @@ def test_options_of_a_list_are_refused_for_a_layer():
     layer = built(L.SimpleRNN(4))
     with pytest.raises(ValueError, match="activation and reset_after are for a list"):
         from_keras(layer, activation="tanh")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x80\x04\x95pickle", b"PK\x03\x04" + b"0" * 50, b"{}"],
+    ids=["empty", "pickle", "cut off", "json"],
+)
+def test_a_file_that_is_no_keras_file(tmp_path, content):
+    path = tmp_path / "net.keras"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"net.keras is damaged, or no .keras file"):
+        jrnn.interop.from_keras(path)
+
+
+def test_code_in_a_keras_file_is_not_run(tmp_path):
+    """Keras writes a lambda as code, and runs it where it is not told otherwise."""
+    path, mark = tmp_path / "net.keras", tmp_path / "was here"
+    net = keras.Sequential(
+        [
+            keras.Input((None, 3)),
+            keras.layers.LSTM(4, return_sequences=True),
+            keras.layers.Lambda(
+                lambda x, to=str(mark): (open(to, "w").close(), x)[1],  # noqa: PTH123
+                output_shape=(None, 4),
+            ),
+        ]
+    )
+    net.save(path)
+    mark.unlink(missing_ok=True)
+    with pytest.raises((TypeError, ValueError)):
+        jrnn.interop.from_keras(path)
+    assert not mark.exists()

@@ -4,6 +4,7 @@ Kernels lie as in jrnn, (I, G H). An LSTM's gates have jrnn's order, i f c o; th
 GRU are z r h there and r z n here, with two biases where reset_after=True.
 """
 
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,11 @@ def _read(function: str, source, layers, activation, reset_after) -> list[KerasL
         path = Path(source)
         if not path.is_file():
             raise FileNotFoundError(f"{function}: there is no file {path}.")
+        if not zipfile.is_zipfile(path):
+            raise ValueError(
+                f"{function}: {path} is damaged, or no .keras file, which is a zip "
+                "archive. Write one by model.save('NAME.keras')."
+            )
         source = read_file(path)
     given = {"layers": layers, "activation": activation, "reset_after": reset_after}
     if function == "from_keras" and any(v is not None for v in given.values()):

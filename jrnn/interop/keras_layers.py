@@ -18,8 +18,8 @@ _IDLE = (
 def read_file(path: Path) -> Any:
     """The model in a .keras file."""
     keras = importlib.import_module("keras")
-
-    return keras.saving.load_model(path, compile=False)
+    # in safe mode no code in the file is run
+    return keras.saving.load_model(path, compile=False, safe_mode=True)
 
 
 def layers_of(function: str, source: Any) -> list[KerasLayer]:
