@@ -5,8 +5,6 @@ gradient of a loop holds few arrays of all steps, so that one more is much; and 
 clears every piece of more than 32 MiB at each call.
 """
 
-import functools
-import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -52,7 +50,7 @@ def uninitialised_after(
     some = _first_numbers(xs)
     if not some:
         return uninitialised(like, length)
-    mark = functools.reduce(operator.add, some)
+    mark: Any = sum(some)
     return [
         jnp.full((length, *a.shape), (mark + n).astype(a.dtype))
         for n, a in enumerate(like, 1)
