@@ -12,7 +12,12 @@ from jax import lax
 from jrnn.scan import scan, scan_report
 from jrnn.scan.cpu.overwrite import evaluate_in_place
 
-pytestmark = pytest.mark.usefixtures("engine_runs")
+pytestmark = [
+    pytest.mark.usefixtures("engine_runs"),
+    pytest.mark.skipif(
+        jax.config.jax_disable_jit, reason="programs are counted, and none is made"
+    ),
+]
 
 T, B, H, V = 11, 5, 7, 13  # all different, so that a shape tells what an array is
 
