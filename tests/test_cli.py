@@ -12,6 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
+from settings import ordinary_settings  # noqa: F401
 from test_resume import environment
 
 from jrnn.cli import main
@@ -27,18 +28,6 @@ SMALL = (
 TEXT = (
     "she sells sea shells by the sea shore\nthe shells she sells are sea shells\n" * 30
 )
-
-
-@pytest.fixture(autouse=True)
-def ordinary_settings():
-    """The command runs under JAX's own settings, not under the suite's strict ones."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from settings import ordinary, ordinary_settings  # noqa: F401
 from test_cli import SMALL, TEXT, refused
 
 from jrnn import text as jt
@@ -31,24 +32,6 @@ from jrnn.cli.train import learning_rates
 from jrnn.cli.words import in_command_words
 from jrnn.train import save
 from jrnn.train.checkpoint import read
-
-
-@contextlib.contextmanager
-def ordinary():
-    """The command runs under JAX's own settings, not under the suite's strict ones."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
-
-
-@pytest.fixture(autouse=True)
-def ordinary_settings():
-    with ordinary():
-        yield
 
 
 def piped(monkeypatch, data: bytes):

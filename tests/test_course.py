@@ -8,6 +8,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from settings import ordinary
 
 from experiments._results import FOLDER
 
@@ -25,12 +26,7 @@ def committed(name):
 @pytest.fixture
 def plain():
     """The settings that a user has."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.debug_key_reuse(False),
-    ):
+    with ordinary():
         yield
 
 

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from settings import ordinary_settings  # noqa: F401
 
 from jrnn.cli import info, job, main, run
 from jrnn.train import CheckpointError, load, read, save
@@ -101,17 +102,6 @@ SWEEP = (
     "--steps 4 --evals 2 --seeds 2 --hidden-size 5 --batch-size 2 --window 6 "
     "--warmup 1 --method vmap --learning-rate 0.01,0.1"
 ).split()
-
-
-@pytest.fixture(autouse=True)
-def ordinary_settings():
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 @pytest.fixture(scope="module")

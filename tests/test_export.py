@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import safetensors
 from safetensors.numpy import load_file
+from settings import ordinary_settings  # noqa: F401
 
 import jrnn
 from jrnn import text
@@ -22,18 +23,6 @@ from jrnn.train.checkpoint import digest
 
 ROOT = Path(__file__).parents[1]
 WORDS = text.build_vocabulary("a bcdéfg")
-
-
-@pytest.fixture(autouse=True)
-def ordinary_settings():
-    """Programs are exported under JAX's own settings, in single precision."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 def ramp(size):

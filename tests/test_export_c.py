@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from settings import ordinary_settings  # noqa: F401
 from test_export import NUMBERS, STACKS, TOKEN, WORDS, expected, sequences, weights
-from test_export import ordinary_settings as ordinary_settings
 
 import jrnn
 from jrnn import _activation, text

@@ -12,8 +12,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from settings import ordinary, ordinary_settings  # noqa: F401
 from test_cli import TEXT, refused
-from test_command import ordinary, untrained
+from test_command import untrained
 from test_export import (
     HAS_ONNX,
     OTHERS,
@@ -22,7 +23,6 @@ from test_export import (
     in_a_program_without_jrnn,
     weights,
 )
-from test_export import ordinary_settings as ordinary_settings
 from test_export_c import needs_gcc, outputs, typed, written
 
 import jrnn

@@ -6,8 +6,8 @@ import re
 import jax
 import numpy as np
 import pytest
+from settings import ordinary_settings  # noqa: F401
 from test_export import NUMBERS, STACKS, TOKEN, WORDS, ramp, sequences, weights
-from test_export import ordinary_settings as ordinary_settings
 
 import jrnn
 from jrnn import text

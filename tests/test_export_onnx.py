@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from settings import ordinary_settings  # noqa: F401
 from test_export import (
     CODE,
     NUMBERS,
@@ -18,7 +19,6 @@ from test_export import (
     sequences,
     weights,
 )
-from test_export import ordinary_settings as ordinary_settings
 
 import jrnn
 from jrnn import _activation, text

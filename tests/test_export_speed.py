@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from test_export import ordinary_settings as ordinary_settings
+from settings import ordinary_settings  # noqa: F401
 
 from experiments import _results
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_damage import SMALL, TEXT, ordinary_settings, told  # noqa: F401
+from settings import ordinary_settings  # noqa: F401
+from test_damage import SMALL, TEXT, told
 
 from jrnn import logs, optimizers
 from jrnn.train import fit, init_state, make_step

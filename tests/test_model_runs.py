@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_command import TEXT, ordinary_settings, untrained  # noqa: F401
+from settings import ordinary_settings  # noqa: F401
+from test_command import TEXT, untrained
 
 import jrnn
 from jrnn.cli import main

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_damage import SMALL, TEXT, ordinary_settings, told  # noqa: F401
+from settings import ordinary_settings  # noqa: F401
+from test_damage import SMALL, TEXT, told
 from test_resume import command, environment
 
 from jrnn.cli import main

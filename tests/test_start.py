@@ -6,7 +6,8 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from test_damage import SMALL, TEXT, ordinary_settings, told  # noqa: F401
+from settings import ordinary_settings  # noqa: F401
+from test_damage import SMALL, TEXT, told
 
 from jrnn.cli import main
 from jrnn.cli.run import load_trained

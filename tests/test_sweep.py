@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from settings import ordinary_settings  # noqa: F401
 
 import jrnn
 from jrnn import optimizers
@@ -31,18 +32,6 @@ from jrnn.sweep import table as tables
 
 # at larger rates rounding grows faster: at 0.3 to 4e-4 within these ten updates
 SPACE = grid(rate=[0.01, 0.05], clip=[0.5, 2.0], hidden_size=[3, 4])
-
-
-@pytest.fixture(autouse=True)
-def ordinary_settings():
-    """Sweeps run under JAX's own settings: numbers of a configuration are Python's."""
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 def train(config, key, updates=10):

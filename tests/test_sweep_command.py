@@ -3,8 +3,8 @@
 import re
 import shlex
 
-import jax
 import pytest
+from settings import ordinary_settings  # noqa: F401
 from test_cli import TEXT, refused
 
 from jrnn.cli import main
@@ -17,17 +17,6 @@ SMALL = (
     "--steps 4 --evals 2 --seeds 2 --hidden-size 5 --batch-size 2 --window 6 "
     "--warmup 1 --method vmap"
 ).split()
-
-
-@pytest.fixture(autouse=True)
-def ordinary_settings():
-    with (
-        jax.enable_x64(False),
-        jax.numpy_dtype_promotion("standard"),
-        jax.numpy_rank_promotion("allow"),
-        jax.debug_key_reuse(False),
-    ):
-        yield
 
 
 @pytest.fixture(scope="module")
