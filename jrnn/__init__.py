@@ -59,6 +59,7 @@ from jrnn.wrappers import (
 
 if typing.TYPE_CHECKING:
     from jrnn import attention as attention
+    from jrnn import data as data
     from jrnn import devices as devices
     from jrnn import export as export
     from jrnn import files as files
@@ -68,6 +69,7 @@ if typing.TYPE_CHECKING:
     from jrnn import models as models
     from jrnn import seq2seq as seq2seq
     from jrnn import sweep as sweep
+    from jrnn import tasks as tasks
     from jrnn import testing as testing
     from jrnn import text as text
     from jrnn import train as train
@@ -142,6 +144,7 @@ __all__ = [
 # They import what cells do not need, such as checkpoint formats and process pools.
 _LATER = {
     "attention",
+    "data",
     "devices",
     "export",
     "files",
@@ -151,6 +154,7 @@ _LATER = {
     "models",
     "seq2seq",
     "sweep",
+    "tasks",
     "testing",
     "text",
     "train",

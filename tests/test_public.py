@@ -31,8 +31,8 @@ MODULES = {
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
-    "attention devices export files generate interop logs models seq2seq sweep testing "
-    "text train"
+    "attention data devices export files generate interop logs models seq2seq sweep "
+    "tasks testing text train"
 ).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {
@@ -61,6 +61,7 @@ FLOORS = {
     "text": 2,
     "wrappers": 2,
     "_lock": 3,
+    "data": 3,
     "devices": 3,
     "dynamics": 3,
     "generate": 3,
@@ -75,6 +76,7 @@ FLOORS = {
     "files": 4,
     "interop": 4,
     "sweep": 4,
+    "tasks": 4,
     "cli": 5,
 }
 
