@@ -68,6 +68,16 @@ class Dataset(NamedTuple):
     targets: Any = None
     groups: np.ndarray | None = None  # (n,): examples of a group stay on one side
 
+    def take(self, which: np.ndarray | Sequence[int] | slice) -> "Dataset":
+        """Some of the examples, in the order given; their steps are not copied."""
+        targets, groups = self.targets, self.groups
+        if isinstance(targets, Sequences):
+            targets = targets.take(which)
+        elif targets is not None:
+            targets = np.asarray(targets)[which]
+        groups = None if groups is None else np.asarray(groups)[which]
+        return Dataset(self.inputs.take(which), targets, groups)
+
 
 class Batch(NamedTuple):
     """Examples side by side, padded with zeros.
