@@ -5,13 +5,12 @@ import re
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 from jrnn.data.content import bytes_of
 from jrnn.data.sequences import Dataset, Sequences, from_arrays, numbers
-from jrnn.text.files import STANDARD_INPUT
 
 
 def read_npz(path: str | Path) -> Dataset:
@@ -79,28 +78,36 @@ def _number(key: str) -> int:
 def _arrays(path: str | Path) -> tuple[str, dict[str, np.ndarray]]:
     """The name of a file, and its arrays, read one by one into their own memory."""
     path = Path(path)
-    name, source = str(path), path
-    if path == STANDARD_INPUT or path.is_dir() or not path.exists():
+    if path.is_file():
+        name, source = str(path), path.open("rb")
+    else:
         name, content = bytes_of(path)
         source = io.BytesIO(content)
-    try:
-        file = np.load(source, allow_pickle=False)
-        if isinstance(file, np.ndarray):
-            raise zipfile.BadZipFile("it holds one array")
-        with file:
-            return name, {key: file[key] for key in file.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
-        said = str(error)
-        if "Object arrays" in said:
-            raise ValueError(
-                f"{name} holds an array of objects, and to read one is to run code in "
-                "it.\nWrite np.savez(file, *sequences, y=labels) instead."
-            ) from None
-        if "pickled" in said or "Cannot load file" in said:
-            said = "it is none of NumPy's"
-        raise ValueError(
-            f"{name} is no .npz file: {said}.\nWrite one by np.savez."
-        ) from None
+    with source:
+        try:
+            return name, _loaded(source)
+        except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError) as error:
+            raise _refused(name, str(error)) from None
+
+
+def _loaded(source: BinaryIO) -> dict[str, np.ndarray]:
+    file = np.load(source, allow_pickle=False)
+    if isinstance(file, np.ndarray):
+        raise zipfile.BadZipFile("it holds one array")
+    with file:
+        return {key: file[key] for key in file.files}
+
+
+def _refused(name: str, said: str) -> ValueError:
+    if "Object arrays" in said:
+        return ValueError(
+            f"{name} holds an array of objects, and to read one is to run code in "
+            "it.\nWrite np.savez(file, *sequences, y=labels) instead."
+        )
+    if "pickled" in said or "Cannot load file" in said:
+        said = "it is none of NumPy's"
+    said = said.rstrip(".")
+    return ValueError(f"{name} is no .npz file: {said}.\nWrite one by np.savez.")
 
 
 def _flat(values: np.ndarray, offsets: np.ndarray) -> Sequences:
