@@ -5,7 +5,7 @@ from typing import NamedTuple
 from jrnn import _check
 
 
-class Settings(NamedTuple):
+class Defaults(NamedTuple):
     """How large a model to take, and how to train it."""
 
     hidden_size: int
@@ -16,7 +16,7 @@ class Settings(NamedTuple):
     learning_rate: float  # of Adam at the start; it falls to 0 along a cosine
 
 
-def defaults(examples: int) -> Settings:
+def defaults(examples: int) -> Defaults:
     """Settings for a task, from the number of examples to learn from.
 
         batch_size    = 16, 32 or 64: the largest that makes 16 batches an epoch, or 16
@@ -33,7 +33,7 @@ def defaults(examples: int) -> Settings:
         examples: sequences for training.
 
     Returns:
-        `Settings`, for the factory of a task and `fit_sequences`.
+        `Defaults`, for the factory of a task and `fit_sequences`.
 
     Raises:
         ValueError: no examples.
@@ -46,7 +46,7 @@ def defaults(examples: int) -> Settings:
     _check.positive("defaults", "examples", examples)
     batch_size = next((b for b in (64, 32) if examples >= 16 * b), 16)
     epochs = 40 * examples // batch_size
-    return Settings(
+    return Defaults(
         hidden_size=128 if examples >= 2000 else 64,
         embed_size=32,
         dropout=0.2,
