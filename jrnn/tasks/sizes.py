@@ -1,8 +1,13 @@
 """Settings that work for a dataset of a given size."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from jrnn import _check
+from jrnn.data import Dataset
+from jrnn.tasks.baselines import seasons
 
 
 class Defaults(NamedTuple):
@@ -54,3 +59,33 @@ def defaults(examples: int) -> Defaults:
         steps=min(max(epochs, 600), 4000),
         learning_rate=4e-3,
     )
+
+
+def wanders(train: Dataset, targets: Sequence[int]) -> bool:
+    """Whether series go where they have not been, so that their level says little.
+
+        mean |y_n - x_T| < mean |y_n - m|,   m the mean of all y
+
+    The last value is then a better forecast than the mean, as of a random walk or a
+    trend, and `forecasting(..., centre=True)` is advised; of a series that returns to
+    its mean the level is worth knowing.
+
+    Args:
+        train: windows (T, D), and what follows each, (N, K).
+        targets: which K columns of the windows are forecast.
+
+    Returns:
+        True where the last value is better.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> from jrnn.tasks import forecast_windows
+        >>> cut = lambda x: forecast_windows(
+        ...     from_arrays([x[:, None]]), (0,), context=9, horizon=4)
+        >>> noise = np.random.default_rng(0).normal(size=200)
+        >>> wanders(cut(noise), (0,)), wanders(cut(noise.cumsum()), (0,))
+        (False, True)
+    """
+    last, y = seasons(train, targets, 1)
+    by_mean = np.abs(y - np.nanmean(y, axis=(0, 1)))
+    return bool(np.nanmean(np.abs(y - last)) < np.nanmean(by_mean))
