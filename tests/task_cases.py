@@ -73,7 +73,7 @@ CASES = {
         True,
     ),
     "classification-chunks": case(
-        classification(numbers(D), C, chunk=3, pool="max", **small),
+        classification(numbers(D), C, chunk=3, bidirectional=False, **small),
         vectors,
         one_class,
         True,

@@ -37,7 +37,7 @@ def classification(
     layers: int = 1,
     embed_size: int = 32,
     dropout: float = 0.0,
-    bidirectional: bool = False,
+    bidirectional: bool = True,
     pool: Pool = "all",
     chunk: int = 1,
 ) -> Task:
@@ -63,7 +63,8 @@ def classification(
         layers: recurrent layers, one on the other.
         embed_size: length of a symbol's learned row; 0 for a one-hot vector.
         dropout: in training, on learned rows and on what each layer hands on.
-        bidirectional: whether the layers read in both directions.
+        bidirectional: whether the layers read in both directions; not if the class is
+            asked for while the sequence still grows.
         pool: "all", or one of "last", "mean", "max".
         chunk: steps read at once, side by side in one vector of numbers, so that a long
             series is short for the layers; zeros fill the last.

@@ -18,15 +18,17 @@ class Defaults(NamedTuple):
     dropout: float
     batch_size: int
     steps: int
+    chunk: int  # steps of a long series that are read at once
     learning_rate: float  # of Adam at the start; it falls to 0 along a cosine
 
 
-def defaults(examples: int) -> Defaults:
+def defaults(examples: int, longest: int = 1) -> Defaults:
     """Settings for a task, from the number of examples to learn from.
 
         batch_size    = 16, 32 or 64: the largest that makes 16 batches an epoch, or 16
         steps         = 40 epochs, but at least 600 and at most 4000
         hidden_size   = 64, from 2000 examples on 128
+        chunk         = as many steps as leave 32 of the longest series, at least 1
         embed_size    = 32
         dropout       = 0.2
         learning_rate = 0.004
@@ -36,19 +38,21 @@ def defaults(examples: int) -> Defaults:
 
     Args:
         examples: sequences for training.
+        longest: steps of the longest of them, where numbers are classified.
 
     Returns:
         `Defaults`, for the factory of a task and `fit_sequences`.
 
     Raises:
-        ValueError: no examples.
+        ValueError: no examples; no steps.
 
     Example:
-        >>> settings = defaults(270)
-        >>> settings.batch_size, settings.steps, settings.hidden_size
-        (16, 675, 64)
+        >>> settings = defaults(270, longest=251)
+        >>> settings.batch_size, settings.steps, settings.chunk
+        (16, 675, 8)
     """
     _check.positive("defaults", "examples", examples)
+    _check.positive("defaults", "longest", longest)
     batch_size = next((b for b in (64, 32) if examples >= 16 * b), 16)
     epochs = 40 * examples // batch_size
     return Defaults(
@@ -57,6 +61,7 @@ def defaults(examples: int) -> Defaults:
         dropout=0.2,
         batch_size=batch_size,
         steps=min(max(epochs, 600), 4000),
+        chunk=-(-longest // 32),
         learning_rate=4e-3,
     )
 
