@@ -21,6 +21,7 @@ from jrnn import dynamics, gradients, initializers, losses, optimizers
 PACKAGE = Path(jrnn.__file__).parent
 MODULES = {
     "jrnn": jrnn,
+    "data": jrnn.data,
     "devices": jrnn.devices,
     "dynamics": dynamics,
     "gradients": gradients,
