@@ -16,7 +16,7 @@ from jrnn.cli.display import BITS, UNITS, Console
 from jrnn.cli.errors import UserError
 from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import list_some, of_evaluation, warn
-from jrnn.cli.run import RunDirectory, Trained, read_config
+from jrnn.cli.run import RunDirectory, Trained, read_train
 from jrnn.cli.words import in_command_words, plain_errors
 from jrnn.text import Vocabulary, encode, find_files, read_files, unknown_symbols
 from jrnn.text.files import name_of
@@ -144,7 +144,7 @@ def _own_texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
         )
     run = RunDirectory(options.run)
     data = load_data(trained.config, trained.vocabulary, run.text)
-    if data.sha256 != read_config(run)[1]["text"]["sha256"]:
+    if data.sha256 != read_train(run)[1]["text"]["sha256"]:
         raise UserError(
             f"The text is not the one that {options.run} was trained on "
             f"({data.source}).\nName the files to measure."

@@ -9,8 +9,9 @@ from typing import Literal
 import numpy as np
 import tyro
 
-from jrnn.cli.config import Train, option
+from jrnn.cli.config import Train
 from jrnn.cli.errors import UserError
+from jrnn.cli.options import option
 from jrnn.sweep import LogUniform, Uniform, draw, grid
 from jrnn.sweep.space import Config
 

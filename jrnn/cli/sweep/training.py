@@ -11,9 +11,8 @@ import optax
 from jrnn.cell import Cell, Params
 from jrnn.cli.config import Train
 from jrnn.cli.data import Data, batch_reader
-from jrnn.cli.job import optimizer
 from jrnn.cli.sweep.options import train_options
-from jrnn.cli.train import learning_rates
+from jrnn.cli.updates import learning_rates, optimizer
 from jrnn.models import CELLS, language_model
 from jrnn.sweep.space import Config
 from jrnn.text import streams
