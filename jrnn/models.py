@@ -14,7 +14,19 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
-from jrnn.cells import elman, gru, irnn, lstm
+from jrnn.cells import (
+    coupled_lstm,
+    elman,
+    gru,
+    irnn,
+    janet,
+    layer_norm_gru,
+    layer_norm_lstm,
+    lstm,
+    mgu,
+    peephole_lstm,
+    ugrnn,
+)
 from jrnn.combine import stack
 from jrnn.layers import embed, linear, one_hot
 from jrnn.seq2seq import seq2seq
@@ -35,10 +47,17 @@ __all__ = [
 ]
 
 CELLS: dict[str, Callable[[int], Cell]] = {
+    "coupled_lstm": coupled_lstm,
     "elman": elman,
-    "irnn": irnn,
     "gru": gru,
+    "irnn": irnn,
+    "janet": janet,
+    "layer_norm_gru": layer_norm_gru,
+    "layer_norm_lstm": layer_norm_lstm,
     "lstm": lstm,
+    "mgu": mgu,
+    "peephole_lstm": peephole_lstm,
+    "ugrnn": ugrnn,
 }
 
 

@@ -30,6 +30,7 @@ class Case(NamedTuple):
     carry_key: bool = False  # needs a key for its initial carry
     step_key: bool = False  # needs a key for every step
     inner: Callable[[Any], jrnn.Cell] | None = None  # same parameter tree as this cell
+    brief: bool = False  # of its laws, the short suite has only those in BRIEF
 
     @property
     def needs_key(self):
@@ -77,6 +78,10 @@ def _smooth(dtype):
         lambda params, x, *, key=None: (leak(params, x), x),
         lambda params, h, x: jnp.tanh(h) * x,
     )
+
+
+def _brief(factory, name, **options):
+    return Case(factory, (name,), brief=True, **options)
 
 
 CASES: dict[str, Case] = {
@@ -188,6 +193,18 @@ CASES: dict[str, Case] = {
         carry_key=True,
         step_key=True,
     ),
+}
+
+# Cells of the literature, whose laws are those of the cells above with other equations
+CASES |= {
+    "coupled_lstm": _brief(lambda d: jrnn.coupled_lstm(H), "coupled_lstm"),
+    "janet": _brief(lambda d: jrnn.janet(H, longest=9), "janet"),
+    "layer_norm_gru": _brief(lambda d: jrnn.layer_norm_gru(H), "layer_norm_gru"),
+    "layer_norm_lstm": _brief(lambda d: jrnn.layer_norm_lstm(H), "layer_norm_lstm"),
+    "mgu": _brief(lambda d: jrnn.mgu(H), "mgu"),
+    "peephole_lstm": _brief(lambda d: jrnn.peephole_lstm(H), "peephole_lstm"),
+    "projected_lstm": _brief(lambda d: jrnn.projected_lstm(H, O), "projected_lstm"),
+    "ugrnn": _brief(lambda d: jrnn.ugrnn(H), "ugrnn"),
 }
 
 # Functions of the public interface that are no cells and make none.

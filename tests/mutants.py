@@ -24,6 +24,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SURVIVED, CAUGHT = 0, 1  # exit codes of pytest
 ORACLES, LAWS, WRAPPERS = "test_oracles.py", "test_laws.py", "test_wrappers.py"
+FORWARD = "test_forward_oracles.py"
 SEQUENCE, SEQUENCE_LAWS = "test_sequence.py", "test_sequence_laws.py"
 INITIALIZERS, LOSSES = "test_initializers.py", "test_losses.py"
 OPTIMIZERS, PUBLIC, ERRORS = "test_optimizers.py", "test_public.py", "test_errors.py"
@@ -1324,7 +1325,156 @@ EXPORTS = [
     ),
 ]
 
-MUTANTS = LIBRARY + ENGINE + EXPORTS
+LITERATURE = [
+    Mutant(
+        "mgu: f and 1 - f exchanged",
+        "cells/mgu.py",
+        "h = (1 - f) * h + f * n",
+        "h = f * h + (1 - f) * n",
+        FORWARD,
+        "mgu",
+    ),
+    Mutant(
+        "mgu: the gate behind the product",
+        "cells/mgu.py",
+        "(f * h) @ w_n",
+        "f * (h @ w_n)",
+        FORWARD,
+        "mgu",
+    ),
+    Mutant(
+        "ugrnn: g and 1 - g exchanged",
+        "cells/ugrnn.py",
+        "h = g * h + (1 - g) * c",
+        "h = (1 - g) * h + g * c",
+        FORWARD,
+        "ugrnn",
+    ),
+    Mutant(
+        "ugrnn: forget bias on the proposal",
+        "cells/ugrnn.py",
+        ".at[:H]",
+        ".at[H:]",
+        INITIALIZERS,
+        "literature",
+    ),
+    Mutant(
+        "janet: sign of beta",
+        "cells/janet.py",
+        "[s, beta - s, n]",
+        "[s, -beta - s, n]",
+        FORWARD,
+        "janet",
+    ),
+    Mutant(
+        "janet: biases of long memory on the proposal",
+        "cells/janet.py",
+        "[b_s, jnp.zeros_like(b_s)]",
+        "[jnp.zeros_like(b_s), b_s]",
+        INITIALIZERS,
+        "literature",
+    ),
+    Mutant(
+        "janet: twice the longest dependency",
+        "cells/janet.py",
+        "wide, 1, longest - 1",
+        "wide, 1, 2 * longest - 1",
+        INITIALIZERS,
+        "literature",
+    ),
+    Mutant(
+        "coupled_lstm: i and f exchanged",
+        "cells/coupled_lstm.py",
+        "c = f * carry.c + (1 - f) * g",
+        "c = (1 - f) * carry.c + f * g",
+        FORWARD,
+        "coupled_lstm",
+    ),
+    Mutant(
+        "coupled_lstm: an input gate that is open",
+        "cells/coupled_lstm.py",
+        "(1 - f) * g",
+        "g",
+        FORWARD,
+        "coupled_lstm",
+    ),
+    Mutant(
+        "peephole_lstm: the output gate sees the old cell state",
+        "cells/peephole_lstm.py",
+        "o = sigmoid(z_o + c * w_o)",
+        "o = sigmoid(z_o + carry.c * w_o)",
+        FORWARD,
+        "peephole_lstm",
+    ),
+    Mutant(
+        "peephole_lstm: peepholes of i and f exchanged",
+        "cells/peephole_lstm.py",
+        "w_i, w_f, w_o = ",
+        "w_f, w_i, w_o = ",
+        FORWARD,
+        "peephole_lstm",
+    ),
+    Mutant(
+        "layer_norm_lstm: the cell state is not normalised",
+        "cells/layer_norm_lstm.py",
+        "normalised(c, epsilon)",
+        "c",
+        FORWARD,
+        "layer_norm_lstm",
+    ),
+    Mutant(
+        "layer_norm_lstm: the normalised cell state is carried",
+        "cells/layer_norm_lstm.py",
+        "return LSTMCarry(h, c), h",
+        "return LSTMCarry(h, seen), h",
+        FORWARD,
+        "layer_norm_lstm",
+    ),
+    Mutant(
+        "layer_norm_gru: all gates normalised together",
+        "cells/layer_norm_gru.py",
+        "return [s * normalised(v, epsilon) + b for v, s, b in "
+        "zip(*parts, strict=True)]",
+        "whole = scale * normalised(product, epsilon) + offset\n"
+        "        return jnp.split(whole, [2 * H], axis=-1)",
+        FORWARD,
+        "layer_norm_gru",
+    ),
+    Mutant(
+        "layer_norm_gru: z and 1 - z exchanged",
+        "cells/layer_norm_gru.py",
+        "h = (1 - z) * n + z * h",
+        "h = z * n + (1 - z) * h",
+        FORWARD,
+        "layer_norm_gru",
+    ),
+    Mutant(
+        "normalised: the deviation with one degree of freedom less",
+        "cells/_normal.py",
+        "jnp.square(z).mean(axis=-1, keepdims=True)",
+        "jnp.square(z).sum(axis=-1, keepdims=True) / (z.shape[-1] - 1)",
+        FORWARD,
+        "layer_norm",
+    ),
+    Mutant(
+        "projected_lstm: the projection forgets the output gate",
+        "cells/projected_lstm.py",
+        "(o * jnp.tanh(c)) @ params.w_r",
+        "o[:1] * (jnp.tanh(c) @ params.w_r)",
+        FORWARD,
+        "projected_lstm",
+    ),
+    Mutant(
+        "projected_lstm: h and c of the first carry exchanged",
+        "cells/projected_lstm.py",
+        "c, h = (jnp.zeros",
+        "h, c = (jnp.zeros",
+        LAWS,
+        "unroll_equals and projected_lstm",
+    ),
+]
+
+MUTANTS = LIBRARY + ENGINE + EXPORTS + LITERATURE
 
 
 def changed(mutant: Mutant, package: Path) -> str:

@@ -535,6 +535,41 @@ ERRORS = {
         TypeError,
         "reset: the input must be a pair (x, start), got 1 entries.",
     ),
+    # cells of the literature
+    "variational-mgu": (
+        lambda: jrnn.unroll(
+            jrnn.variational_dropout(jrnn.mgu(H), 0.5),
+            params(jrnn.mgu(H)),
+            xs(),
+            key=key(),
+        ),
+        TypeError,
+        "variational_dropout: not for an MGU, whose state also passes by the product, "
+        "z * h, so that 1 / (1 - rate) would multiply at every step. Use "
+        "dropout(mgu(...), rate), on its output, or an LSTM or Elman network.",
+    ),
+    "janet-longest": (
+        lambda: jrnn.janet(H, longest=2),
+        ValueError,
+        "janet: longest must be at least 3 steps, got 2.",
+    ),
+    "janet-longest-kind": (
+        lambda: jrnn.janet(H, longest=2.5),
+        ValueError,
+        "janet: longest must be a positive integer, got 2.5.",
+    ),
+    "projected_lstm-size": (
+        lambda: jrnn.projected_lstm(H, 0),
+        ValueError,
+        "projected_lstm: proj_size must be a positive integer, got 0.",
+    ),
+    "projected_lstm-carry": (
+        lambda: step(
+            jrnn.projected_lstm(H, 3), carry=jrnn.LSTMCarry(jnp.zeros(H), jnp.zeros(H))
+        ),
+        ValueError,
+        "projected_lstm: carry has shape (4,), expected (3,).",
+    ),
     # initialisers and losses
     "identity": (
         lambda: initializers.identity()(key(), (3, 4)),
@@ -787,6 +822,57 @@ def test_dtypes_that_go_together_pass():
             assert ys.dtype == jnp.float32
             _, ys = jrnn.unroll(cell, half, xs().astype(int))
             assert ys.dtype == jnp.bfloat16
+
+
+# Of the cells of the literature, by name: what all cells on vectors refuse alike
+MADE = {
+    "coupled_lstm": jrnn.coupled_lstm(H),
+    "janet": jrnn.janet(H),
+    "layer_norm_gru": jrnn.layer_norm_gru(H),
+    "layer_norm_lstm": jrnn.layer_norm_lstm(H),
+    "mgu": jrnn.mgu(H),
+    "peephole_lstm": jrnn.peephole_lstm(H),
+    "projected_lstm": jrnn.projected_lstm(H, H),
+    "ugrnn": jrnn.ugrnn(H),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_every_cell_refuses(name):
+    cell = MADE[name]
+    p = params(cell)
+    own, start = type(p).__name__, cell.initial_carry(p)
+    leaf = jax.tree.leaves(start)[0]
+    wrong = jax.tree.map(lambda a: jnp.zeros((7, *a.shape)), start)
+    narrow = jax.tree.map(lambda a: a.astype(jnp.float32), start)
+    factory = getattr(jrnn, name)
+    rest = [H] if name == "projected_lstm" else []
+    for call, kind, message in [
+        (lambda: factory(0, *rest), ValueError, "hidden_size must be a positive"),
+        (lambda: cell.init(key(), xs()), ValueError, "init needs an example of one"),
+        (lambda: step(cell, x=jnp.zeros(3)), ValueError, "x has 3 features, but"),
+        (lambda: step(cell, x=xs()), ValueError, "x must have shape (2,), got (5, 2)"),
+        (lambda: step(cell, (), start), TypeError, f"expected {own}, got tuple."),
+        (lambda: cell.initial_carry(()), TypeError, f"expected {own}, got tuple."),
+        (
+            lambda: step(cell, carry=wrong),
+            ValueError,
+            f"carry has shape {(7, *leaf.shape)}, expected {leaf.shape}.",
+        ),
+        (
+            lambda: step(cell, carry=narrow),
+            TypeError,
+            "x is float64, the parameters are float64 and the carry float32, which",
+        ),
+    ]:
+        with pytest.raises(kind, match="^" + re.escape(f"{name}: {message}")):
+            call()
+    if hasattr(start, "_fields"):
+        fields = f"{type(start).__name__}({', '.join(start._fields)})"
+        with pytest.raises(
+            TypeError, match=re.escape(f"{name}: the carry must be {fields}")
+        ):
+            step(cell, carry=jnp.zeros(H))
 
 
 def raises(path):

@@ -1,6 +1,6 @@
 """Laws that every cell obeys, crossed with every case of `cases.py`.
 
-The fixture `name` has module scope, so that pytest runs all laws of one case after
+The parameter `name` has module scope, so that pytest runs all laws of one case after
 another and what they share (`example`, `run`) is built once.
 """
 
@@ -22,9 +22,25 @@ import jrnn
 THOROUGH = ["lstm", "gru-before", "dropout-model", "masked", "reset-variational"]
 
 
-@pytest.fixture(scope="module", params=CASES)
-def name(request):
-    return request.param
+# What the short suite runs of a case that is `brief`: one compiled loop, and traces.
+# Its oracle adds vmap and the gradients of a batch (test_forward_oracles.py).
+BRIEF = (
+    "test_unroll_equals_a_loop_of_steps",
+    "test_the_carry_keeps_its_form_over_a_step",
+)
+
+
+def pytest_generate_tests(metafunc):
+    """Cross a law with all cases, unless it names its own."""
+    own = [mark.args[0] for mark in metafunc.definition.iter_markers("parametrize")]
+    if "name" not in metafunc.fixturenames or "name" in own:
+        return
+    late = lambda case: case.brief and metafunc.function.__name__ not in BRIEF
+    cases = [
+        pytest.param(name, marks=[pytest.mark.slow] * late(case))
+        for name, case in CASES.items()
+    ]
+    metafunc.parametrize("name", cases, scope="module")
 
 
 def close(a, b, tolerance=1e-12):

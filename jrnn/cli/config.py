@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
+from jrnn.cli.cells import PASSING, CellName
 from jrnn.cli.errors import UserError
 
 Preset = Literal["quick", "standard", "best"]
@@ -53,7 +54,7 @@ class Train:
     split: tuple[float, float, float] = (0.9, 0.05, 0.05)
     """Shares of the text for training, validation and test, in this order."""
 
-    cell: Literal["lstm", "gru", "elman", "irnn"] = "lstm"
+    cell: CellName = "lstm"
     """Recurrent cell."""
     hidden_size: int = 512
     """Units of each layer."""
@@ -64,7 +65,8 @@ class Train:
     dropout: float = 0.3
     """Share of each layer's outputs set to zero, anew at every step."""
     recurrent_dropout: float = 0.0
-    """Share of the recurrent state set to zero, one mask a window (not with gru)."""
+    """Share of the recurrent state set to zero, one mask a window (not with gru
+    and cells like it)."""
 
     steps: int = 2500
     """Updates of the weights."""
@@ -143,10 +145,10 @@ class Train:
                 )
         if self.layers > 1000:
             raise UserError(f"--layers must be at most 1000, got {self.layers}.")
-        if self.recurrent_dropout and self.cell == "gru":
+        if self.recurrent_dropout and self.cell in PASSING:
             raise UserError(
-                "--recurrent-dropout does not go with --cell gru, whose state passes "
-                "by the product and would grow.\nUse --cell lstm, or --dropout."
+                f"--recurrent-dropout does not go with --cell {self.cell}, whose state "
+                "passes by the product and would grow.\nUse --cell lstm, or --dropout."
             )
         if self.devices is not None and self.devices < 1:
             raise UserError(f"--devices must be > 0, got {self.devices}.")

@@ -11,7 +11,21 @@ import numpy as np
 
 from jrnn import _activation
 from jrnn.cell import Cell, diagonal, stateless
-from jrnn.cells import elman, gru, irnn, lstm, window
+from jrnn.cells import (
+    coupled_lstm,
+    elman,
+    gru,
+    irnn,
+    janet,
+    layer_norm_gru,
+    layer_norm_lstm,
+    lstm,
+    mgu,
+    peephole_lstm,
+    projected_lstm,
+    ugrnn,
+    window,
+)
 from jrnn.combine import bidirectional, parallel, stack
 from jrnn.feedback import feedback
 from jrnn.initializers import gain, gatewise, identity, orthogonal, spectral_radius
@@ -60,6 +74,7 @@ def is_function(value: Any) -> bool:
 
 ANYTHING = Kind("anything", lambda v: True)
 WHOLE = Kind("a whole number", lambda v: type(v) is int and abs(v) < 2**63)
+WHOLE_OR_NULL = Kind("a whole number or null", lambda v: v is None or WHOLE.fits(v))
 NUMBER = Kind("a number", lambda v: type(v) in (int, float) and abs(v) < 2**1023)
 CELL = Kind("a cell", is_cell)
 MODEL = Kind("a cell", is_model)  # or a model of whole sequences
@@ -112,6 +127,63 @@ CELLS_BY_NAME: dict[str, Factory] = {
     ),
     "gru": Factory(
         gru, {"hidden_size": WHOLE, "reset": RESET, **_GATED_INITS}, gates="r z n"
+    ),
+    "coupled_lstm": Factory(
+        coupled_lstm,
+        {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
+        gates="f g o",
+    ),
+    "janet": Factory(
+        janet,
+        {
+            "hidden_size": WHOLE,
+            "beta": NUMBER,
+            "longest": WHOLE_OR_NULL,
+            **_GATED_INITS,
+        },
+        gates="s n",
+    ),
+    "layer_norm_gru": Factory(
+        layer_norm_gru,
+        {"hidden_size": WHOLE, "epsilon": NUMBER, **_GATED_INITS},
+        gates="r z n",
+    ),
+    "layer_norm_lstm": Factory(
+        layer_norm_lstm,
+        {
+            "hidden_size": WHOLE,
+            "forget_bias": NUMBER,
+            "epsilon": NUMBER,
+            **_GATED_INITS,
+        },
+        gates="i f g o",
+    ),
+    "mgu": Factory(mgu, {"hidden_size": WHOLE, **_GATED_INITS}, gates="f n"),
+    "peephole_lstm": Factory(
+        peephole_lstm,
+        {
+            "hidden_size": WHOLE,
+            "forget_bias": NUMBER,
+            **_GATED_INITS,
+            "w_c_init": INITIALIZER,
+        },
+        gates="i f g o",
+    ),
+    "projected_lstm": Factory(
+        projected_lstm,
+        {
+            "hidden_size": WHOLE,
+            "proj_size": WHOLE,
+            "forget_bias": NUMBER,
+            **_GATED_INITS,
+            "w_r_init": INITIALIZER,
+        },
+        gates="i f g o",
+    ),
+    "ugrnn": Factory(
+        ugrnn,
+        {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
+        gates="g c",
     ),
     "window": Factory(window, {"size": WHOLE, "start_init": INITIALIZER}),
     "linear": Factory(

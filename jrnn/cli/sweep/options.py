@@ -9,12 +9,12 @@ from typing import Literal
 import numpy as np
 import tyro
 
+from jrnn.cli.cells import CELLS
 from jrnn.cli.config import Train, option
 from jrnn.cli.errors import UserError
 from jrnn.sweep import LogUniform, Uniform, draw, grid
 from jrnn.sweep.space import Config
 
-CELLS = ("elman", "irnn", "gru", "lstm")
 OPTIMIZERS = ("adam", "adamw", "adagrad", "rmsprop", "sgd")
 # fields of `Train` that a sweep may vary, and what kind of values they take
 NUMBERS = ("learning_rate", "clip", "dropout", "recurrent_dropout", "weight_decay")
@@ -45,11 +45,12 @@ class SweepOptions:
     dropout: str = "0"
     """* Share of each layer's outputs set to zero."""
     recurrent_dropout: str = "0"
-    """* Share of the recurrent state set to zero (not with gru)."""
+    """* Share of the recurrent state set to zero (not with gru and cells like it)."""
     weight_decay: str = "0"
     """* Pull of the weights to zero (adamw only)."""
     cell: str = "lstm"
-    """* Recurrent cell: elman, irnn, gru, lstm."""
+    """* Recurrent cell: coupled_lstm, elman, gru, irnn, janet, layer_norm_gru,
+    layer_norm_lstm, lstm, mgu, peephole_lstm, ugrnn."""
     optimizer: str = "adam"
     """* Rule of the updates: adam, adamw, adagrad, rmsprop, sgd."""
     hidden_size: str = "64"
