@@ -27,10 +27,23 @@ from jrnn.cell import (
     output_spec,
 )
 from jrnn.cells import (
+    AntisymmetricParams,
+    ClockworkParams,
+    DaleParams,
+    EchoStateParams,
     GRUParams,
+    IndRNNParams,
     JANETParams,
     LayerNormGRUParams,
+    LeakyParams,
+    LowRankParams,
+    LRUParams,
     MGUParams,
+    MinGRUParams,
+    MinLSTMParams,
+    QRNNParams,
+    S5Params,
+    SRUParams,
     UGRNNParams,
 )
 from jrnn.sequence import (
@@ -254,7 +267,8 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
 
     A GRU is refused: its state also passes by the product, z * h_{t-1}, so that the
     factor 1 / (1 - rate) multiplies with every step and the state can grow. So are the
-    cells that share this with it: `mgu`, `ugrnn`, `janet`, `layer_norm_gru`.
+    cells that share this with it: `mgu`, `ugrnn`, `janet`, `layer_norm_gru`, the leaky
+    ones, those that are linear in the state, `antisymmetric`, `clockwork`, `indrnn`.
 
     Args:
         cell: a cell whose carry is one array, or a NamedTuple with a field `h`. Wrap
@@ -596,10 +610,23 @@ def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:
 
 # cells whose state h also passes by the product: what they are, and their factory
 _PASSING = {
+    AntisymmetricParams: ("an antisymmetric network", "antisymmetric"),
+    ClockworkParams: ("a clockwork network", "clockwork"),
+    DaleParams: ("a leaky network", "dale"),
+    EchoStateParams: ("an echo state network", "echo_state"),
     GRUParams: ("a GRU", "gru"),
+    IndRNNParams: ("an IndRNN", "indrnn"),
     JANETParams: ("JANET", "janet"),
+    LRUParams: ("an LRU", "lru"),
     LayerNormGRUParams: ("a normalised GRU", "layer_norm_gru"),
+    LeakyParams: ("a leaky network", "leaky"),
+    LowRankParams: ("a leaky network", "low_rank"),
     MGUParams: ("an MGU", "mgu"),
+    MinGRUParams: ("a minGRU", "min_gru"),
+    MinLSTMParams: ("a minLSTM", "min_lstm"),
+    QRNNParams: ("a QRNN", "qrnn"),
+    S5Params: ("an S5 layer", "s5"),
+    SRUParams: ("an SRU", "sru"),
     UGRNNParams: ("a UGRNN", "ugrnn"),
 }
 

@@ -12,17 +12,33 @@ import numpy as np
 from jrnn import _activation
 from jrnn.cell import Cell, diagonal, stateless
 from jrnn.cells import (
+    antisymmetric,
+    clockwork,
+    cornn,
     coupled_lstm,
+    dale,
+    echo_state,
     elman,
     gru,
+    indrnn,
     irnn,
     janet,
     layer_norm_gru,
     layer_norm_lstm,
+    leaky,
+    lem,
+    low_rank,
+    lru,
     lstm,
     mgu,
+    min_gru,
+    min_lstm,
+    orthogonal_rnn,
     peephole_lstm,
     projected_lstm,
+    qrnn,
+    s5,
+    sru,
     ugrnn,
     window,
 )
@@ -94,6 +110,13 @@ RESET = Kind(
     '"after" or "before"', lambda v: type(v) is str and v in ("after", "before")
 )
 
+FORM = Kind(
+    '"exponential" or "cayley"',
+    lambda v: type(v) is str and v in ("exponential", "cayley"),
+)
+WHOLES = Kind(
+    "a list of whole numbers", lambda v: type(v) is tuple and all(map(WHOLE.fits, v))
+)
 PADDING = Kind(
     '"same" or "causal"', lambda v: type(v) is str and v in ("same", "causal")
 )
@@ -114,6 +137,7 @@ class Factory(NamedTuple):
 # Whoever adds a factory adds it here; a test compares the table with what is public.
 _ELMAN_INITS = dict.fromkeys(("w_x_init", "w_h_init", "b_init"), INITIALIZER)
 _GATED_INITS = dict.fromkeys(("w_x_init", "w_h_init"), INITIALIZER)
+_INPUT_INITS = dict.fromkeys(("w_x_init", "b_init"), INITIALIZER)
 
 CELLS_BY_NAME: dict[str, Factory] = {
     "elman": Factory(
@@ -185,6 +209,105 @@ CELLS_BY_NAME: dict[str, Factory] = {
         {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
         gates="g c",
     ),
+    "antisymmetric": Factory(
+        antisymmetric,
+        {"hidden_size": WHOLE, "epsilon": NUMBER, "gamma": NUMBER, **_ELMAN_INITS},
+    ),
+    "clockwork": Factory(
+        clockwork, {"hidden_size": WHOLE, "periods": WHOLES, **_ELMAN_INITS}
+    ),
+    "cornn": Factory(
+        cornn,
+        {
+            "hidden_size": WHOLE,
+            **dict.fromkeys(("dt", "gamma", "epsilon"), NUMBER),
+            **dict.fromkeys(("w_x_init", "w_y_init", "w_z_init"), INITIALIZER),
+            "b_init": INITIALIZER,
+        },
+    ),
+    "dale": Factory(
+        dale,
+        {
+            "hidden_size": WHOLE,
+            "activation": ACTIVATION,
+            **dict.fromkeys(("excitatory", "radius", "tau", "dt"), NUMBER),
+            **dict.fromkeys(("w_x_init", "b_init"), INITIALIZER),
+        },
+    ),
+    "echo_state": Factory(
+        echo_state,
+        {
+            "hidden_size": WHOLE,
+            **dict.fromkeys(("radius", "leak", "density"), NUMBER),
+            **dict.fromkeys(("input_scale", "bias_scale"), NUMBER),
+        },
+    ),
+    "indrnn": Factory(
+        indrnn,
+        {
+            "hidden_size": WHOLE,
+            "activation": ACTIVATION,
+            **dict.fromkeys(("w_x_init", "u_init", "b_init"), INITIALIZER),
+        },
+    ),
+    "leaky": Factory(
+        leaky,
+        {
+            "hidden_size": WHOLE,
+            "activation": ACTIVATION,
+            "tau": NUMBER,
+            "dt": NUMBER,
+            **_ELMAN_INITS,
+        },
+    ),
+    "lem": Factory(
+        lem,
+        {
+            "hidden_size": WHOLE,
+            "dt": NUMBER,
+            **dict.fromkeys(("w_x_init", "w_y_init", "w_z_init"), INITIALIZER),
+            "b_init": INITIALIZER,
+        },
+        gates="1 2 z y",
+    ),
+    "low_rank": Factory(
+        low_rank,
+        {
+            "hidden_size": WHOLE,
+            "rank": WHOLE,
+            "activation": ACTIVATION,
+            "tau": NUMBER,
+            "dt": NUMBER,
+            **dict.fromkeys(("w_x_init", "m_init", "n_init", "b_init"), INITIALIZER),
+        },
+    ),
+    "lru": Factory(
+        lru,
+        {
+            "hidden_size": WHOLE,
+            "state_size": WHOLE_OR_NULL,
+            **dict.fromkeys(("r_min", "r_max", "max_phase"), NUMBER),
+            **dict.fromkeys(("w_x_init", "w_h_init", "w_y_init"), INITIALIZER),
+        },
+    ),
+    "min_gru": Factory(min_gru, {"hidden_size": WHOLE, **_INPUT_INITS}, gates="z n"),
+    "min_lstm": Factory(
+        min_lstm, {"hidden_size": WHOLE, **_INPUT_INITS}, gates="f i n"
+    ),
+    "orthogonal_rnn": Factory(
+        orthogonal_rnn, {"hidden_size": WHOLE, "form": FORM, **_INPUT_INITS}
+    ),
+    "qrnn": Factory(qrnn, {"hidden_size": WHOLE, **_INPUT_INITS}, gates="z f o"),
+    "s5": Factory(
+        s5,
+        {
+            "hidden_size": WHOLE,
+            "state_size": WHOLE_OR_NULL,
+            **dict.fromkeys(("dt_min", "dt_max"), NUMBER),
+            **dict.fromkeys(("b_init", "c_init", "w_y_init"), INITIALIZER),
+        },
+    ),
+    "sru": Factory(sru, {"hidden_size": WHOLE, **_INPUT_INITS}, gates="n f r"),
     "window": Factory(window, {"size": WHOLE, "start_init": INITIALIZER}),
     "linear": Factory(
         linear,

@@ -49,8 +49,10 @@ class SweepOptions:
     weight_decay: str = "0"
     """* Pull of the weights to zero (adamw only)."""
     cell: str = "lstm"
-    """* Recurrent cell: coupled_lstm, elman, gru, irnn, janet, layer_norm_gru,
-    layer_norm_lstm, lstm, mgu, peephole_lstm, ugrnn."""
+    """* Recurrent cell: antisymmetric, clockwork, cornn, coupled_lstm, dale,
+    echo_state, elman, gru, indrnn, irnn, janet, layer_norm_gru, layer_norm_lstm,
+    leaky, lem, low_rank, lru, lstm, mgu, min_gru, min_lstm, orthogonal_rnn,
+    peephole_lstm, qrnn, s5, sru, ugrnn."""
     optimizer: str = "adam"
     """* Rule of the updates: adam, adamw, adagrad, rmsprop, sgd."""
     hidden_size: str = "64"
