@@ -169,13 +169,13 @@ def ridge_readout(hs: jax.Array, ys: jax.Array, penalty: ArrayLike) -> LinearPar
         )
     _check.not_negative("ridge_readout", "penalty", penalty)
     hs, ys = hs.reshape(-1, hs.shape[-1]), ys.reshape(-1, ys.shape[-1])
-    mean_h, mean_y = hs.mean(axis=0), ys.mean(axis=0)
+    mean_h, mean_y = (a.mean(axis=0, keepdims=True) for a in (hs, ys))
     u, s, vt = jnp.linalg.svd(hs - mean_h, full_matrices=False)
     least = s.max() * max(hs.shape) * jnp.finfo(s.dtype).eps
     square = s**2 + jnp.asarray(penalty, s.dtype)
     share = jnp.where(s > least, s, 0) / jnp.where(square > 0, square, 1)
     w = vt.T @ (share[:, None] * (u.T @ (ys - mean_y)))  # (H, O)
-    return LinearParams(w=w, b=mean_y - mean_h @ w)
+    return LinearParams(w=w, b=(mean_y - mean_h @ w)[0])
 
 
 def _sparse(inputs: int) -> Initializer:
