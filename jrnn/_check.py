@@ -133,6 +133,22 @@ def step_dtype(name: str, x, weight, carry) -> None:
         )
 
 
+def diagonal_carry(name: str, a, u, carry) -> None:
+    """Raise unless a * carry + u has the form of the carry."""
+    if jax.tree.structure(carry) != jax.tree.structure(u):
+        return  # JAX names the difference
+    for factor, add, h in zip(*map(jax.tree.leaves, (a, u, carry)), strict=True):
+        carry_shape(name, h, jnp.shape(add))
+        with jax.numpy_dtype_promotion("standard"):
+            widened = jnp.result_type(factor, add, h)
+        if widened != jnp.result_type(h):
+            raise TypeError(
+                f"{name}: the carry is {jnp.result_type(h)}, which the step would turn "
+                f"into {widened}. Cast it, carry.astype(jnp.{widened}), or the inputs "
+                "and the parameters."
+            )
+
+
 def random_key(name: str, key) -> None:
     """Raise where `init` gets something else for its key."""
     dtype = getattr(key, "dtype", None)
@@ -291,6 +307,17 @@ def not_negative(name: str, argument: str, value) -> None:
         return
     if not (np.asarray(value) >= 0).all():
         raise ValueError(f"{name}: {argument} must be at least 0, got {value}.")
+
+
+def above_zero(name: str, argument: str, value, most: float | None = None) -> None:
+    """Raise where a concrete number is not above 0, or above `most`; tracers pass."""
+    if isinstance(value, Tracer):
+        return
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    size = float(value) if number else 0.0
+    if not size > 0 or (most is not None and size > most):
+        expected = "a number above 0" if most is None else f"in (0, {most:g}]"
+        raise ValueError(f"{name}: {argument} must be {expected}, got {value!r}.")
 
 
 def rate(name: str, value) -> None:

@@ -159,11 +159,13 @@ class DiagonalStep:
 
     coefficients: Callable[..., tuple[Carry, Carry]]  # (params, x, *, key) -> (a, u)
     output: Callable[[Params, Carry, Input], Output]  # (params, h, x) -> y
+    name: str = "diagonal"  # of the factory, for messages
 
     def __call__(  # noqa: D102
         self, params: Params, carry: Carry, x: Input, *, key: Key | None = None
     ) -> tuple[Carry, Output]:
         a, u = self.coefficients(params, x, key=key)
+        _check.diagonal_carry(self.name, a, u, carry)
         h = jax.tree.map(lambda a, h, u: a * h + u, a, carry, u)
         return h, self.output(params, h, x)
 

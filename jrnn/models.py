@@ -14,7 +14,35 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
-from jrnn.cells import elman, gru, irnn, lstm
+from jrnn.cells import (
+    antisymmetric,
+    clockwork,
+    cornn,
+    coupled_lstm,
+    dale,
+    echo_state,
+    elman,
+    gru,
+    indrnn,
+    irnn,
+    janet,
+    layer_norm_gru,
+    layer_norm_lstm,
+    leaky,
+    lem,
+    low_rank,
+    lru,
+    lstm,
+    mgu,
+    min_gru,
+    min_lstm,
+    orthogonal_rnn,
+    peephole_lstm,
+    qrnn,
+    s5,
+    sru,
+    ugrnn,
+)
 from jrnn.combine import stack
 from jrnn.layers import embed, linear, one_hot
 from jrnn.seq2seq import seq2seq
@@ -35,10 +63,33 @@ __all__ = [
 ]
 
 CELLS: dict[str, Callable[[int], Cell]] = {
+    "antisymmetric": antisymmetric,
+    "clockwork": clockwork,
+    "cornn": cornn,
+    "coupled_lstm": coupled_lstm,
+    "dale": dale,
+    "echo_state": echo_state,
     "elman": elman,
-    "irnn": irnn,
     "gru": gru,
+    "indrnn": indrnn,
+    "irnn": irnn,
+    "janet": janet,
+    "layer_norm_gru": layer_norm_gru,
+    "layer_norm_lstm": layer_norm_lstm,
+    "leaky": leaky,
+    "lem": lem,
+    "low_rank": low_rank,
+    "lru": lru,
     "lstm": lstm,
+    "mgu": mgu,
+    "min_gru": min_gru,
+    "min_lstm": min_lstm,
+    "orthogonal_rnn": orthogonal_rnn,
+    "peephole_lstm": peephole_lstm,
+    "qrnn": qrnn,
+    "s5": s5,
+    "sru": sru,
+    "ugrnn": ugrnn,
 }
 
 

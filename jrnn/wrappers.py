@@ -26,7 +26,26 @@ from jrnn.cell import (
     StepFn,
     output_spec,
 )
-from jrnn.cells import GRUParams
+from jrnn.cells import (
+    AntisymmetricParams,
+    ClockworkParams,
+    DaleParams,
+    EchoStateParams,
+    GRUParams,
+    IndRNNParams,
+    JANETParams,
+    LayerNormGRUParams,
+    LeakyParams,
+    LowRankParams,
+    LRUParams,
+    MGUParams,
+    MinGRUParams,
+    MinLSTMParams,
+    QRNNParams,
+    S5Params,
+    SRUParams,
+    UGRNNParams,
+)
 from jrnn.sequence import (
     RunFn,
     SequenceModel,
@@ -247,7 +266,9 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
     deterministic. `resample` draws a new mask in the middle of a stream.
 
     A GRU is refused: its state also passes by the product, z * h_{t-1}, so that the
-    factor 1 / (1 - rate) multiplies with every step and the state can grow.
+    factor 1 / (1 - rate) multiplies with every step and the state can grow. So are the
+    cells that share this with it: `mgu`, `ugrnn`, `janet`, `layer_norm_gru`, the leaky
+    ones, those that are linear in the state, `antisymmetric`, `clockwork`, `indrnn`.
 
     Args:
         cell: a cell whose carry is one array, or a NamedTuple with a field `h`. Wrap
@@ -260,8 +281,8 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
 
     Raises:
         ValueError: `rate` is outside [0, 1), or no key is given.
-        TypeError: the carry is of another form; the cell is a GRU, or a model of whole
-            sequences, whose cells must be wrapped one by one.
+        TypeError: the carry is of another form; the cell is a GRU or its like, or a
+            model of whole sequences, whose cells must be wrapped one by one.
 
     Example:
         >>> import jrnn
@@ -289,14 +310,14 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
         cell_key, mask_key = jax.random.split(key)
         carry = cell.initial_carry(params, key=cell_key)
         h = _hidden(carry)
-        _refuse_gru(params)
+        _refuse_passing(params)
         mask = _dropout_mask(mask_key, rate, h)
         return VariationalDropoutCarry(carry, mask)
 
     def step(params, carry, x, *, key=None):
         _check.carry_type("variational_dropout", carry, VariationalDropoutCarry)
         h = _hidden(carry.cell) * carry.mask
-        _refuse_gru(params)
+        _refuse_passing(params)
         dropped = carry.cell._replace(h=h) if hasattr(carry.cell, "h") else h
         inner, y = cell.step(params, dropped, x, key=key)
         return VariationalDropoutCarry(inner, carry.mask), y
@@ -587,14 +608,40 @@ def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:
     return (kept.astype(dtype) / keep).astype(like.dtype)
 
 
-def _refuse_gru(params: Params) -> None:
-    is_gru = lambda node: isinstance(node, GRUParams)
-    if any(map(is_gru, jax.tree.leaves(params, is_leaf=is_gru))):
-        raise TypeError(
-            "variational_dropout: not for a GRU, whose state also passes by the "
-            "product, z * h, so that 1 / (1 - rate) would multiply at every step. Use "
-            "dropout(gru(...), rate), on its output, or an LSTM or Elman network."
-        )
+# cells whose state h also passes by the product: what they are, and their factory
+_PASSING = {
+    AntisymmetricParams: ("an antisymmetric network", "antisymmetric"),
+    ClockworkParams: ("a clockwork network", "clockwork"),
+    DaleParams: ("a leaky network", "dale"),
+    EchoStateParams: ("an echo state network", "echo_state"),
+    GRUParams: ("a GRU", "gru"),
+    IndRNNParams: ("an IndRNN", "indrnn"),
+    JANETParams: ("JANET", "janet"),
+    LRUParams: ("an LRU", "lru"),
+    LayerNormGRUParams: ("a normalised GRU", "layer_norm_gru"),
+    LeakyParams: ("a leaky network", "leaky"),
+    LowRankParams: ("a leaky network", "low_rank"),
+    MGUParams: ("an MGU", "mgu"),
+    MinGRUParams: ("a minGRU", "min_gru"),
+    MinLSTMParams: ("a minLSTM", "min_lstm"),
+    QRNNParams: ("a QRNN", "qrnn"),
+    S5Params: ("an S5 layer", "s5"),
+    SRUParams: ("an SRU", "sru"),
+    UGRNNParams: ("a UGRNN", "ugrnn"),
+}
+
+
+def _refuse_passing(params: Params) -> None:
+    passes = lambda node: type(node) in _PASSING
+    for node in jax.tree.leaves(params, is_leaf=passes):
+        if passes(node):
+            words, factory = _PASSING[type(node)]
+            raise TypeError(
+                f"variational_dropout: not for {words}, whose state also passes by the "
+                "product, z * h, so that 1 / (1 - rate) would multiply at every step. "
+                f"Use dropout({factory}(...), rate), on its output, or an LSTM or "
+                "Elman network."
+            )
 
 
 def _hidden(carry: Carry) -> jax.Array:

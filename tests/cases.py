@@ -30,6 +30,8 @@ class Case(NamedTuple):
     carry_key: bool = False  # needs a key for its initial carry
     step_key: bool = False  # needs a key for every step
     inner: Callable[[Any], jrnn.Cell] | None = None  # same parameter tree as this cell
+    brief: bool = False  # of its laws, the short suite has only those in BRIEF
+    fixed: bool = False  # its parameters are not trained: their gradients are zero
 
     @property
     def needs_key(self):
@@ -77,6 +79,10 @@ def _smooth(dtype):
         lambda params, x, *, key=None: (leak(params, x), x),
         lambda params, h, x: jnp.tanh(h) * x,
     )
+
+
+def _brief(factory, name, **options):
+    return Case(factory, (name,), brief=True, **options)
 
 
 CASES: dict[str, Case] = {
@@ -190,10 +196,44 @@ CASES: dict[str, Case] = {
     ),
 }
 
+# Cells of the literature, whose laws are those of the cells above with other equations
+CASES |= {
+    "antisymmetric": _brief(lambda d: jrnn.antisymmetric(H), "antisymmetric"),
+    "clockwork": _brief(lambda d: jrnn.clockwork(H, (1, 3)), "clockwork"),
+    "cornn": _brief(lambda d: jrnn.cornn(H, dt=0.3), "cornn"),
+    "coupled_lstm": _brief(lambda d: jrnn.coupled_lstm(H), "coupled_lstm"),
+    "dale": _brief(lambda d: jrnn.dale(H), "dale"),
+    "echo_state": _brief(
+        lambda d: jrnn.echo_state(H, leak=0.6), "echo_state", fixed=True
+    ),
+    "indrnn": _brief(lambda d: jrnn.indrnn(H), "indrnn"),
+    "janet": _brief(lambda d: jrnn.janet(H, longest=9), "janet"),
+    "layer_norm_gru": _brief(lambda d: jrnn.layer_norm_gru(H), "layer_norm_gru"),
+    "layer_norm_lstm": _brief(lambda d: jrnn.layer_norm_lstm(H), "layer_norm_lstm"),
+    "leaky": _brief(lambda d: jrnn.leaky(H), "leaky"),
+    "lem": _brief(lambda d: jrnn.lem(H, dt=0.7), "lem"),
+    "low_rank": _brief(lambda d: jrnn.low_rank(H), "low_rank"),
+    "lru": _brief(lambda d: jrnn.lru(H, 3), "lru"),
+    "mgu": _brief(lambda d: jrnn.mgu(H), "mgu"),
+    "min_gru": _brief(lambda d: jrnn.min_gru(H), "min_gru"),
+    "min_lstm": _brief(lambda d: jrnn.min_lstm(H), "min_lstm"),
+    "orthogonal_rnn": _brief(lambda d: jrnn.orthogonal_rnn(H), "orthogonal_rnn"),
+    "orthogonal_rnn-cayley": _brief(
+        lambda d: jrnn.orthogonal_rnn(H, "cayley"), "orthogonal_rnn"
+    ),
+    "peephole_lstm": _brief(lambda d: jrnn.peephole_lstm(H), "peephole_lstm"),
+    "projected_lstm": _brief(lambda d: jrnn.projected_lstm(H, O), "projected_lstm"),
+    "qrnn": _brief(lambda d: jrnn.qrnn(H), "qrnn"),
+    "s5": _brief(lambda d: jrnn.s5(H, 3), "s5"),
+    "sru": _brief(lambda d: jrnn.sru(H), "sru"),
+    "sru-square": _brief(lambda d: jrnn.sru(I), "sru"),
+    "ugrnn": _brief(lambda d: jrnn.ugrnn(H), "ugrnn"),
+}
+
 # Functions of the public interface that are no cells and make none.
 NOT_CELLS = frozenset(
-    "Cell diagonal_scan length_mask load output_spec register resample save scan "
-    "scan_report spec unroll".split()
+    "Cell diagonal_scan length_mask load output_spec register resample ridge_readout "
+    "save scan scan_report spec unroll".split()
 )
 
 

@@ -535,6 +535,151 @@ ERRORS = {
         TypeError,
         "reset: the input must be a pair (x, start), got 1 entries.",
     ),
+    # cells of the literature
+    "variational-mgu": (
+        lambda: jrnn.unroll(
+            jrnn.variational_dropout(jrnn.mgu(H), 0.5),
+            params(jrnn.mgu(H)),
+            xs(),
+            key=key(),
+        ),
+        TypeError,
+        "variational_dropout: not for an MGU, whose state also passes by the product, "
+        "z * h, so that 1 / (1 - rate) would multiply at every step. Use "
+        "dropout(mgu(...), rate), on its output, or an LSTM or Elman network.",
+    ),
+    "antisymmetric-epsilon": (
+        lambda: jrnn.antisymmetric(H, epsilon=0.0),
+        ValueError,
+        "antisymmetric: epsilon must be a number above 0, got 0.0.",
+    ),
+    "cornn-gamma": (
+        lambda: jrnn.cornn(H, gamma=-1.0),
+        ValueError,
+        "cornn: gamma must be at least 0, got -1.0.",
+    ),
+    "clockwork-periods": (
+        lambda: jrnn.clockwork(H, [1, 2]),
+        ValueError,
+        "clockwork: periods must be a tuple of positive integers, got [1, 2].",
+    ),
+    "clockwork-period": (
+        lambda: jrnn.clockwork(H, (1, 0)),
+        ValueError,
+        "clockwork: each of periods must be a positive integer, got 0.",
+    ),
+    "clockwork-modules": (
+        lambda: jrnn.clockwork(H, (1, 2, 4)),
+        ValueError,
+        "clockwork: hidden_size must be divisible by the 3 modules, one for each of "
+        "periods, got 4.",
+    ),
+    "clockwork-count": (
+        lambda: jrnn.unroll(
+            jrnn.clockwork(H, (1, 300)),
+            params(jrnn.clockwork(H, (1, 300)), jnp.zeros(I, jnp.bfloat16)),
+            xs().astype(jnp.bfloat16),
+        ),
+        ValueError,
+        "clockwork: bfloat16 counts to 256, but periods has 300. Use float32.",
+    ),
+    "dale-kinds": (
+        lambda: jrnn.dale(H, excitatory=0.95),
+        ValueError,
+        "dale: excitatory must leave units of both kinds, got 0.95 of 4 units: 4 "
+        "excitatory ones.",
+    ),
+    "diagonal-carry": (
+        lambda: step(jrnn.min_gru(H), carry=jnp.zeros(1)),
+        ValueError,
+        "min_gru: carry has shape (1,), expected (4,).",
+    ),
+    "diagonal-dtype": (
+        lambda: step(jrnn.lru(H), carry=jnp.zeros(H, jnp.complex64)),
+        TypeError,
+        "lru: the carry is complex64, which the step would turn into complex128. Cast "
+        "it, carry.astype(jnp.complex128), or the inputs and the parameters.",
+    ),
+    "echo_state-leak": (
+        lambda: jrnn.echo_state(H, leak=1.5),
+        ValueError,
+        "echo_state: leak must be in (0, 1], got 1.5.",
+    ),
+    "leaky-dt": (
+        lambda: jrnn.leaky(H, tau=10.0, dt=20.0),
+        ValueError,
+        "leaky: dt must be in (0, 10], got 20.0.",
+    ),
+    "low_rank-rank": (
+        lambda: jrnn.low_rank(H, 5),
+        ValueError,
+        "low_rank: rank must be at most hidden_size, 4, got 5.",
+    ),
+    "lru-ring": (
+        lambda: jrnn.lru(H, r_min=0.9, r_max=0.5),
+        ValueError,
+        "lru: r_min and r_max must satisfy 0 <= r_min < r_max <= 1, got 0.9 and 0.5.",
+    ),
+    "lru-state": (
+        lambda: jrnn.lru(H, 0),
+        ValueError,
+        "lru: state_size must be a positive integer, got 0.",
+    ),
+    "orthogonal_rnn-form": (
+        lambda: jrnn.orthogonal_rnn(H, "exp"),
+        ValueError,
+        "orthogonal_rnn: form must be 'exponential' or 'cayley', got 'exp'.",
+    ),
+    "ridge-axes": (
+        lambda: jrnn.ridge_readout(xs(), xs(4, 2), 1.0),
+        ValueError,
+        "ridge_readout: hs must be (..., H) and ys (..., O) with the same axes in "
+        "front, got (5, 2) and (4, 2).",
+    ),
+    "ridge-penalty": (
+        lambda: jrnn.ridge_readout(xs(), xs(), -1.0),
+        ValueError,
+        "ridge_readout: penalty must be at least 0, got -1.0.",
+    ),
+    "s5-times": (
+        lambda: jrnn.s5(H, dt_min=0.1, dt_max=0.01),
+        ValueError,
+        "s5: dt_max must be at least dt_min, 0.1, got 0.01.",
+    ),
+    "variational-leaky": (
+        lambda: jrnn.unroll(
+            jrnn.variational_dropout(jrnn.leaky(H), 0.5),
+            params(jrnn.leaky(H)),
+            xs(),
+            key=key(),
+        ),
+        TypeError,
+        "variational_dropout: not for a leaky network, whose state also passes by the "
+        "product, z * h, so that 1 / (1 - rate) would multiply at every step. Use "
+        "dropout(leaky(...), rate), on its output, or an LSTM or Elman network.",
+    ),
+    "janet-longest": (
+        lambda: jrnn.janet(H, longest=2),
+        ValueError,
+        "janet: longest must be at least 3 steps, got 2.",
+    ),
+    "janet-longest-kind": (
+        lambda: jrnn.janet(H, longest=2.5),
+        ValueError,
+        "janet: longest must be a positive integer, got 2.5.",
+    ),
+    "projected_lstm-size": (
+        lambda: jrnn.projected_lstm(H, 0),
+        ValueError,
+        "projected_lstm: proj_size must be a positive integer, got 0.",
+    ),
+    "projected_lstm-carry": (
+        lambda: step(
+            jrnn.projected_lstm(H, 3), carry=jrnn.LSTMCarry(jnp.zeros(H), jnp.zeros(H))
+        ),
+        ValueError,
+        "projected_lstm: carry has shape (4,), expected (3,).",
+    ),
     # initialisers and losses
     "identity": (
         lambda: initializers.identity()(key(), (3, 4)),
@@ -787,6 +932,73 @@ def test_dtypes_that_go_together_pass():
             assert ys.dtype == jnp.float32
             _, ys = jrnn.unroll(cell, half, xs().astype(int))
             assert ys.dtype == jnp.bfloat16
+
+
+# Of the cells of the literature, by name: what all cells on vectors refuse alike
+MADE = {
+    "antisymmetric": jrnn.antisymmetric(H),
+    "clockwork": jrnn.clockwork(H),
+    "cornn": jrnn.cornn(H),
+    "coupled_lstm": jrnn.coupled_lstm(H),
+    "dale": jrnn.dale(H),
+    "echo_state": jrnn.echo_state(H),
+    "indrnn": jrnn.indrnn(H),
+    "janet": jrnn.janet(H),
+    "layer_norm_gru": jrnn.layer_norm_gru(H),
+    "layer_norm_lstm": jrnn.layer_norm_lstm(H),
+    "leaky": jrnn.leaky(H),
+    "lem": jrnn.lem(H),
+    "low_rank": jrnn.low_rank(H),
+    "lru": jrnn.lru(H),
+    "mgu": jrnn.mgu(H),
+    "min_gru": jrnn.min_gru(H),
+    "min_lstm": jrnn.min_lstm(H),
+    "orthogonal_rnn": jrnn.orthogonal_rnn(H),
+    "peephole_lstm": jrnn.peephole_lstm(H),
+    "projected_lstm": jrnn.projected_lstm(H, H),
+    "qrnn": jrnn.qrnn(H),
+    "s5": jrnn.s5(H),
+    "sru": jrnn.sru(H),
+    "ugrnn": jrnn.ugrnn(H),
+}
+
+
+@pytest.mark.parametrize("name", MADE)
+def test_what_every_cell_refuses(name):
+    cell = MADE[name]
+    p = params(cell)
+    own, start = type(p).__name__, cell.initial_carry(p)
+    leaf = jax.tree.leaves(start)[0]
+    wrong = jax.tree.map(lambda a: jnp.zeros((7, *a.shape)), start)
+    half = {"float64": jnp.float32, "complex128": jnp.complex64}
+    narrow = jax.tree.map(lambda a: a.astype(half[str(a.dtype)]), start)
+    widened = "x is float64, the parameters are float64 and the carry float32, which"
+    if isinstance(cell.step, jrnn.DiagonalStep):
+        widened = f"the carry is {jax.tree.leaves(narrow)[0].dtype}, which the step"
+    factory = getattr(jrnn, name)
+    rest = [H] if name == "projected_lstm" else []
+    for call, kind, message in [
+        (lambda: factory(0, *rest), ValueError, "hidden_size must be a positive"),
+        (lambda: cell.init(key(), xs()), ValueError, "init needs an example of one"),
+        (lambda: step(cell, x=jnp.zeros(3)), ValueError, "x has 3 features, but"),
+        (lambda: step(cell, x=xs()), ValueError, "x must have shape (2,), got (5, 2)"),
+        (lambda: step(cell, (), start), TypeError, f"expected {own}, got tuple."),
+        (lambda: cell.initial_carry(()), TypeError, f"expected {own}, got tuple."),
+        (
+            lambda: step(cell, carry=wrong),
+            ValueError,
+            f"carry has shape {(7, *leaf.shape)}, expected {leaf.shape}.",
+        ),
+        (lambda: step(cell, carry=narrow), TypeError, widened),
+    ]:
+        with pytest.raises(kind, match="^" + re.escape(f"{name}: {message}")):
+            call()
+    if hasattr(start, "_fields"):
+        fields = f"{type(start).__name__}({', '.join(start._fields)})"
+        with pytest.raises(
+            TypeError, match=re.escape(f"{name}: the carry must be {fields}")
+        ):
+            step(cell, carry=jnp.zeros(H))
 
 
 def raises(path):

@@ -131,6 +131,43 @@ def test_starting_values_of_the_cells():
     assert (layer.scale == 1).all() and not layer.offset.any()
 
 
+FORGETTING = {
+    # cell -> (its parameters at the start, number of gates, which one remembers)
+    "coupled_lstm": (jrnn.coupled_lstm, 3, 0),
+    "layer_norm_lstm": (jrnn.layer_norm_lstm, 4, 1),
+    "peephole_lstm": (jrnn.peephole_lstm, 4, 1),
+    "projected_lstm": (lambda n, **k: jrnn.projected_lstm(n, 2, **k), 4, 1),
+    "ugrnn": (jrnn.ugrnn, 2, 0),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FORGETTING)
+def test_forget_biases_of_the_literature(name):
+    make, count, gate = FORGETTING[name]
+    for given, expected in [({}, 1.0), ({"forget_bias": 2.5}, 2.5)]:
+        b = make(4, **given).init(jax.random.key(1), jnp.zeros(3)).b
+        np.testing.assert_array_equal(b, expected * np.repeat(np.eye(count)[gate], 4))
+
+
+@pytest.mark.slow
+def test_starting_values_of_the_literature():
+    start = lambda cell: cell.init(jax.random.key(1), jnp.zeros(3))
+    np.testing.assert_array_equal(start(jrnn.janet(4)).b, np.repeat([1, 0], 4))
+    b = start(jrnn.janet(4000, longest=50)).b
+    assert not b[4000:].any()
+    steps = np.exp(b[:4000])  # uniform in [1, 49]
+    assert 1 <= steps.min() < 1.1 and 48.8 < steps.max() <= 49
+    assert abs(steps.mean() - 25) < 1
+    for cell in (jrnn.layer_norm_lstm(4), jrnn.layer_norm_gru(4)):
+        params = start(cell)
+        scales = [v for k, v in params._asdict().items() if "scale" in k]
+        assert len(scales) >= 2 and all((v == 1).all() for v in scales)
+    projected = start(jrnn.projected_lstm(5, 2))
+    np.testing.assert_allclose(projected.w_r.T @ projected.w_r, np.eye(2), atol=1e-12)
+    assert not start(jrnn.peephole_lstm(4)).w_c.any()
+
+
 def test_a_whole_cell_can_be_drawn_at_many_radii(key):
     def init(rho):
         cell = jrnn.elman(H, w_h_init=initializers.spectral_radius(rho))

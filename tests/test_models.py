@@ -9,6 +9,7 @@ from cases import H, I, O, T, V, perturb
 
 import jrnn
 from jrnn import models
+from jrnn.cli.cells import CELLS, PASSING
 
 
 def normal(*shape):
@@ -87,3 +88,22 @@ def test_a_front_of_another_size_is_refused():
     message = f"carry_from: the carry has {H} numbers, got an array of shape .{I},"
     with pytest.raises(ValueError, match=message):
         models.carry_from(cell, params, normal(I))
+
+
+@pytest.mark.parametrize("name", models.CELLS)
+def test_the_commands_know_what_the_cells_can(name):
+    """By name; and whether recurrent dropout goes with them, which they ask ahead."""
+    assert tuple(models.CELLS) == CELLS and set(PASSING) < set(CELLS)
+    made = models.language_model(
+        V, cell=models.CELLS[name], hidden_size=H, recurrent_dropout_rate=0.5
+    ).train
+
+    def first_carry(key):
+        keys = jax.random.split(key)
+        return made.initial_carry(made.init(keys[0], jnp.array(0)), key=keys[1])
+
+    if name in PASSING:
+        with pytest.raises(TypeError, match="variational_dropout: "):
+            jax.eval_shape(first_carry, jax.random.key(0))
+    else:
+        jax.eval_shape(first_carry, jax.random.key(0))

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from jrnn.cli.cells import PASSING
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import TrainingOptions, check_split
 from jrnn.cli.options import option as option  # with the classes that it names
@@ -71,7 +72,8 @@ class Train(TrainingOptions):
     """Length of a token's learned vector; 0 for one-hot tokens."""
     dropout: float = 0.3
     recurrent_dropout: float = 0.0
-    """Share of the recurrent state set to zero, one mask a window (not with gru)."""
+    """Share of the recurrent state set to zero, one mask a window (not with gru
+    and cells like it)."""
 
     steps: int = 2500
     batch_size: int = 32
@@ -104,10 +106,10 @@ class Train(TrainingOptions):
     def check(self) -> None:
         """Raise `UserError` where a value cannot work."""
         super().check()
-        if self.recurrent_dropout and self.cell == "gru":
+        if self.recurrent_dropout and self.cell in PASSING:
             raise UserError(
-                "--recurrent-dropout does not go with --cell gru, whose state passes "
-                "by the product and would grow.\nUse --cell lstm, or --dropout."
+                f"--recurrent-dropout does not go with --cell {self.cell}, whose state "
+                "passes by the product and would grow.\nUse --cell lstm, or --dropout."
             )
         if self.devices is not None and self.devices < 1:
             raise UserError(f"--devices must be > 0, got {self.devices}.")

@@ -7,6 +7,7 @@ from typing import ClassVar, Literal
 
 import tyro
 
+from jrnn.cli.cells import CellName
 from jrnn.cli.errors import UserError
 
 
@@ -38,7 +39,7 @@ class TrainingOptions:
     overwrite: bool = False
     """Delete the run directory if there is one, and start anew."""
 
-    cell: Literal["lstm", "gru", "elman", "irnn"] = "lstm"
+    cell: CellName = "lstm"
     """Recurrent cell."""
     hidden_size: int = 128
     """Units of each layer."""

@@ -11,7 +11,37 @@ import numpy as np
 
 from jrnn import _activation
 from jrnn.cell import Cell, diagonal, stateless
-from jrnn.cells import elman, gru, irnn, lstm, window
+from jrnn.cells import (
+    antisymmetric,
+    clockwork,
+    cornn,
+    coupled_lstm,
+    dale,
+    echo_state,
+    elman,
+    gru,
+    indrnn,
+    irnn,
+    janet,
+    layer_norm_gru,
+    layer_norm_lstm,
+    leaky,
+    lem,
+    low_rank,
+    lru,
+    lstm,
+    mgu,
+    min_gru,
+    min_lstm,
+    orthogonal_rnn,
+    peephole_lstm,
+    projected_lstm,
+    qrnn,
+    s5,
+    sru,
+    ugrnn,
+    window,
+)
 from jrnn.combine import bidirectional, parallel, stack
 from jrnn.feedback import feedback
 from jrnn.initializers import gain, gatewise, identity, orthogonal, spectral_radius
@@ -60,6 +90,7 @@ def is_function(value: Any) -> bool:
 
 ANYTHING = Kind("anything", lambda v: True)
 WHOLE = Kind("a whole number", lambda v: type(v) is int and abs(v) < 2**63)
+WHOLE_OR_NULL = Kind("a whole number or null", lambda v: v is None or WHOLE.fits(v))
 NUMBER = Kind("a number", lambda v: type(v) in (int, float) and abs(v) < 2**1023)
 CELL = Kind("a cell", is_cell)
 MODEL = Kind("a cell", is_model)  # or a model of whole sequences
@@ -79,6 +110,13 @@ RESET = Kind(
     '"after" or "before"', lambda v: type(v) is str and v in ("after", "before")
 )
 
+FORM = Kind(
+    '"exponential" or "cayley"',
+    lambda v: type(v) is str and v in ("exponential", "cayley"),
+)
+WHOLES = Kind(
+    "a list of whole numbers", lambda v: type(v) is tuple and all(map(WHOLE.fits, v))
+)
 PADDING = Kind(
     '"same" or "causal"', lambda v: type(v) is str and v in ("same", "causal")
 )
@@ -99,6 +137,7 @@ class Factory(NamedTuple):
 # Whoever adds a factory adds it here; a test compares the table with what is public.
 _ELMAN_INITS = dict.fromkeys(("w_x_init", "w_h_init", "b_init"), INITIALIZER)
 _GATED_INITS = dict.fromkeys(("w_x_init", "w_h_init"), INITIALIZER)
+_INPUT_INITS = dict.fromkeys(("w_x_init", "b_init"), INITIALIZER)
 
 CELLS_BY_NAME: dict[str, Factory] = {
     "elman": Factory(
@@ -113,6 +152,162 @@ CELLS_BY_NAME: dict[str, Factory] = {
     "gru": Factory(
         gru, {"hidden_size": WHOLE, "reset": RESET, **_GATED_INITS}, gates="r z n"
     ),
+    "coupled_lstm": Factory(
+        coupled_lstm,
+        {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
+        gates="f g o",
+    ),
+    "janet": Factory(
+        janet,
+        {
+            "hidden_size": WHOLE,
+            "beta": NUMBER,
+            "longest": WHOLE_OR_NULL,
+            **_GATED_INITS,
+        },
+        gates="s n",
+    ),
+    "layer_norm_gru": Factory(
+        layer_norm_gru,
+        {"hidden_size": WHOLE, "epsilon": NUMBER, **_GATED_INITS},
+        gates="r z n",
+    ),
+    "layer_norm_lstm": Factory(
+        layer_norm_lstm,
+        {
+            "hidden_size": WHOLE,
+            "forget_bias": NUMBER,
+            "epsilon": NUMBER,
+            **_GATED_INITS,
+        },
+        gates="i f g o",
+    ),
+    "mgu": Factory(mgu, {"hidden_size": WHOLE, **_GATED_INITS}, gates="f n"),
+    "peephole_lstm": Factory(
+        peephole_lstm,
+        {
+            "hidden_size": WHOLE,
+            "forget_bias": NUMBER,
+            **_GATED_INITS,
+            "w_c_init": INITIALIZER,
+        },
+        gates="i f g o",
+    ),
+    "projected_lstm": Factory(
+        projected_lstm,
+        {
+            "hidden_size": WHOLE,
+            "proj_size": WHOLE,
+            "forget_bias": NUMBER,
+            **_GATED_INITS,
+            "w_r_init": INITIALIZER,
+        },
+        gates="i f g o",
+    ),
+    "ugrnn": Factory(
+        ugrnn,
+        {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
+        gates="g c",
+    ),
+    "antisymmetric": Factory(
+        antisymmetric,
+        {"hidden_size": WHOLE, "epsilon": NUMBER, "gamma": NUMBER, **_ELMAN_INITS},
+    ),
+    "clockwork": Factory(
+        clockwork, {"hidden_size": WHOLE, "periods": WHOLES, **_ELMAN_INITS}
+    ),
+    "cornn": Factory(
+        cornn,
+        {
+            "hidden_size": WHOLE,
+            **dict.fromkeys(("dt", "gamma", "epsilon"), NUMBER),
+            **dict.fromkeys(("w_x_init", "w_y_init", "w_z_init"), INITIALIZER),
+            "b_init": INITIALIZER,
+        },
+    ),
+    "dale": Factory(
+        dale,
+        {
+            "hidden_size": WHOLE,
+            "activation": ACTIVATION,
+            **dict.fromkeys(("excitatory", "radius", "tau", "dt"), NUMBER),
+            **dict.fromkeys(("w_x_init", "b_init"), INITIALIZER),
+        },
+    ),
+    "echo_state": Factory(
+        echo_state,
+        {
+            "hidden_size": WHOLE,
+            **dict.fromkeys(("radius", "leak", "density"), NUMBER),
+            **dict.fromkeys(("input_scale", "bias_scale"), NUMBER),
+        },
+    ),
+    "indrnn": Factory(
+        indrnn,
+        {
+            "hidden_size": WHOLE,
+            "activation": ACTIVATION,
+            **dict.fromkeys(("w_x_init", "u_init", "b_init"), INITIALIZER),
+        },
+    ),
+    "leaky": Factory(
+        leaky,
+        {
+            "hidden_size": WHOLE,
+            "activation": ACTIVATION,
+            "tau": NUMBER,
+            "dt": NUMBER,
+            **_ELMAN_INITS,
+        },
+    ),
+    "lem": Factory(
+        lem,
+        {
+            "hidden_size": WHOLE,
+            "dt": NUMBER,
+            **dict.fromkeys(("w_x_init", "w_y_init", "w_z_init"), INITIALIZER),
+            "b_init": INITIALIZER,
+        },
+        gates="1 2 z y",
+    ),
+    "low_rank": Factory(
+        low_rank,
+        {
+            "hidden_size": WHOLE,
+            "rank": WHOLE,
+            "activation": ACTIVATION,
+            "tau": NUMBER,
+            "dt": NUMBER,
+            **dict.fromkeys(("w_x_init", "m_init", "n_init", "b_init"), INITIALIZER),
+        },
+    ),
+    "lru": Factory(
+        lru,
+        {
+            "hidden_size": WHOLE,
+            "state_size": WHOLE_OR_NULL,
+            **dict.fromkeys(("r_min", "r_max", "max_phase"), NUMBER),
+            **dict.fromkeys(("w_x_init", "w_h_init", "w_y_init"), INITIALIZER),
+        },
+    ),
+    "min_gru": Factory(min_gru, {"hidden_size": WHOLE, **_INPUT_INITS}, gates="z n"),
+    "min_lstm": Factory(
+        min_lstm, {"hidden_size": WHOLE, **_INPUT_INITS}, gates="f i n"
+    ),
+    "orthogonal_rnn": Factory(
+        orthogonal_rnn, {"hidden_size": WHOLE, "form": FORM, **_INPUT_INITS}
+    ),
+    "qrnn": Factory(qrnn, {"hidden_size": WHOLE, **_INPUT_INITS}, gates="z f o"),
+    "s5": Factory(
+        s5,
+        {
+            "hidden_size": WHOLE,
+            "state_size": WHOLE_OR_NULL,
+            **dict.fromkeys(("dt_min", "dt_max"), NUMBER),
+            **dict.fromkeys(("b_init", "c_init", "w_y_init"), INITIALIZER),
+        },
+    ),
+    "sru": Factory(sru, {"hidden_size": WHOLE, **_INPUT_INITS}, gates="n f r"),
     "window": Factory(window, {"size": WHOLE, "start_init": INITIALIZER}),
     "linear": Factory(
         linear,

@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 import tyro
 
+from jrnn.cli.cells import CELLS
 from jrnn.cli.config import Train
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import option
 from jrnn.sweep import LogUniform, Uniform, draw, grid
 from jrnn.sweep.space import Config
 
-CELLS = ("elman", "irnn", "gru", "lstm")
 OPTIMIZERS = ("adam", "adamw", "adagrad", "rmsprop", "sgd")
 # fields of `Train` that a sweep may vary, and what kind of values they take
 NUMBERS = ("learning_rate", "clip", "dropout", "recurrent_dropout", "weight_decay")
@@ -46,11 +46,14 @@ class SweepOptions:
     dropout: str = "0"
     """* Share of each layer's outputs set to zero."""
     recurrent_dropout: str = "0"
-    """* Share of the recurrent state set to zero (not with gru)."""
+    """* Share of the recurrent state set to zero (not with gru and cells like it)."""
     weight_decay: str = "0"
     """* Pull of the weights to zero (adamw only)."""
     cell: str = "lstm"
-    """* Recurrent cell: elman, irnn, gru, lstm."""
+    """* Recurrent cell: antisymmetric, clockwork, cornn, coupled_lstm, dale,
+    echo_state, elman, gru, indrnn, irnn, janet, layer_norm_gru, layer_norm_lstm,
+    leaky, lem, low_rank, lru, lstm, mgu, min_gru, min_lstm, orthogonal_rnn,
+    peephole_lstm, qrnn, s5, sru, ugrnn."""
     optimizer: str = "adam"
     """* Rule of the updates: adam, adamw, adagrad, rmsprop, sgd."""
     hidden_size: str = "64"

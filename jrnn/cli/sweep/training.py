@@ -9,6 +9,7 @@ import numpy as np
 import optax
 
 from jrnn.cell import Cell, Params
+from jrnn.cli.cells import PASSING
 from jrnn.cli.config import Train
 from jrnn.cli.data import Data, batch_reader
 from jrnn.cli.sweep.options import train_options
@@ -52,7 +53,7 @@ def training(base: Train, data: Data) -> Callable[[Config, jax.Array], dict]:
             dropout_rate=options.dropout,
             # a traced 0 for a GRU: a configuration with more is refused
             recurrent_dropout_rate=0.0
-            if options.cell == "gru"
+            if options.cell in PASSING
             else options.recurrent_dropout,
         )
         rows = jax.tree.map(

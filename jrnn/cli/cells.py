@@ -1,0 +1,42 @@
+"""The cells that the commands know by name, said without importing them.
+
+`jrnn.models.CELLS` has their factories.
+"""
+
+from typing import Literal, get_args
+
+CellName = Literal[
+    "antisymmetric",
+    "clockwork",
+    "cornn",
+    "coupled_lstm",
+    "dale",
+    "echo_state",
+    "elman",
+    "gru",
+    "indrnn",
+    "irnn",
+    "janet",
+    "layer_norm_gru",
+    "layer_norm_lstm",
+    "leaky",
+    "lem",
+    "low_rank",
+    "lru",
+    "lstm",
+    "mgu",
+    "min_gru",
+    "min_lstm",
+    "orthogonal_rnn",
+    "peephole_lstm",
+    "qrnn",
+    "s5",
+    "sru",
+    "ugrnn",
+]
+CELLS: tuple[str, ...] = get_args(CellName)
+# their state also passes by the product, or has no h: no recurrent dropout with them
+PASSING = tuple(
+    "antisymmetric clockwork cornn dale echo_state gru indrnn janet layer_norm_gru "
+    "leaky lem low_rank lru mgu min_gru min_lstm qrnn s5 sru ugrnn".split()
+)
