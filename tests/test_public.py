@@ -31,8 +31,8 @@ MODULES = {
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
-    "attention devices export files generate interop logs models seq2seq sweep testing "
-    "text train"
+    "attention devices export files generate inspect interop logs models seq2seq sweep "
+    "testing text train"
 ).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {
@@ -73,6 +73,7 @@ FLOORS = {
     "train": 3,
     "export": 4,
     "files": 4,
+    "inspect": 4,
     "interop": 4,
     "sweep": 4,
     "cli": 5,

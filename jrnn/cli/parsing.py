@@ -13,6 +13,7 @@ from jrnn.cli.config import (
     Experiments,
     Export,
     Info,
+    Inspect,
     Sample,
     Train,
 )
@@ -30,6 +31,7 @@ COMMANDS = {
     "sample": Sample,
     "eval": Eval,
     "info": Info,
+    "inspect": Inspect,
     "export": Export,
     "sweep": SweepOptions,
     "experiments": Experiments,

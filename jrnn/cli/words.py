@@ -4,13 +4,13 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from jrnn import export, sweep, text, train
+from jrnn import export, inspect, sweep, text, train
 from jrnn.cli.config import Train, option
 from jrnn.cli.errors import UserError
 
 _NAMES = tuple(Train.__dataclass_fields__)
 # at its head a message of the library names the function that was called
-_MODULES = export, sweep, text, train
+_MODULES = export, inspect, sweep, text, train
 _FUNCTIONS = ("sample", "prime", *(name for m in _MODULES for name in m.__all__))
 _HEAD = re.compile(rf"^(?:{'|'.join(_FUNCTIONS)}): ")
 _VALUE = re.compile(rf"\b({'|'.join(_NAMES)})(?:=| (?='))['\"]?([\w.]+)['\"]?")
