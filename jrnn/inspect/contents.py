@@ -110,7 +110,8 @@ def _text(
     pieces: list[str],
 ) -> Contents:
     """The text itself, its loss, and what the model has guessed."""
-    nats = np.nan_to_num(np.minimum(recording.nats, _MOST))  # the first one has none
+    nats = np.minimum(np.nan_to_num(recording.nats, nan=_MOST), _MOST)
+    nats[0] = 0.0  # nothing is before it
     step = float(nats.max()) / _LEVELS or 1.0
     about = {
         "count": len(tokens),
@@ -118,13 +119,13 @@ def _text(
         "symbols": list(vocabulary.symbols),
         "glyphs": None,
         "guesses": recording.guesses.shape[1],
-        "nats": {"mean": float(np.nanmean(recording.nats)), "step": step},
+        "nats": {"mean": float(nats[1:].mean()), "step": step},
     }
     arrays = {
         "tokens": smallest(tokens),
         "nats": np.rint(nats / step).astype(np.uint16),
         "guesses": smallest(recording.guesses.T),  # (K, N)
-        "chances": unsigned(recording.chances.T, 1.0).bytes,
+        "chances": unsigned(np.nan_to_num(recording.chances.T), 1.0).bytes,
     }
     if vocabulary.level == "byte":  # what is shown is not what is read
         about["symbols"] = [chr(n) if n < 128 else f"{n:02X}" for n in range(256)]

@@ -26,6 +26,7 @@ from jrnn.text import Vocabulary
 from jrnn.train.checkpoint import write_atomically
 
 _IN_BASE64 = 4 / 3
+SCRIPTS = tuple(f"{n}.js" for n in "data text draw panels choices start".split())
 
 
 def write_page(
@@ -91,17 +92,18 @@ def write_page(
     data = "\n".join(
         [_json("about", about), *(_array(*item) for item in shown.arrays.items())]
     )
+    script, style = "\n".join(map(_own, SCRIPTS)), _own("page.css")
     page = _filled(
         _own("page.html"),
         {
             "title": html.escape(title),
             "facts": "".join(f"<li>{html.escape(fact)}</li>" for fact in facts),
-            "policy": _policy(_own("page.js"), _own("page.css")),
-            "style": _own("page.css"),
+            "policy": _policy(script, style),
+            "style": style,
             "data": data,
-            "script": _own("page.js"),
+            "script": script,
         },
-    ).encode()
+    ).encode("utf-8", "replace")  # the name of a file may hold bytes that are no text
     write_atomically(path, page)
     return len(page)
 
