@@ -22,7 +22,7 @@ class Kept(NamedTuple):
 def order(of_states: Sequence[np.ndarray], effect: Effect | None) -> np.ndarray:
     """Units of a layer by the best place that they have in any ranking.
 
-    Of those with equal best places the one with the lower sum of all comes first.
+    Of those with equal best places the one with the larger correlation comes first.
 
     The rankings are by the correlation with each feature, and by the effect on the loss
     of setting the unit to zero.
@@ -42,7 +42,8 @@ def order(of_states: Sequence[np.ndarray], effect: Effect | None) -> np.ndarray:
     if effect is not None and np.isfinite(effect.nats).all():
         rankings.append(np.argsort(-effect.nats, kind="stable"))
     places = np.argsort(np.stack(rankings), axis=-1)  # (rankings, H)
-    return np.lexsort((places.sum(0), places.min(0)))
+    strongest = np.abs(np.concatenate(of_states)).max(0)
+    return np.lexsort((-strongest, places.min(0)))
 
 
 def kept(layers: Sequence[RecordedLayer], steps: int, room: int) -> list[Kept]:

@@ -26,6 +26,7 @@ from jrnn.text import Vocabulary
 from jrnn.train.checkpoint import write_atomically
 
 _IN_BASE64 = 4 / 3
+_TEMPLATE = 80_000  # bytes, about
 SCRIPTS = tuple(f"{n}.js" for n in "data text draw panels choices start".split())
 
 
@@ -85,8 +86,8 @@ def write_page(
             f"write_page: the recording is of {len(recording.nats)} tokens, got "
             f"tokens of shape {tokens.shape}."
         )
-    # of each token 20 to 30 bytes stand for the text and for what the model guesses
-    room = max(0, int(megabytes * 1e6 / _IN_BASE64) - 25 * len(tokens))
+    # besides units each token has some 25 bytes: itself, its loss, what was guessed
+    room = max(0, int((megabytes * 1e6 - _TEMPLATE) / _IN_BASE64) - 25 * len(tokens))
     shown = contents(recording, tokens, vocabulary, effects, room)
     about = {"title": title, "measured": measured, **shown.about}
     data = "\n".join(
