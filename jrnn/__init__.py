@@ -116,6 +116,7 @@ if typing.TYPE_CHECKING:
     from jrnn import export as export
     from jrnn import files as files
     from jrnn import generate as generate
+    from jrnn import inspect as inspect
     from jrnn import interop as interop
     from jrnn import logs as logs
     from jrnn import models as models
@@ -253,6 +254,7 @@ _LATER = {
     "export",
     "files",
     "generate",
+    "inspect",
     "interop",
     "logs",
     "models",

@@ -32,8 +32,8 @@ MODULES = {
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
-    "attention data devices export files generate interop logs models seq2seq sweep "
-    "tasks testing text train"
+    "attention data devices export files generate inspect interop logs models seq2seq "
+    "sweep tasks testing text train"
 ).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {
@@ -75,6 +75,7 @@ FLOORS = {
     "train": 3,
     "export": 4,
     "files": 4,
+    "inspect": 4,
     "interop": 4,
     "sweep": 4,
     "tasks": 4,

@@ -6,12 +6,13 @@ import sys
 from collections.abc import Sequence
 
 from jrnn import __version__
-from jrnn.cli.config import Eval, Experiments, Export, Info, Sample, Train
+from jrnn.cli.config import Eval, Experiments, Export, Info, Inspect, Sample, Train
 from jrnn.cli.errors import Diverged, Stopped, UserError
 from jrnn.cli.evaluate import evaluate_files
 from jrnn.cli.experiments import experiments
 from jrnn.cli.export import export
 from jrnn.cli.info import info
+from jrnn.cli.inspect import inspect
 from jrnn.cli.options import TrainingOptions
 from jrnn.cli.parsing import parse, training_default
 from jrnn.cli.sample import sample
@@ -24,6 +25,7 @@ _ACTS = {
     Sample: sample,
     Eval: evaluate_files,
     Info: info,
+    Inspect: inspect,
     Export: export,
     SweepOptions: sweep,
     Experiments: experiments,

@@ -241,6 +241,37 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Inspect:
+    """Write a page that shows what the units of a trained run do along a text.
+
+    One HTML file, for any browser, that loads nothing from elsewhere. The text is
+    coloured by a unit, a gate, a layer or the loss; units are ranked by what they
+    follow (the place in the line, quotes, brackets, indentation and others) and by what
+    the loss is without them; under each symbol stand the model's guesses for the next.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Directory of the run, or a model file that jrnn.save has written."""
+    file: tyro.conf.Positional[Path | None] = None
+    """A text file, folder, pattern or -, as for jrnn train. Symbols that the run does
+    not know are left out. (default: the held-out part of the run's text)"""
+    out: Path | None = None
+    """The page. (default: the name of the run with .html, in this directory)"""
+    overwrite: bool = False
+    """Replace the page if there is one."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Weights with the lowest validation loss, or those of the last checkpoint."""
+    length: int = 100_000
+    """Tokens of the text to show at most, from its beginning."""
+    megabytes: int = 50
+    """About how large the page may be. If that is too little for all units, it holds
+    those that follow the text most or matter most."""
+    ablate: int | None = None
+    """Tokens on which the effect of each unit is measured, from the beginning too; 0
+    for none. (default: 512 to 8192, by the size of the model)"""
+
+
+@dataclass(frozen=True)
 class Experiments:
     """List the experiments of the source tree, with the question that each answers."""
 

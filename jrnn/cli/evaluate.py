@@ -119,7 +119,7 @@ def _has_unknown(name: str, number: int, which: str = "") -> str:
 
 def _texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
     if not options.files:
-        return _own_texts(trained, options)
+        return own_texts(trained, options)
     files = [file for given in options.files for file in _files(given)]
     return [partial(_file, trained, file, options.unknown) for file in files]
 
@@ -137,7 +137,8 @@ def _file(trained: Trained, file: Path, unknown: str) -> Text:
     return encoded(trained.vocabulary, text, unknown, name_of(file))
 
 
-def _own_texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
+def own_texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
+    """The held-out parts of a run's own text, each read when it is asked for."""
     if trained.config is None:
         raise UserError(
             f"{options.run} is a file and has no text. Name files to measure."

@@ -14,6 +14,7 @@ from jrnn.cli.config import (
     Experiments,
     Export,
     Info,
+    Inspect,
     Sample,
 )
 from jrnn.cli.forms import first_paragraph, read_form
@@ -31,6 +32,7 @@ COMMANDS = {
     "sample": Sample,
     "eval": Eval,
     "info": Info,
+    "inspect": Inspect,
     "export": Export,
     "sweep": SweepOptions,
     "experiments": Experiments,
