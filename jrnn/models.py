@@ -15,6 +15,7 @@ from jax.typing import ArrayLike
 from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
 from jrnn.cells import (
+    cfc,
     coupled_lstm,
     elman,
     gru,
@@ -23,8 +24,11 @@ from jrnn.cells import (
     layer_norm_gru,
     layer_norm_lstm,
     lstm,
+    ltc,
     mgu,
+    mlstm,
     peephole_lstm,
+    slstm,
     ugrnn,
 )
 from jrnn.combine import stack
@@ -47,6 +51,7 @@ __all__ = [
 ]
 
 CELLS: dict[str, Callable[[int], Cell]] = {
+    "cfc": cfc,
     "coupled_lstm": coupled_lstm,
     "elman": elman,
     "gru": gru,
@@ -55,8 +60,11 @@ CELLS: dict[str, Callable[[int], Cell]] = {
     "layer_norm_gru": layer_norm_gru,
     "layer_norm_lstm": layer_norm_lstm,
     "lstm": lstm,
+    "ltc": ltc,
     "mgu": mgu,
+    "mlstm": mlstm,
     "peephole_lstm": peephole_lstm,
+    "slstm": slstm,
     "ugrnn": ugrnn,
 }
 

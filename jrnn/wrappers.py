@@ -27,9 +27,11 @@ from jrnn.cell import (
     output_spec,
 )
 from jrnn.cells import (
+    ConvGRUParams,
     GRUParams,
     JANETParams,
     LayerNormGRUParams,
+    LTCParams,
     MGUParams,
     UGRNNParams,
 )
@@ -254,7 +256,8 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
 
     A GRU is refused: its state also passes by the product, z * h_{t-1}, so that the
     factor 1 / (1 - rate) multiplies with every step and the state can grow. So are the
-    cells that share this with it: `mgu`, `ugrnn`, `janet`, `layer_norm_gru`.
+    cells that share this with it: `mgu`, `ugrnn`, `janet`, `layer_norm_gru`,
+    `conv_gru`, `ltc`.
 
     Args:
         cell: a cell whose carry is one array, or a NamedTuple with a field `h`. Wrap
@@ -596,9 +599,11 @@ def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:
 
 # cells whose state h also passes by the product: what they are, and their factory
 _PASSING = {
+    ConvGRUParams: ("a convolutional GRU", "conv_gru"),
     GRUParams: ("a GRU", "gru"),
     JANETParams: ("JANET", "janet"),
     LayerNormGRUParams: ("a normalised GRU", "layer_norm_gru"),
+    LTCParams: ("an LTC", "ltc"),
     MGUParams: ("an MGU", "mgu"),
     UGRNNParams: ("a UGRNN", "ugrnn"),
 }

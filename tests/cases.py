@@ -25,8 +25,8 @@ class Case(NamedTuple):
 
     factory: Callable[[Any], jrnn.Cell]  # dtype -> cell
     uses: tuple[str, ...]  # public names the case stands for
-    input: str = "vector"  # or token, masked, masked token, reset, feedback
-    size: int = I
+    input: str = "vector"  # or token, masked, masked token, reset, feedback, timed
+    size: int | tuple[int, ...] = I  # of a vector, or the shape of an image
     carry_key: bool = False  # needs a key for its initial carry
     step_key: bool = False  # needs a key for every step
     inner: Callable[[Any], jrnn.Cell] | None = None  # same parameter tree as this cell
@@ -197,13 +197,24 @@ CASES: dict[str, Case] = {
 
 # Cells of the literature, whose laws are those of the cells above with other equations
 CASES |= {
+    "cfc": _brief(lambda d: jrnn.cfc(H, 3), "cfc"),
+    "cfc-times": _brief(lambda d: jrnn.cfc(H, 3), "cfc", input="timed"),
+    "conv_gru": _brief(lambda d: jrnn.conv_gru((4,), O), "conv_gru", size=(4, I)),
+    "conv_lstm": _brief(
+        lambda d: jrnn.conv_lstm((3, 4), O, 2), "conv_lstm", size=(3, 4, I)
+    ),
     "coupled_lstm": _brief(lambda d: jrnn.coupled_lstm(H), "coupled_lstm"),
     "janet": _brief(lambda d: jrnn.janet(H, longest=9), "janet"),
     "layer_norm_gru": _brief(lambda d: jrnn.layer_norm_gru(H), "layer_norm_gru"),
     "layer_norm_lstm": _brief(lambda d: jrnn.layer_norm_lstm(H), "layer_norm_lstm"),
+    "ltc": _brief(lambda d: jrnn.ltc(H, 2), "ltc"),
+    "ltc-times": _brief(lambda d: jrnn.ltc(H, 2), "ltc", input="timed"),
     "mgu": _brief(lambda d: jrnn.mgu(H), "mgu"),
+    "mlstm": _brief(lambda d: jrnn.mlstm(H, 2), "mlstm"),
     "peephole_lstm": _brief(lambda d: jrnn.peephole_lstm(H), "peephole_lstm"),
     "projected_lstm": _brief(lambda d: jrnn.projected_lstm(H, O), "projected_lstm"),
+    "slstm": _brief(lambda d: jrnn.slstm(H), "slstm"),
+    "slstm-exp": _brief(lambda d: jrnn.slstm(H, "exp"), "slstm"),
     "ugrnn": _brief(lambda d: jrnn.ugrnn(H), "ugrnn"),
 }
 
@@ -241,7 +252,10 @@ def inputs(case: Case, rng, shape, dtype):
     if "token" in case.input:
         x = jnp.asarray(rng.integers(0, V, shape))
     else:
-        x = jnp.asarray(rng.normal(size=(*shape, case.size)), dtype)
+        own = case.size if isinstance(case.size, tuple) else (case.size,)
+        x = jnp.asarray(rng.normal(size=(*shape, *own)), dtype)
+    if case.input == "timed":
+        return x, jnp.asarray(rng.uniform(0.1, 3.0, size=shape), dtype)
     if case.input == "feedback":
         return x, jnp.asarray(rng.normal(size=(*shape, O)), dtype)
     if "masked" not in case.input and "reset" not in case.input:

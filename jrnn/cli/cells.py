@@ -6,6 +6,7 @@
 from typing import Literal, get_args
 
 CellName = Literal[
+    "cfc",
     "coupled_lstm",
     "elman",
     "gru",
@@ -14,10 +15,13 @@ CellName = Literal[
     "layer_norm_gru",
     "layer_norm_lstm",
     "lstm",
+    "ltc",
     "mgu",
+    "mlstm",
     "peephole_lstm",
+    "slstm",
     "ugrnn",
 ]
 CELLS: tuple[str, ...] = get_args(CellName)
 # their state also passes by the product, so that no recurrent dropout goes with them
-PASSING = "gru", "janet", "layer_norm_gru", "mgu", "ugrnn"
+PASSING = "gru", "janet", "layer_norm_gru", "ltc", "mgu", "mlstm", "ugrnn"

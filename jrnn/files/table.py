@@ -12,6 +12,9 @@ import numpy as np
 from jrnn import _activation
 from jrnn.cell import Cell, diagonal, stateless
 from jrnn.cells import (
+    cfc,
+    conv_gru,
+    conv_lstm,
     coupled_lstm,
     elman,
     gru,
@@ -20,9 +23,12 @@ from jrnn.cells import (
     layer_norm_gru,
     layer_norm_lstm,
     lstm,
+    ltc,
     mgu,
+    mlstm,
     peephole_lstm,
     projected_lstm,
+    slstm,
     ugrnn,
     window,
 )
@@ -94,6 +100,12 @@ RESET = Kind(
     '"after" or "before"', lambda v: type(v) is str and v in ("after", "before")
 )
 
+FORGET = Kind(
+    '"sigmoid" or "exp"', lambda v: type(v) is str and v in ("sigmoid", "exp")
+)
+SIZES = Kind(
+    "a list of whole numbers", lambda v: type(v) is tuple and all(map(WHOLE.fits, v))
+)
 PADDING = Kind(
     '"same" or "causal"', lambda v: type(v) is str and v in ("same", "causal")
 )
@@ -128,6 +140,32 @@ CELLS_BY_NAME: dict[str, Factory] = {
     "gru": Factory(
         gru, {"hidden_size": WHOLE, "reset": RESET, **_GATED_INITS}, gates="r z n"
     ),
+    "cfc": Factory(
+        cfc,
+        {
+            "hidden_size": WHOLE,
+            "backbone_size": WHOLE,
+            **_GATED_INITS,
+            "w_fgk_init": INITIALIZER,
+        },
+        gates="f g k",
+    ),
+    "conv_gru": Factory(
+        conv_gru,
+        {"shape": SIZES, "channels": WHOLE, "width": WHOLE, **_GATED_INITS},
+        gates="r z n",
+    ),
+    "conv_lstm": Factory(
+        conv_lstm,
+        {
+            "shape": SIZES,
+            "channels": WHOLE,
+            "width": WHOLE,
+            "forget_bias": NUMBER,
+            **_GATED_INITS,
+        },
+        gates="i f g o",
+    ),
     "coupled_lstm": Factory(
         coupled_lstm,
         {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
@@ -158,7 +196,27 @@ CELLS_BY_NAME: dict[str, Factory] = {
         },
         gates="i f g o",
     ),
+    "ltc": Factory(
+        ltc,
+        {
+            "hidden_size": WHOLE,
+            "unfolds": WHOLE,
+            **_GATED_INITS,
+            "a_init": INITIALIZER,
+        },
+    ),
     "mgu": Factory(mgu, {"hidden_size": WHOLE, **_GATED_INITS}, gates="f n"),
+    "mlstm": Factory(
+        mlstm,
+        {
+            "hidden_size": WHOLE,
+            "num_heads": WHOLE,
+            "forget": FORGET,
+            "forget_bias": NUMBER,
+            "w_init": INITIALIZER,
+        },
+        gates="q k v",
+    ),
     "peephole_lstm": Factory(
         peephole_lstm,
         {
@@ -179,6 +237,16 @@ CELLS_BY_NAME: dict[str, Factory] = {
             "w_r_init": INITIALIZER,
         },
         gates="i f g o",
+    ),
+    "slstm": Factory(
+        slstm,
+        {
+            "hidden_size": WHOLE,
+            "forget": FORGET,
+            "forget_bias": NUMBER,
+            **_GATED_INITS,
+        },
+        gates="i f z o",
     ),
     "ugrnn": Factory(
         ugrnn,

@@ -49,8 +49,8 @@ class SweepOptions:
     weight_decay: str = "0"
     """* Pull of the weights to zero (adamw only)."""
     cell: str = "lstm"
-    """* Recurrent cell: coupled_lstm, elman, gru, irnn, janet, layer_norm_gru,
-    layer_norm_lstm, lstm, mgu, peephole_lstm, ugrnn."""
+    """* Recurrent cell: cfc, coupled_lstm, elman, gru, irnn, janet, layer_norm_gru,
+    layer_norm_lstm, lstm, ltc, mgu, mlstm, peephole_lstm, slstm, ugrnn."""
     optimizer: str = "adam"
     """* Rule of the updates: adam, adamw, adagrad, rmsprop, sgd."""
     hidden_size: str = "64"
