@@ -16,6 +16,7 @@ from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
 from jrnn.cells import (
     antisymmetric,
+    cfc,
     clockwork,
     cornn,
     coupled_lstm,
@@ -33,13 +34,16 @@ from jrnn.cells import (
     low_rank,
     lru,
     lstm,
+    ltc,
     mgu,
     min_gru,
     min_lstm,
+    mlstm,
     orthogonal_rnn,
     peephole_lstm,
     qrnn,
     s5,
+    slstm,
     sru,
     ugrnn,
 )
@@ -66,6 +70,7 @@ CELLS: dict[str, Callable[[int], Cell]] = {
     "antisymmetric": antisymmetric,
     "clockwork": clockwork,
     "cornn": cornn,
+    "cfc": cfc,
     "coupled_lstm": coupled_lstm,
     "dale": dale,
     "echo_state": echo_state,
@@ -81,6 +86,7 @@ CELLS: dict[str, Callable[[int], Cell]] = {
     "low_rank": low_rank,
     "lru": lru,
     "lstm": lstm,
+    "ltc": ltc,
     "mgu": mgu,
     "min_gru": min_gru,
     "min_lstm": min_lstm,
@@ -89,6 +95,8 @@ CELLS: dict[str, Callable[[int], Cell]] = {
     "qrnn": qrnn,
     "s5": s5,
     "sru": sru,
+    "mlstm": mlstm,
+    "slstm": slstm,
     "ugrnn": ugrnn,
 }
 
