@@ -3,6 +3,7 @@
 from typing import Literal
 
 import jax
+from jax import lax
 
 from jrnn import _check
 from jrnn.cell import Carry, Cell, DiagonalStep, Input, Key, Output, Params
@@ -79,20 +80,26 @@ def unroll(
         step_keys = jax.random.split(step_key, num_steps)
     if carry is None:
         carry = cell.initial_carry(params, key=carry_key)
-    if isinstance(cell.step, DiagonalStep) and remat is None:
-        return _all_states(cell.step, params, xs, carry, step_keys, reverse)
 
     def step(carry, x_and_key):
         x, step_key = x_and_key
         return cell.step(params, carry, x, key=step_key)
 
-    return scan(step, carry, (xs, step_keys), num_steps, reverse=reverse, remat=remat)
+    def loop():
+        by_step = xs, step_keys
+        return scan(step, carry, by_step, num_steps, reverse=reverse, remat=remat)
+
+    if isinstance(cell.step, DiagonalStep) and remat is None:
+        arguments = cell.step, params, xs, carry, step_keys, reverse
+        # on CPU `scan` itself decides what is best done for all steps at once
+        return lax.platform_dependent(cpu=loop, default=lambda: _all_states(*arguments))
+    return loop()
 
 
 def _all_states(step: DiagonalStep, params, xs, carry, keys, reverse):
-    """A linear and diagonal recurrence, in a loop or in parallel by platform."""
+    """A linear and diagonal recurrence in parallel."""
     a, u = jax.vmap(lambda x, key: step.coefficients(params, x, key=key))(xs, keys)
-    hs = diagonal_scan(a, u, carry, reverse=reverse)
+    hs = diagonal_scan(a, u, carry, reverse=reverse, parallel=True)
     ys = jax.vmap(lambda h, x: step.output(params, h, x))(hs, xs)
     last = 0 if reverse else -1
     return jax.tree.map(lambda h: h[last], hs), ys
