@@ -41,7 +41,7 @@ function choose(unit) {
 
 function showAll() {
   if (state.view.part) by("unit").value = String(state.unit);
-  state.reach = reach();
+  state.scale = scaleNow();
   showLegend();
   redraw();
   // The text first: what is beside it has time until the frame after
