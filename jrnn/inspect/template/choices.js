@@ -29,6 +29,7 @@ function look(id) {
   }
   by("by").value = id;
   by("unit-group").hidden = !state.view.part;
+  by("centred").disabled = Boolean(state.view.loss || state.view.part?.gate);
   showAll();
 }
 

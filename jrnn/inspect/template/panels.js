@@ -33,7 +33,7 @@ const symbolAt = (t) => (about.glyphs || about.symbols)[shown[t]];
 
 function showHere() {
   const t = state.hover >= 0 ? state.hover : state.cursor;
-  by("glyph").textContent = glyphs[shown[t]].text;
+  by("glyph").textContent = symbolAt(t) === " " ? "␣" : glyphs[shown[t]].text;
   const { line, column } = where(t);
   const list = cleared(by("here"));
   const row = (term, text) => list.append(made("dt", "", term), made("dd", "", text));

@@ -1,6 +1,8 @@
 // Layout
 
 function fitRows() {
+  const above = document.querySelector(".controls");
+  document.documentElement.style.setProperty("--above", `${above.offsetTop + above.offsetHeight}px`);
   grid.columns = Math.max(8, Math.floor((frame.clientWidth - 2 * PAD) / grid.cell));
   grid.height = grid.line + (state.guesses ? K * grid.guess + 8 : 0);
   breakRows();
