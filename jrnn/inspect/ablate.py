@@ -129,11 +129,12 @@ def _sums(cells, params, factors, xs, targets, valid):
     def of_row(factors, xs, targets, valid):
         carry = [c.initial_carry(p) for c, p in zip(cells, params, strict=True)]
 
-        def step(carry, x):
-            return _step(cells, params, factors, carry, x)
+        def step(carry, x_and_target):
+            x, target = x_and_target
+            carry, logits = _step(cells, params, factors, carry, x)
+            return carry, negative_log_likelihood(logits, target)
 
-        _, logits = scan(step, carry, xs)
-        nats = negative_log_likelihood(logits, targets)
+        _, nats = scan(step, carry, (xs, targets))  # logits of all steps are too many
         return jnp.where(valid, nats, jnp.zeros_like(nats)).sum()
 
     of_rows = jax.vmap(of_row, (None, 0, 0, 0))

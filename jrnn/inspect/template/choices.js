@@ -29,6 +29,7 @@ function look(id) {
   }
   by("by").value = id;
   by("unit-group").hidden = !state.view.part;
+  by("centred").disabled = Boolean(state.view.loss || state.view.part?.gate);
   showAll();
 }
 
@@ -41,7 +42,7 @@ function choose(unit) {
 
 function showAll() {
   if (state.view.part) by("unit").value = String(state.unit);
-  state.reach = reach();
+  state.scale = scaleNow();
   showLegend();
   redraw();
   // The text first: what is beside it has time until the frame after

@@ -47,7 +47,8 @@ const state = {
   hover: -1,
   guesses: false,
   ranking: [],
-  reach: 255, // levels from zero at which colours are strongest
+  centred: true, // white at the mean, not at zero
+  scale: null, // from bytes to colours, see scaleNow
 };
 
 // Views: everything that can colour the text

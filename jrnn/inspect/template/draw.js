@@ -20,30 +20,45 @@ function mixColours() {
   for (const name of ["ink", "soft", "line", "accent", "panel"]) colours[name] = read(name);
 }
 
-function scaleOf(v) {
-  if (v.loss) return colours.loss;
-  return v.signed ? colours.around : colours.gate;
+/**
+ * From bytes to colours: `middle`, which has none, and `reach`, how many levels from there
+ * colours are strongest; `low` and `high` are the ends of what there is within. One value
+ * in 200 lies beyond the reach; but a gate has all of 0 to 1.
+ */
+function scaleNow() {
+  const v = state.view;
+  const { bytes, zero } = values();
+  const isGate = Boolean(v.part?.gate);
+  const centred = state.centred && !isGate && !v.loss;
+  const middle = centred ? Math.round(bytes.reduce((a, b) => a + b, 0) / N) : zero;
+  const both = centred || Boolean(v.signed);
+  const reach = isGate ? 255 : reached(bytes, middle);
+  const colour = both ? colours.around : v.loss ? colours.loss : colours.gate;
+  const [origin, end] = both ? [127, 127] : [0, 255];
+  const palette = Array.from({ length: 256 }, (_, q) =>
+    colour[origin + Math.max(-origin, Math.min(end, Math.round(((q - middle) / reach) * end)))]);
+  const ends = isGate ? [0, 255] : extent(bytes);
+  const low = both ? Math.max(middle - reach, ends[0]) : middle;
+  const high = Math.min(middle + reach, ends[1]);
+  return { middle, reach, low, high, both, palette };
 }
 
-/** How many levels from zero the scale reaches: one value in 200 lies beyond it. */
-function reach() {
-  const { bytes, zero } = values();
-  if (state.view.part?.gate) return 255;
+function extent(bytes) {
+  let [low, high] = [255, 0];
+  for (let t = 0; t < N; t++) {
+    if (bytes[t] < low) low = bytes[t];
+    if (bytes[t] > high) high = bytes[t];
+  }
+  return [low, high];
+}
+
+function reached(bytes, middle) {
   const counts = new Uint32Array(256);
-  for (let t = 0; t < N; t++) counts[Math.abs(bytes[t] - zero)]++;
+  for (let t = 0; t < N; t++) counts[Math.abs(bytes[t] - middle)]++;
   let beyond = 0;
   let level = 255;
   while (level > 1 && beyond + counts[level] <= N / 200) beyond += counts[level--];
   return level;
-}
-
-/** Bytes to colours. */
-function palette() {
-  const [scale, levels] = [scaleOf(state.view), state.reach];
-  const zero = state.view.signed ? 127 : 0;
-  const end = zero || 255;
-  return Array.from({ length: 256 }, (_, q) =>
-    scale[zero + Math.max(-end, Math.min(end, Math.round(((q - zero) / levels) * end)))]);
 }
 
 // Canvases
@@ -85,7 +100,7 @@ function drawText() {
   const first = Math.max(0, Math.floor((top - PAD) / grid.height));
   const last = Math.min(grid.rows.length - 1, Math.floor((top + height - PAD) / grid.height));
   const { bytes } = values();
-  const colour = palette();
+  const colour = state.scale.palette;
   for (let row = first; row <= last; row++) {
     drawBackground(context, row, PAD + row * grid.height - top, bytes, colour);
   }
@@ -194,7 +209,7 @@ function drawMap() {
   const [width, height] = [18, frame.clientHeight];
   const context = fitted(canvas, width, height);
   const { bytes } = values();
-  const colour = palette();
+  const colour = state.scale.palette;
   context.fillStyle = colours.page;
   context.fillRect(0, 0, width, height);
   const rows = grid.rows.length;
@@ -229,15 +244,16 @@ function drawTrace() {
   const [width, height] = [canvas.parentElement.clientWidth, 96];
   const context = fitted(canvas, width, height);
   context.clearRect(0, 0, width, height);
-  const { bytes, zero } = values();
+  const { bytes } = values();
+  const { middle, reach, both } = state.scale;
   const across = Math.floor((width - 2) / grid.cell);
   const centre = state.hover >= 0 ? state.hover : state.cursor;
   let from = Math.max(0, Math.min(centre - (across >> 1), N - across));
   const [top, low] = [6, height - 26];
-  const share = (byte) => Math.max(-1, Math.min(1, (byte - zero) / state.reach));
-  const y = (byte) => (zero ? (top + low - share(byte) * (low - top)) / 2 : low - share(byte) * (low - top));
+  const share = (byte) => Math.max(-1, Math.min(1, (byte - middle) / reach));
+  const y = (byte) => (both ? (top + low - share(byte) * (low - top)) / 2 : low - share(byte) * (low - top));
   context.fillStyle = colours.line;
-  context.fillRect(0, y(zero), width, 1);
+  context.fillRect(0, y(middle), width, 1);
   context.font = `${font.size}px ${font.family}`;
   context.beginPath();
   let x = 1;

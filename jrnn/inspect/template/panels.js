@@ -33,7 +33,7 @@ const symbolAt = (t) => (about.glyphs || about.symbols)[shown[t]];
 
 function showHere() {
   const t = state.hover >= 0 ? state.hover : state.cursor;
-  by("glyph").textContent = glyphs[shown[t]].text;
+  by("glyph").textContent = symbolAt(t) === " " ? "␣" : glyphs[shown[t]].text;
   const { line, column } = where(t);
   const list = cleared(by("here"));
   const row = (term, text) => list.append(made("dt", "", term), made("dd", "", text));
@@ -80,14 +80,17 @@ function showLegend() {
   by("legend-name").textContent = title();
   by("trace-name").textContent = `${title()}, around this ${ONE}`;
   const { zero, step } = values();
-  const v = state.view;
-  const top = state.reach * step;
-  by("low").textContent = zero ? fixed(-top) : "0";
-  by("high").textContent = (zero ? withSign(top) : fixed(top)) + (v.loss ? " nats" : "");
+  const { middle, low, high, both, palette } = state.scale;
+  const number = (byte) => fixed((byte - zero) * step);
+  by("low").textContent = low === zero ? "0" : number(low);
+  by("high").textContent = number(high) + (state.view.loss ? " nats" : "");
+  const mark = by("middle");
+  const at = (middle - low) / Math.max(1, high - low);
+  mark.textContent = both && at > 0.15 && at < 0.85 ? number(middle) : "";
+  mark.style.left = `${100 * at}%`;
   const context = fitted(by("scale"), 150, 12);
-  const scale = scaleOf(v);
   for (let x = 0; x < 150; x++) {
-    context.fillStyle = scale[Math.round((x / 149) * (zero ? 254 : 255))];
+    context.fillStyle = palette[Math.round(low + (x / 149) * (high - low))];
     context.fillRect(x, 0, 1, 12);
   }
 }
@@ -230,15 +233,20 @@ function drawGates() {
   const v = ranked();
   const gates = v.layer.parts.filter((part) => part.gate);
   by("gates-section").hidden = gates.length === 0;
-  const figures = cleared(by("gates"));
-  for (const gate of gates) {
-    const figure = made("figure");
-    const canvas = made("canvas");
-    figure.append(canvas, made("figcaption", "", gate.label));
-    figures.append(figure);
-    const room = Math.floor((figures.clientWidth - 10 * (gates.length - 1)) / gates.length);
-    drawDots(canvas, v, gate, Math.max(60, Math.min(room, 160)));
+  const figures = by("gates");
+  if (figures.dataset.layer !== String(v.place)) {
+    figures.dataset.layer = v.place;
+    cleared(figures).append(...gates.map(gateFigure));
   }
+  const room = Math.floor((figures.clientWidth - 10 * (gates.length - 1)) / gates.length);
+  const size = Math.max(60, Math.min(room, 160));
+  gates.forEach((gate, i) => drawDots(figures.children[i].firstChild, v, gate, size));
+}
+
+function gateFigure(gate) {
+  const figure = made("figure");
+  figure.append(made("canvas"), made("figcaption", "", gate.label));
+  return figure;
 }
 
 function drawDots(canvas, v, gate, size) {
@@ -246,7 +254,9 @@ function drawDots(canvas, v, gate, size) {
   const shares = array(`${v.place}-${gate.key}-saturation`);
   const units = v.layer.units;
   const at = (unit) => [5 + shares[unit] * (size - 10), size - 5 - shares[units + unit] * (size - 10)];
+  context.clearRect(0, 0, size, size);
   context.strokeStyle = colours.line;
+  context.lineWidth = 1;
   context.strokeRect(0.5, 0.5, size - 1, size - 1);
   context.beginPath();
   context.moveTo(5, 5);

@@ -1,6 +1,8 @@
 // Layout
 
 function fitRows() {
+  const above = document.querySelector(".controls");
+  document.documentElement.style.setProperty("--above", `${above.offsetTop + above.offsetHeight}px`);
   grid.columns = Math.max(8, Math.floor((frame.clientWidth - 2 * PAD) / grid.cell));
   grid.height = grid.line + (state.guesses ? K * grid.guess + 8 : 0);
   breakRows();
@@ -24,6 +26,11 @@ function showGuesses(on) {
   moveTo(state.cursor);
 }
 
+function centre(on) {
+  state.centred = by("centred").checked = on;
+  showAll();
+}
+
 // Words that depend on what is in the page
 
 function explain() {
@@ -33,8 +40,9 @@ function explain() {
   const sample = about.measured ? ` It was measured on the first ${grouped(about.measured)} ${ONE}s.` : "";
   if (effect) by("about-effect").append(sample);
   const few = about.layers.some((layer) => layer.parts.some((part) => part.units.length < layer.units));
-  by("about-kept").textContent = few
-    ? "Which units. All were ranked, but not all are in this page: those are that follow some feature most, " +
+  by("about-kept").hidden = !few;
+  by("kept-reason").textContent = few
+    ? " All were ranked, but not all are in this page: those are that follow some feature most, " +
       "or that the loss needs most. jrnn inspect --megabytes makes room for more."
     : "";
 }
@@ -47,6 +55,7 @@ function listen() {
   by("previous").onclick = () => neighbour(-1);
   by("next").onclick = () => neighbour(1);
   by("show-guesses").onchange = (event) => showGuesses(event.target.checked);
+  by("centred").onchange = (event) => centre(event.target.checked);
   by("feature").onchange = (event) => {
     state.feature = event.target.value;
     rank();
@@ -116,6 +125,7 @@ function shortcut(event) {
     n: () => neighbour(1),
     p: () => neighbour(-1),
     g: () => showGuesses(!state.guesses),
+    m: () => centre(!state.centred),
     l: () => {
       if (!state.view.loss) before = state.view.id;
       look(state.view.loss ? before || views[0].id : "loss");
