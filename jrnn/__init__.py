@@ -16,8 +16,11 @@ from jrnn import dynamics, gradients, initializers, losses, optimizers
 from jrnn.cell import Cell, DiagonalStep, diagonal, output_spec, spec, stateless
 from jrnn.cells import (
     AntisymmetricParams,
+    CfCParams,
     ClockworkCarry,
     ClockworkParams,
+    ConvGRUParams,
+    ConvLSTMParams,
     CoRNNCarry,
     CoRNNParams,
     CoupledLSTMParams,
@@ -36,19 +39,27 @@ from jrnn.cells import (
     LRUParams,
     LSTMCarry,
     LSTMParams,
+    LTCParams,
     MGUParams,
     MinGRUParams,
     MinLSTMParams,
+    MLSTMCarry,
+    MLSTMParams,
     OrthogonalRNNParams,
     PeepholeLSTMParams,
     ProjectedLSTMParams,
     QRNNParams,
     S5Params,
+    SLSTMCarry,
+    SLSTMParams,
     SRUParams,
     UGRNNParams,
     WindowParams,
     antisymmetric,
+    cfc,
     clockwork,
+    conv_gru,
+    conv_lstm,
     cornn,
     coupled_lstm,
     dale,
@@ -65,15 +76,18 @@ from jrnn.cells import (
     low_rank,
     lru,
     lstm,
+    ltc,
     mgu,
     min_gru,
     min_lstm,
+    mlstm,
     orthogonal_rnn,
     peephole_lstm,
     projected_lstm,
     qrnn,
     ridge_readout,
     s5,
+    slstm,
     sru,
     ugrnn,
     window,
@@ -111,15 +125,18 @@ from jrnn.wrappers import (
 
 if typing.TYPE_CHECKING:
     from jrnn import attention as attention
+    from jrnn import data as data
     from jrnn import devices as devices
     from jrnn import export as export
     from jrnn import files as files
     from jrnn import generate as generate
+    from jrnn import inspect as inspect
     from jrnn import interop as interop
     from jrnn import logs as logs
     from jrnn import models as models
     from jrnn import seq2seq as seq2seq
     from jrnn import sweep as sweep
+    from jrnn import tasks as tasks
     from jrnn import testing as testing
     from jrnn import text as text
     from jrnn import train as train
@@ -132,10 +149,13 @@ if typing.TYPE_CHECKING:
 __all__ = [
     "AntisymmetricParams",
     "Cell",
+    "CfCParams",
     "ClockworkCarry",
     "ClockworkParams",
     "CoRNNCarry",
     "CoRNNParams",
+    "ConvGRUParams",
+    "ConvLSTMParams",
     "ConvParams",
     "CoupledLSTMParams",
     "DaleParams",
@@ -153,6 +173,7 @@ __all__ = [
     "LRUParams",
     "LSTMCarry",
     "LSTMParams",
+    "LTCParams",
     "LayerNormGRUParams",
     "LayerNormLSTMParams",
     "LayerNormParams",
@@ -161,6 +182,8 @@ __all__ = [
     "LinearParams",
     "LowRankParams",
     "MGUParams",
+    "MLSTMCarry",
+    "MLSTMParams",
     "MinGRUParams",
     "MinLSTMParams",
     "OrthogonalRNNParams",
@@ -169,6 +192,8 @@ __all__ = [
     "QRNNParams",
     "Recorded",
     "S5Params",
+    "SLSTMCarry",
+    "SLSTMParams",
     "SRUParams",
     "ScanReport",
     "SequenceModel",
@@ -178,8 +203,11 @@ __all__ = [
     "activation",
     "antisymmetric",
     "bidirectional",
+    "cfc",
     "clockwork",
     "conv",
+    "conv_gru",
+    "conv_lstm",
     "cornn",
     "coupled_lstm",
     "dale",
@@ -210,10 +238,12 @@ __all__ = [
     "low_rank",
     "lru",
     "lstm",
+    "ltc",
     "masked",
     "mgu",
     "min_gru",
     "min_lstm",
+    "mlstm",
     "one_hot",
     "optimizers",
     "orthogonal_rnn",
@@ -233,6 +263,7 @@ __all__ = [
     "save",
     "scan",
     "scan_report",
+    "slstm",
     "spec",
     "sru",
     "stack",
@@ -246,15 +277,18 @@ __all__ = [
 # They import what cells do not need, such as checkpoint formats and process pools.
 _LATER = {
     "attention",
+    "data",
     "devices",
     "export",
     "files",
     "generate",
+    "inspect",
     "interop",
     "logs",
     "models",
     "seq2seq",
     "sweep",
+    "tasks",
     "testing",
     "text",
     "train",

@@ -16,6 +16,7 @@ from jrnn import _check
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
 from jrnn.cells import (
     antisymmetric,
+    cfc,
     clockwork,
     cornn,
     coupled_lstm,
@@ -33,13 +34,16 @@ from jrnn.cells import (
     low_rank,
     lru,
     lstm,
+    ltc,
     mgu,
     min_gru,
     min_lstm,
+    mlstm,
     orthogonal_rnn,
     peephole_lstm,
     qrnn,
     s5,
+    slstm,
     sru,
     ugrnn,
 )
@@ -64,6 +68,7 @@ __all__ = [
 
 CELLS: dict[str, Callable[[int], Cell]] = {
     "antisymmetric": antisymmetric,
+    "cfc": cfc,
     "clockwork": clockwork,
     "cornn": cornn,
     "coupled_lstm": coupled_lstm,
@@ -81,13 +86,16 @@ CELLS: dict[str, Callable[[int], Cell]] = {
     "low_rank": low_rank,
     "lru": lru,
     "lstm": lstm,
+    "ltc": ltc,
     "mgu": mgu,
     "min_gru": min_gru,
     "min_lstm": min_lstm,
+    "mlstm": mlstm,
     "orthogonal_rnn": orthogonal_rnn,
     "peephole_lstm": peephole_lstm,
     "qrnn": qrnn,
     "s5": s5,
+    "slstm": slstm,
     "sru": sru,
     "ugrnn": ugrnn,
 }

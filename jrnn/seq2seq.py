@@ -72,7 +72,7 @@ class Seq2Seq(NamedTuple):
     """Encoder and decoder as pure functions."""
 
     init: Callable[[Key], Seq2SeqParams]
-    encode: Callable[..., Memory]  # (params, source (S,), length=None)
+    encode: Callable[..., Memory]  # (params, source (S,), length=None, *, key=None)
     decoder: Callable[[Memory], Cell]  # token -> logits (V_target,)
     look: Callable[..., jax.Array]  # (params, memory, tokens (N,)) -> (N, S)
 
@@ -113,10 +113,10 @@ def seq2seq(
     Returns:
         `Seq2Seq(init, encode, decoder, look)`. `encode(params, source, length)` reads
         the first `length` tokens of source, all if None: what stands behind them
-        changes nothing. `decoder(memory)` is a cell from a token to logits
-        (V_target,), to be run with the whole params. `look(params, memory, tokens)`
-        are the weights (N, S) with which the decoder, given these inputs, looks at
-        the source.
+        changes nothing; with a `key` where the encoder needs one. `decoder(memory)` is
+        a cell from a token to logits (V_target,), to be run with the whole params.
+        `look(params, memory, tokens)` are the weights (N, S) with which the decoder,
+        given these inputs, looks at the source.
 
     Raises:
         ValueError: a size that is not a positive integer; a source that is not of
@@ -177,7 +177,7 @@ def seq2seq(
             readout=readout.init(r, seen),
         )
 
-    def encode(params, source, length=None):
+    def encode(params, source, length=None, *, key=None):
         source = jnp.asarray(source)
         if source.ndim != 1:
             raise ValueError(
@@ -188,7 +188,7 @@ def seq2seq(
         length = steps if length is None else length
         xs = rows(params.source.table, source)  # (S, D)
         valid = length_mask(length, steps)
-        carries, states = unroll(masked(reader), params.encoder, (xs, valid))
+        carries, states = unroll(masked(reader), params.encoder, (xs, valid), key=key)
         last, _ = ravel_pytree(carries)
         _, unravel = ravel_pytree(recurrent.initial_carry(params.decoder))
         carry = unravel(jnp.tanh(last @ params.bridge.w + params.bridge.b))

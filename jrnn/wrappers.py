@@ -29,6 +29,7 @@ from jrnn.cell import (
 from jrnn.cells import (
     AntisymmetricParams,
     ClockworkParams,
+    ConvGRUParams,
     DaleParams,
     EchoStateParams,
     GRUParams,
@@ -38,6 +39,7 @@ from jrnn.cells import (
     LeakyParams,
     LowRankParams,
     LRUParams,
+    LTCParams,
     MGUParams,
     MinGRUParams,
     MinLSTMParams,
@@ -267,8 +269,9 @@ def variational_dropout(cell: Cell, rate: ArrayLike) -> Cell:
 
     A GRU is refused: its state also passes by the product, z * h_{t-1}, so that the
     factor 1 / (1 - rate) multiplies with every step and the state can grow. So are the
-    cells that share this with it: `mgu`, `ugrnn`, `janet`, `layer_norm_gru`, the leaky
-    ones, those that are linear in the state, `antisymmetric`, `clockwork`, `indrnn`.
+    cells that share this with it: `mgu`, `ugrnn`, `janet`, `layer_norm_gru`,
+    `conv_gru`, `ltc`, the leaky ones, those that are linear in the state,
+    `antisymmetric`, `clockwork`, `indrnn`.
 
     Args:
         cell: a cell whose carry is one array, or a NamedTuple with a field `h`. Wrap
@@ -612,12 +615,14 @@ def _dropout_mask(key: Key, rate: ArrayLike, like: jax.Array) -> jax.Array:
 _PASSING = {
     AntisymmetricParams: ("an antisymmetric network", "antisymmetric"),
     ClockworkParams: ("a clockwork network", "clockwork"),
+    ConvGRUParams: ("a convolutional GRU", "conv_gru"),
     DaleParams: ("a leaky network", "dale"),
     EchoStateParams: ("an echo state network", "echo_state"),
     GRUParams: ("a GRU", "gru"),
     IndRNNParams: ("an IndRNN", "indrnn"),
     JANETParams: ("JANET", "janet"),
     LRUParams: ("an LRU", "lru"),
+    LTCParams: ("an LTC", "ltc"),
     LayerNormGRUParams: ("a normalised GRU", "layer_norm_gru"),
     LeakyParams: ("a leaky network", "leaky"),
     LowRankParams: ("a leaky network", "low_rank"),

@@ -25,8 +25,8 @@ class Case(NamedTuple):
 
     factory: Callable[[Any], jrnn.Cell]  # dtype -> cell
     uses: tuple[str, ...]  # public names the case stands for
-    input: str = "vector"  # or token, masked, masked token, reset, feedback
-    size: int = I
+    input: str = "vector"  # or token, masked, masked token, reset, feedback, timed
+    size: int | tuple[int, ...] = I  # of a vector, or the shape of an image
     carry_key: bool = False  # needs a key for its initial carry
     step_key: bool = False  # needs a key for every step
     inner: Callable[[Any], jrnn.Cell] | None = None  # same parameter tree as this cell
@@ -201,6 +201,12 @@ CASES |= {
     "antisymmetric": _brief(lambda d: jrnn.antisymmetric(H), "antisymmetric"),
     "clockwork": _brief(lambda d: jrnn.clockwork(H, (1, 3)), "clockwork"),
     "cornn": _brief(lambda d: jrnn.cornn(H, dt=0.3), "cornn"),
+    "cfc": _brief(lambda d: jrnn.cfc(H, 3), "cfc"),
+    "cfc-times": _brief(lambda d: jrnn.cfc(H, 3), "cfc", input="timed"),
+    "conv_gru": _brief(lambda d: jrnn.conv_gru((4,), O), "conv_gru", size=(4, I)),
+    "conv_lstm": _brief(
+        lambda d: jrnn.conv_lstm((3, 4), O, 2), "conv_lstm", size=(3, 4, I)
+    ),
     "coupled_lstm": _brief(lambda d: jrnn.coupled_lstm(H), "coupled_lstm"),
     "dale": _brief(lambda d: jrnn.dale(H), "dale"),
     "echo_state": _brief(
@@ -227,6 +233,11 @@ CASES |= {
     "s5": _brief(lambda d: jrnn.s5(H, 3), "s5"),
     "sru": _brief(lambda d: jrnn.sru(H), "sru"),
     "sru-square": _brief(lambda d: jrnn.sru(I), "sru"),
+    "ltc": _brief(lambda d: jrnn.ltc(H, 2), "ltc"),
+    "ltc-times": _brief(lambda d: jrnn.ltc(H, 2), "ltc", input="timed"),
+    "mlstm": _brief(lambda d: jrnn.mlstm(H, 2), "mlstm"),
+    "slstm": _brief(lambda d: jrnn.slstm(H), "slstm"),
+    "slstm-exp": _brief(lambda d: jrnn.slstm(H, "exp"), "slstm"),
     "ugrnn": _brief(lambda d: jrnn.ugrnn(H), "ugrnn"),
 }
 
@@ -264,7 +275,10 @@ def inputs(case: Case, rng, shape, dtype):
     if "token" in case.input:
         x = jnp.asarray(rng.integers(0, V, shape))
     else:
-        x = jnp.asarray(rng.normal(size=(*shape, case.size)), dtype)
+        own = case.size if isinstance(case.size, tuple) else (case.size,)
+        x = jnp.asarray(rng.normal(size=(*shape, *own)), dtype)
+    if case.input == "timed":
+        return x, jnp.asarray(rng.uniform(0.1, 3.0, size=shape), dtype)
     if case.input == "feedback":
         return x, jnp.asarray(rng.normal(size=(*shape, O)), dtype)
     if "masked" not in case.input and "reset" not in case.input:

@@ -190,3 +190,125 @@ def projected_lstm(p, x, carry):
     m = sigmoid(o) * np.tanh(c)
     r = m @ p["w_r"]
     return r, (r, c)
+
+
+# Beck et al. (2024), sLSTM, equations 8 to 14, without the stabiliser: c and n are the
+# true ones, those that are carried times exp(m). Which m is carried, equation 15 says.
+
+FORGET = {"sigmoid": sigmoid, "exp": np.exp}
+
+
+def slstm(forget):
+    def step(p, x, carry):
+        h, c, n, m = carry
+        c, n = c * np.exp(m), n * np.exp(m)
+        i, f, z, o = blocks(p, x, h, 4)
+        i, f = np.exp(i), FORGET[forget](f)
+        c = f * c + i * np.tanh(z)
+        n = f * n + i
+        h = sigmoid(o) * c / n
+        m = larger(np.log(f) + m, np.log(i))
+        return h, (h, c * np.exp(-m), n * np.exp(-m), m)
+
+    return step
+
+
+# mLSTM, equations 19 to 27, one head after the other, in the same way
+
+
+def mlstm(heads, forget):
+    def step(p, x, carry):
+        C, n, m = (np.array(a) for a in carry)
+        D = n.shape[1]
+        H = heads * D
+        q, k, v = (
+            x @ column(p["w_qkv"], j, H) * scale + column(p["b_qkv"], j, H)
+            for j, scale in enumerate([1, 1 / np.sqrt(D), 1])
+        )
+        i, f = (
+            x @ column(p["w_if"], j, heads) + column(p["b_if"], j, heads)
+            for j in (0, 1)
+        )
+        i, f = np.exp(i), FORGET[forget](f)
+        o, read = sigmoid(x @ p["w_o"] + p["b_o"]), []
+        for j in range(heads):
+            at = slice(j * D, (j + 1) * D)
+            C_j = f[j] * C[j] * np.exp(m[j]) + i[j] * np.outer(v[at], k[at])
+            n_j = f[j] * n[j] * np.exp(m[j]) + i[j] * k[at]
+            inner = n_j @ q[at]
+            size = larger(inner if inner.real >= 0 else -inner, np.ones(()))
+            read.append(C_j @ q[at] / size)
+            m_j = larger(np.log(f[j]) + m[j], np.log(i[j]))
+            C[j], n[j], m[j] = C_j * np.exp(-m_j), n_j * np.exp(-m_j), m_j
+        return o * np.concatenate(read), (C, n, m)
+
+    return step
+
+
+# Shi et al. (2015), equation 3 without peepholes, and Ballas et al. (2016): * is a
+# convolution, of which w[k] is the weight of the neighbour k - (K - 1) // 2 places on,
+# and zero lies beyond the border
+
+
+def convolution(x, w):
+    """Of rows (S, I) or images (S, S', I), one neighbour after the other."""
+    sizes, kernel = x.shape[:-1], w.shape[:-2]
+    border = [((K - 1) // 2, K // 2) for K in kernel]
+    padded, total = np.pad(x, [*border, (0, 0)]), 0
+    for k in np.ndindex(kernel):
+        moved = tuple(slice(a, a + size) for a, size in zip(k, sizes, strict=True))
+        total = total + padded[moved] @ w[k]
+    return total
+
+
+def conv_lstm(p, x, carry):
+    h, c = carry
+    z = convolution(x, p["w_x"]) + convolution(h, p["w_h"]) + p["b"]
+    i, f, g, o = np.split(z, 4, axis=-1)
+    c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+    h = sigmoid(o) * np.tanh(c)
+    return h, (h, c)
+
+
+def conv_gru(p, x, carry):
+    (h,) = carry
+    C = h.shape[-1]
+    a = convolution(x, p["w_x"]) + p["b"]
+    u_r, u_z, u = (column(p["w_h"], k, C) for k in range(3))
+    r = sigmoid(column(a, 0, C) + convolution(h, u_r))
+    keep = sigmoid(column(a, 1, C) + convolution(h, u_z))
+    h = keep * h + (1 - keep) * np.tanh(column(a, 2, C) + convolution(r * h, u))
+    return h, (h,)
+
+
+# Hasani et al. (2022): x(t) = s g(x, I) + (1 - s) h(x, I), s = sigmoid(-f(x, I) t),
+# with heads f, g, h on one layer that they share
+
+
+def cfc(p, x, carry):
+    (state,) = carry
+    x, t = x if isinstance(x, tuple) else (x, 1.0)
+    H = len(state)
+    shared = np.tanh(x @ p["w_x"] + state @ p["w_h"] + p["b"])
+    f, g, h = (
+        shared @ column(p["w_fgk"], k, H) + column(p["b_fgk"], k, H) for k in range(3)
+    )
+    s = sigmoid(-f * t)
+    state = s * np.tanh(g) + (1 - s) * np.tanh(h)
+    return state, (state,)
+
+
+# Hasani et al. (2021), algorithm 1: the fused step of equation 3, L times
+
+
+def ltc(unfolds):
+    def step(p, x, carry):
+        (v,) = carry
+        x, t = x if isinstance(x, tuple) else (x, 1.0)
+        tau, delta = np.exp(p["log_tau"]), t / unfolds
+        for _ in range(unfolds):
+            f = sigmoid(v @ p["w_h"] + x @ p["w_x"] + p["b"])
+            v = (v + delta * f * p["a"]) / (1 + delta * (1 / tau + f))
+        return v, (v,)
+
+    return step

@@ -24,7 +24,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SURVIVED, CAUGHT = 0, 1  # exit codes of pytest
 ORACLES, LAWS, WRAPPERS = "test_oracles.py", "test_laws.py", "test_wrappers.py"
-FORWARD = "test_forward_oracles.py"
+FORWARD, LITERATURE = "test_forward_oracles.py", "test_literature.py"
 STABLE, STABLE_CELLS = "test_stable_oracles.py", "test_stable_cells.py"
 SEQUENCE, SEQUENCE_LAWS = "test_sequence.py", "test_sequence_laws.py"
 INITIALIZERS, LOSSES = "test_initializers.py", "test_losses.py"
@@ -1326,7 +1326,7 @@ EXPORTS = [
     ),
 ]
 
-LITERATURE = [
+OF_LITERATURE = [
     Mutant(
         "mgu: f and 1 - f exchanged",
         "cells/mgu.py",
@@ -1761,9 +1761,137 @@ LITERATURE = [
         ERRORS,
         "diagonal",
     ),
+    Mutant(
+        "slstm: i and f exchanged",
+        "cells/slstm.py",
+        "exponential_gates(i, f, carry.m, forget)",
+        "exponential_gates(f, i, carry.m, forget)",
+        FORWARD,
+        "slstm",
+    ),
+    Mutant(
+        "slstm: the normaliser never forgets",
+        "cells/slstm.py",
+        "n = f * carry.n + i",
+        "n = carry.n + i",
+        FORWARD,
+        "slstm",
+    ),
+    Mutant(
+        "slstm: the scale of an empty memory is one",
+        "cells/slstm.py",
+        "m=zeros + empty(zeros.dtype)",
+        "m=zeros",
+        LITERATURE,
+        "slstm_begins",
+    ),
+    Mutant(
+        "xlstm: the forget gate without the old scale",
+        "cells/_stabilised.py",
+        "jnp.exp(kept - m)",
+        "jnp.exp(log_f - m)",
+        FORWARD,
+        "slstm",
+    ),
+    Mutant(
+        "xlstm: no scale",
+        "cells/_stabilised.py",
+        "m = jnp.maximum(kept, i)",
+        "m = jnp.zeros_like(i)",
+        LITERATURE,
+        "within_range",
+    ),
+    Mutant(
+        "mlstm: keys of full length",
+        "cells/mlstm.py",
+        "w_k = w_k / math.sqrt(D)",
+        "w_k = w_k / 1.0",
+        FORWARD,
+        "mlstm",
+    ),
+    Mutant(
+        "mlstm: the bound of the normaliser on another scale",
+        "cells/mlstm.py",
+        "jnp.exp(-jnp.maximum(m, -largest))",
+        "jnp.ones_like(m)",
+        FORWARD,
+        "mlstm",
+    ),
+    Mutant(
+        "mlstm: reads the memory before it forgets",
+        "cells/mlstm.py",
+        "read = f[:, None] * old",
+        "read = old",
+        FORWARD,
+        "mlstm",
+    ),
+    Mutant(
+        "conv_lstm: i and f exchanged",
+        "cells/conv_lstm.py",
+        "i, f, g, o = gates(",
+        "f, i, g, o = gates(",
+        FORWARD,
+        "conv_lstm",
+    ),
+    Mutant(
+        "conv: the odd neighbour on the other side",
+        "cells/_space.py",
+        'padding="SAME"',
+        'padding="SAME_LOWER"',
+        FORWARD,
+        "conv_lstm",
+    ),
+    Mutant(
+        "conv_gru: reset behind the convolution",
+        "cells/conv_gru.py",
+        "convolve(r * h, w_n)",
+        "r * convolve(h, w_n)",
+        FORWARD,
+        "conv_gru",
+    ),
+    Mutant(
+        "conv_gru: z and 1 - z exchanged",
+        "cells/conv_gru.py",
+        "h = (1 - z) * n + z * h",
+        "h = z * n + (1 - z) * h",
+        FORWARD,
+        "conv_gru",
+    ),
+    Mutant(
+        "cfc: time runs backwards",
+        "cells/cfc.py",
+        "sigmoid(-f * jnp",
+        "sigmoid(f * jnp",
+        FORWARD,
+        "cfc",
+    ),
+    Mutant(
+        "cfc: time stands still",
+        "cells/cfc.py",
+        "asarray(elapsed)",
+        "asarray(1.0)",
+        FORWARD,
+        "cfc",
+    ),
+    Mutant(
+        "ltc: every unfold takes the whole time",
+        "cells/ltc.py",
+        "astype(carry.dtype) / unfolds",
+        "astype(carry.dtype)",
+        FORWARD,
+        "ltc",
+    ),
+    Mutant(
+        "ltc: the time constant does not depend on the input",
+        "cells/ltc.py",
+        "(1 + dt * (rate + f))",
+        "(1 + dt * rate)",
+        FORWARD,
+        "ltc",
+    ),
 ]
 
-MUTANTS = LIBRARY + ENGINE + EXPORTS + LITERATURE
+MUTANTS = LIBRARY + ENGINE + EXPORTS + OF_LITERATURE
 
 
 def changed(mutant: Mutant, package: Path) -> str:

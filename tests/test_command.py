@@ -501,7 +501,7 @@ def test_temperature_zero_is_greedy(runs, capsys):
 
 # Help and messages
 
-COMMANDS = ("train", "sample", "eval", "info", "export", "sweep", "experiments")
+COMMANDS = tuple("train sample eval info inspect export sweep experiments".split())
 
 
 def help_of(monkeypatch, *words) -> str:

@@ -16,7 +16,8 @@ import pytest
 import safetensors.numpy
 from settings import ordinary_settings  # noqa: F401
 
-from jrnn.cli import info, job, main, run
+from jrnn.cli import main, run
+from jrnn.cli.tasks import language
 from jrnn.train import CheckpointError, load, read, save
 
 pytestmark = pytest.mark.slow  # they train runs to damage
@@ -129,7 +130,7 @@ def one_model(monkeypatch):
         fixed = {"files": (), "out": None, "resume": None, "steps": 12}
         return build(dataclasses.replace(config, **fixed), vocab_size)
 
-    for module in (run, job, info):
+    for module in (run, language):
         monkeypatch.setattr(module, "build_model", build_model)
 
 

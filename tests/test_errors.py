@@ -64,6 +64,7 @@ lstm, gru, elman = jrnn.lstm(H), jrnn.gru(H), jrnn.elman(H)
 lstm_carry = lstm.initial_carry(params(lstm))
 variational = jrnn.variational_dropout(elman, 0.5)
 both = jrnn.stack(gru, lstm)
+conv_gru = jrnn.conv_gru((5,), 3)
 two_ways, conv, mean = jrnn.bidirectional(gru, gru), jrnn.conv(H, 3), jrnn.pool("mean")
 
 ERRORS = {
@@ -668,6 +669,78 @@ ERRORS = {
         ValueError,
         "janet: longest must be a positive integer, got 2.5.",
     ),
+    "mlstm-heads": (
+        lambda: jrnn.mlstm(H, 3),
+        ValueError,
+        "mlstm: hidden_size must be a multiple of num_heads, got 4 and 3.",
+    ),
+    "slstm-forget": (
+        lambda: jrnn.slstm(H, "softplus"),
+        ValueError,
+        "slstm: forget must be 'sigmoid' or 'exp', got 'softplus'.",
+    ),
+    "conv_lstm-shape": (
+        lambda: jrnn.conv_lstm(8, 3),
+        ValueError,
+        "conv_lstm: shape must be a tuple of one or two sizes, got 8. Write (16,) for "
+        "a row and (8, 8) for an image.",
+    ),
+    "conv_gru-shape": (
+        lambda: jrnn.conv_gru((2, 3, 4), 3),
+        ValueError,
+        "conv_gru: shape must be a tuple of one or two sizes, got (2, 3, 4).",
+    ),
+    "conv_gru-size": (
+        lambda: jrnn.conv_gru((2, 0), 3),
+        ValueError,
+        "conv_gru: each size in shape must be a positive integer, got 0.",
+    ),
+    "conv_lstm-width": (
+        lambda: jrnn.conv_lstm((8,), 3, 0),
+        ValueError,
+        "conv_lstm: width must be a positive integer, got 0.",
+    ),
+    "conv_lstm-init": (
+        lambda: jrnn.conv_lstm((5, 4), 3).init(key(), xs(5, 2)),
+        ValueError,
+        "conv_lstm: init needs an example of one step's input, of shape (5, 4, "
+        "channels), got (5, 2). Pass one step of one sequence, xs[0] or batch[0, 0].",
+    ),
+    "conv_lstm-init-dtype": (
+        lambda: jrnn.conv_lstm((5,), 3).init(key(), jnp.zeros((5, 2), int)),
+        TypeError,
+        "conv_lstm: x must be floating-point, got int64.",
+    ),
+    "conv_gru-input": (
+        lambda: conv_gru.step(params(conv_gru, xs(5, 2)), jnp.zeros((5, 3)), xs(5, 1)),
+        ValueError,
+        "conv_gru: x must have shape (5, 2), got (5, 1). Cells step one example; use "
+        "jax.vmap for a batch.",
+    ),
+    "conv_gru-carry": (
+        lambda: conv_gru.step(params(conv_gru, xs(5, 2)), jnp.zeros((5, 2)), xs(5, 2)),
+        ValueError,
+        "conv_gru: carry has shape (5, 2), expected (5, 3).",
+    ),
+    "cfc-entries": (
+        lambda: step(jrnn.cfc(H), x=(jnp.zeros(I), 1.0, 2.0)),
+        TypeError,
+        "cfc: the input must be x or a pair (x, elapsed), got 3 entries.",
+    ),
+    "ltc-elapsed": (
+        lambda: step(jrnn.ltc(H), x=(jnp.zeros(I), jnp.ones(T))),
+        ValueError,
+        "ltc: elapsed must be one number, a scalar, got shape (5,). Cells step one "
+        "example; use jax.vmap for a batch.",
+    ),
+    "variational-mlstm": (
+        lambda: jrnn.variational_dropout(jrnn.mlstm(H), 0.5).initial_carry(
+            params(jrnn.mlstm(H)), key=key()
+        ),
+        TypeError,
+        "variational_dropout: expected a carry that is one array or has a field h, got "
+        "MLSTMCarry.",
+    ),
     "projected_lstm-size": (
         lambda: jrnn.projected_lstm(H, 0),
         ValueError,
@@ -939,6 +1012,7 @@ MADE = {
     "antisymmetric": jrnn.antisymmetric(H),
     "clockwork": jrnn.clockwork(H),
     "cornn": jrnn.cornn(H),
+    "cfc": jrnn.cfc(H),
     "coupled_lstm": jrnn.coupled_lstm(H),
     "dale": jrnn.dale(H),
     "echo_state": jrnn.echo_state(H),
@@ -959,6 +1033,9 @@ MADE = {
     "qrnn": jrnn.qrnn(H),
     "s5": jrnn.s5(H),
     "sru": jrnn.sru(H),
+    "ltc": jrnn.ltc(H),
+    "mlstm": jrnn.mlstm(H),
+    "slstm": jrnn.slstm(H),
     "ugrnn": jrnn.ugrnn(H),
 }
 

@@ -39,7 +39,80 @@ def gated(count, **more):
 ONE, TWO = {"h": (H,)}, {"h": (H,), "c": (H,)}
 LSTM = jrnn.LSTMCarry
 
+FGK = {"w_fgk": (P, 3 * H), "b_fgk": (3 * H,)}
+CFC = {"w_x": (I, P), "w_h": (H, P), "b": (P,), **FGK}
+LTC = {"w_x": (I, H), "w_h": (H, H), **dict.fromkeys(("b", "a", "log_tau"), (H,))}
+HEADS, D = 2, 2
+
+
+def of_mlstm(forget):
+    return Oracle(
+        jrnn.mlstm(HEADS * D, HEADS, forget),
+        jrnn.MLSTMParams,
+        {
+            **{"w_qkv": (I, 3 * HEADS * D), "b_qkv": (3 * HEADS * D,)},
+            **{"w_if": (I, 2 * HEADS), "b_if": (2 * HEADS,)},
+            **{"w_o": (I, HEADS * D), "b_o": (HEADS * D,)},
+        },
+        {"C": (HEADS, D, D), "n": (HEADS, D), "m": (HEADS,)},
+        numpy_cells.mlstm(HEADS, forget),
+        jrnn.MLSTMCarry,
+    )
+
+
+def of_slstm(forget):
+    return Oracle(
+        jrnn.slstm(H, forget),
+        jrnn.SLSTMParams,
+        gated(4),
+        dict.fromkeys("hcnm", (H,)),
+        numpy_cells.slstm(forget),
+        jrnn.SLSTMCarry,
+    )
+
+
+def convolved(make, params, count, fields, step, carry_type, *shape, width=3):
+    """A cell on images, I channels to two."""
+    C, kernel = 2, (width,) * len(shape)
+    return Oracle(
+        make(shape, C, width),
+        params,
+        {
+            **{"w_x": (*kernel, I, count * C), "w_h": (*kernel, C, count * C)},
+            "b": (count * C,),
+        },
+        dict.fromkeys(fields, (*shape, C)),
+        step,
+        carry_type,
+        ((*shape, I),),
+    )
+
+
+def of_conv_lstm(*shape, **options):
+    return convolved(
+        *(jrnn.conv_lstm, jrnn.ConvLSTMParams, 4, "hc", numpy_cells.conv_lstm, LSTM),
+        *shape,
+        **options,
+    )
+
+
+def of_conv_gru(*shape, **options):
+    return convolved(
+        *(jrnn.conv_gru, jrnn.ConvGRUParams, 3, "h", numpy_cells.conv_gru, None),
+        *shape,
+        **options,
+    )
+
+
 CELLS = {
+    "cfc": Oracle(jrnn.cfc(H, P), jrnn.CfCParams, CFC, ONE, numpy_cells.cfc),
+    "cfc-times": Oracle(
+        jrnn.cfc(H, P), jrnn.CfCParams, CFC, ONE, numpy_cells.cfc, inputs=((I,), ())
+    ),
+    "conv_gru": of_conv_gru(4),
+    "conv_gru-2d": of_conv_gru(3, 2),
+    "conv_lstm": of_conv_lstm(4, width=2),
+    "conv_lstm-2d": of_conv_lstm(2, 3),
     "coupled_lstm": Oracle(
         jrnn.coupled_lstm(H),
         jrnn.CoupledLSTMParams,
@@ -80,9 +153,16 @@ CELLS = {
         numpy_cells.layer_norm_lstm,
         LSTM,
     ),
+    "ltc": Oracle(jrnn.ltc(H, 2), jrnn.LTCParams, LTC, ONE, numpy_cells.ltc(2)),
+    "ltc-times": Oracle(
+        *(jrnn.ltc(H), jrnn.LTCParams, LTC, ONE, numpy_cells.ltc(6)),
+        inputs=((I,), ()),
+    ),
     "lstm": Oracle(
         jrnn.lstm(H), jrnn.LSTMParams, gated(4), TWO, numpy_cells.lstm, LSTM
     ),
+    "mlstm": of_mlstm("sigmoid"),
+    "mlstm-exp": of_mlstm("exp"),
     "mgu": Oracle(jrnn.mgu(H), jrnn.MGUParams, gated(2), ONE, numpy_cells.mgu),
     "peephole_lstm": Oracle(
         jrnn.peephole_lstm(H),
@@ -100,6 +180,8 @@ CELLS = {
         numpy_cells.projected_lstm,
         LSTM,
     ),
+    "slstm": of_slstm("sigmoid"),
+    "slstm-exp": of_slstm("exp"),
     "ugrnn": Oracle(jrnn.ugrnn(H), jrnn.UGRNNParams, gated(2), ONE, numpy_cells.ugrnn),
 }
 
@@ -114,7 +196,10 @@ def arguments(oracle, rng):
     xs = drawn(oracle.inputs, rng, B, T)
     if len(xs) > 1:  # times from step to step
         xs[1] = np.abs(xs[1])
-    return params, xs, drawn(oracle.carry.values(), rng, B)
+    carry = dict(zip(oracle.carry, drawn(oracle.carry.values(), rng, B), strict=True))
+    if "n" in carry:  # a normaliser
+        carry["n"] = np.abs(carry["n"])
+    return params, xs, list(carry.values())
 
 
 def numpy_outputs(oracle, params, xs, carry):
@@ -139,7 +224,11 @@ def jax_outputs(oracle, params, xs, carry):
     return jax.vmap(one, (None, 0, 0))(params, xs, carry)
 
 
-@pytest.mark.parametrize("name", CELLS)
+SLOW = "conv_gru", "conv_gru-2d", "conv_lstm-2d", "ltc-times", "mlstm-exp"
+MARKED = [pytest.param(n, marks=[pytest.mark.slow] * (n in SLOW)) for n in CELLS]
+
+
+@pytest.mark.parametrize("name", MARKED)
 def test_a_batch_and_all_gradients_equal_the_oracle(name):
     oracle, rng = CELLS[name], np.random.default_rng(0)
     given = arguments(oracle, rng)

@@ -21,6 +21,7 @@ from jrnn import dynamics, gradients, initializers, losses, optimizers
 PACKAGE = Path(jrnn.__file__).parent
 MODULES = {
     "jrnn": jrnn,
+    "data": jrnn.data,
     "devices": jrnn.devices,
     "dynamics": dynamics,
     "gradients": gradients,
@@ -31,8 +32,8 @@ MODULES = {
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
-    "attention devices export files generate interop logs models seq2seq sweep testing "
-    "text train"
+    "attention data devices export files generate inspect interop logs models seq2seq "
+    "sweep tasks testing text train"
 ).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {
@@ -61,6 +62,7 @@ FLOORS = {
     "text": 2,
     "wrappers": 2,
     "_lock": 3,
+    "data": 3,
     "devices": 3,
     "dynamics": 3,
     "generate": 3,
@@ -73,8 +75,10 @@ FLOORS = {
     "train": 3,
     "export": 4,
     "files": 4,
+    "inspect": 4,
     "interop": 4,
     "sweep": 4,
+    "tasks": 4,
     "cli": 5,
 }
 
@@ -246,6 +250,19 @@ LAYOUT = {
         ".b_x": (12,),
         ".b_h": (12,),
     },
+    "cfc": {
+        ".w_x": (I, 3),
+        ".w_h": (H, 3),
+        ".b": (3,),
+        ".w_fgk": (3, 3 * H),
+        ".b_fgk": (3 * H,),
+    },
+    "conv_gru": {".w_x": (3, I, 3 * O), ".w_h": (3, O, 3 * O), ".b": (3 * O,)},
+    "conv_lstm": {
+        ".w_x": (2, 2, I, 4 * O),
+        ".w_h": (2, 2, O, 4 * O),
+        ".b": (4 * O,),
+    },
     "coupled_lstm": {".w_x": (I, 3 * H), ".w_h": (H, 3 * H), ".b": (3 * H,)},
     "janet": {".w_x": (I, 2 * H), ".w_h": (H, 2 * H), ".b": (2 * H,)},
     "layer_norm_gru": {
@@ -259,7 +276,20 @@ LAYOUT = {
         **dict.fromkeys((".b", ".scale_x", ".scale_h"), (4 * H,)),
         **dict.fromkeys((".scale_c", ".offset_c"), (H,)),
     },
+    "ltc": {
+        ".w_x": (I, H),
+        ".w_h": (H, H),
+        **dict.fromkeys((".b", ".a", ".log_tau"), (H,)),
+    },
     "mgu": {".w_x": (I, 2 * H), ".w_h": (H, 2 * H), ".b": (2 * H,)},
+    "mlstm": {
+        ".w_qkv": (I, 3 * H),
+        ".b_qkv": (3 * H,),
+        ".w_if": (I, 2 * 2),
+        ".b_if": (2 * 2,),
+        ".w_o": (I, H),
+        ".b_o": (H,),
+    },
     "peephole_lstm": {
         ".w_x": (I, 4 * H),
         ".w_h": (H, 4 * H),
@@ -272,6 +302,7 @@ LAYOUT = {
         ".b": (4 * H,),
         ".w_r": (H, O),
     },
+    "slstm": {".w_x": (I, 4 * H), ".w_h": (H, 4 * H), ".b": (4 * H,)},
     "ugrnn": {".w_x": (I, 2 * H), ".w_h": (H, 2 * H), ".b": (2 * H,)},
     "antisymmetric": {".w_x": (I, H), ".w_h": (H, H), ".b": (H,)},
     "clockwork": {".w_x": (I, H), ".w_h": (H, H), ".b": (H,)},

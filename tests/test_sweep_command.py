@@ -91,7 +91,7 @@ def test_ranges_are_drawn_and_listed_values_crossed():
         ("--hidden-size 8.5", "--hidden-size: expected numbers"),
         (
             "--cell gru,lsmt",
-            "--cell: expected some of antisymmetric, clockwork, cornn",
+            "--cell: expected some of antisymmetric, cfc, clockwork",
         ),
         ("--seeds 0", "--seeds must be > 0, got 0"),
         ("--steps 7 --evals 2", "--evals 2 must divide --steps 7"),

@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 CellName = Literal[
     "antisymmetric",
+    "cfc",
     "clockwork",
     "cornn",
     "coupled_lstm",
@@ -24,13 +25,16 @@ CellName = Literal[
     "low_rank",
     "lru",
     "lstm",
+    "ltc",
     "mgu",
     "min_gru",
     "min_lstm",
+    "mlstm",
     "orthogonal_rnn",
     "peephole_lstm",
     "qrnn",
     "s5",
+    "slstm",
     "sru",
     "ugrnn",
 ]
@@ -38,5 +42,5 @@ CELLS: tuple[str, ...] = get_args(CellName)
 # their state also passes by the product, or has no h: no recurrent dropout with them
 PASSING = tuple(
     "antisymmetric clockwork cornn dale echo_state gru indrnn janet layer_norm_gru "
-    "leaky lem low_rank lru mgu min_gru min_lstm qrnn s5 sru ugrnn".split()
+    "leaky lem low_rank lru ltc mgu min_gru min_lstm mlstm qrnn s5 sru ugrnn".split()
 )

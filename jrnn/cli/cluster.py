@@ -18,8 +18,8 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from jrnn.cli.config import Train
 from jrnn.cli.errors import Stopped, UserError
+from jrnn.cli.options import TrainingOptions
 from jrnn.sweep.processes import ProcessError, gathered, is_first
 
 __all__ = [
@@ -89,7 +89,7 @@ def apart() -> Iterator[Path | None]:
             raise Stopped(str(stop).replace(str(folder), "RUN")) from None
 
 
-def moved(config: Train, folder: Path | None) -> Train:
+def moved(config: TrainingOptions, folder: Path | None) -> TrainingOptions:
     """The configuration of a run in another folder, that of `apart`."""
     if folder is None:
         moved = config

@@ -6,23 +6,26 @@ import sys
 from collections.abc import Sequence
 
 from jrnn import __version__
-from jrnn.cli.config import Eval, Experiments, Export, Info, Sample, Train
+from jrnn.cli.config import Eval, Experiments, Export, Info, Inspect, Sample, Train
 from jrnn.cli.errors import Diverged, Stopped, UserError
 from jrnn.cli.evaluate import evaluate_files
 from jrnn.cli.experiments import experiments
 from jrnn.cli.export import export
 from jrnn.cli.info import info
-from jrnn.cli.parsing import parse, train_default
+from jrnn.cli.inspect import inspect
+from jrnn.cli.options import TrainingOptions
+from jrnn.cli.parsing import parse, training_default
 from jrnn.cli.sample import sample
 from jrnn.cli.sweep import sweep
 from jrnn.cli.sweep.options import SweepOptions
 from jrnn.cli.train import train
 
-# By the kind of its options; `train` also needs what was taken as its defaults.
+# By the kind of its options; what trains also needs what was taken as its defaults.
 _ACTS = {
     Sample: sample,
     Eval: evaluate_files,
     Info: info,
+    Inspect: inspect,
     Export: export,
     SweepOptions: sweep,
     Experiments: experiments,
@@ -82,9 +85,9 @@ def _run(words: list[str]) -> None:
         with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(SystemExit):
             parse(["--help"], Train())
         sys.exit(2)
-    default = train_default(words)
+    default = training_default(words)
     options = parse(words, default)
-    if isinstance(options, Train):
+    if isinstance(options, TrainingOptions):
         train(options, seen=default)
     else:
         _ACTS[type(options)](options)

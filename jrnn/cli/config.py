@@ -1,26 +1,45 @@
 """The options of every command, as dataclasses; help texts are their docstrings."""
 
-import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import tyro
 
-from jrnn.cli.cells import PASSING, CellName
+from jrnn.cli.cells import PASSING
 from jrnn.cli.errors import UserError
+from jrnn.cli.options import TrainingOptions, check_split
+from jrnn.cli.options import option as option  # with the classes that it names
 
 Preset = Literal["quick", "standard", "best"]
 
 
 @dataclass(frozen=True)
-class Train:
+class Train(TrainingOptions):
     """Train a recurrent model on text, or go on with a run that was stopped.
 
     Without a FILE it trains on the Python language reference that every Python carries.
     The run directory holds everything: sample from it, evaluate it or resume it by its
     name.
     """
+
+    order: ClassVar[str] = (
+        "files preset out resume text from_ overwrite level min_count split "
+        "cell hidden_size layers embed_size dropout recurrent_dropout "
+        "steps batch_size window update_every optimizer learning_rate schedule warmup "
+        "clip weight_decay average devices cluster "
+        "eval_every patience log_every save_every sample_every log seed"
+    )
+    later: ClassVar[str] = "text from_ log"
+    elsewhere: ClassVar[str] = (
+        "files out resume text from_ overwrite cluster devices"  # devices: rounding
+    )
+    positive: ClassVar[str] = (
+        "min_count hidden_size layers steps batch_size window learning_rate clip "
+        "eval_every log_every save_every"
+    )
+    not_negative: ClassVar[str] = "embed_size warmup weight_decay patience sample_every"
+    shares: ClassVar[str] = "dropout recurrent_dropout average"
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Text files, joined in the order given. A folder stands for every text file in it
@@ -33,9 +52,6 @@ class Train:
     out: Path | None = None
     """Directory of the run. (default: runs/NAME-OF-THE-FIRST-FILE, runs/stdin for the
     standard input)"""
-    resume: Path | None = None
-    """Go on with the run in this directory, with its own options. (default: begin a new
-    run)"""
     text: tuple[Path, ...] = ()
     """With --resume: where the text of the run is now, if its files were moved.
     (default: where it was)"""
@@ -43,9 +59,6 @@ class Train:
     """Start from the weights of the run in this directory (the best, or else the last)
     with a fresh optimiser; its model stays, and its vocabulary grows by the symbols
     that are new in FILE. (default: from random weights)"""
-    overwrite: bool = False
-    """Delete the run directory if there is one, and start anew."""
-
     level: Literal["char", "byte", "word"] = "char"
     """Tokens: Unicode characters, bytes (takes any file) or words."""
     min_count: int = 1
@@ -54,41 +67,22 @@ class Train:
     split: tuple[float, float, float] = (0.9, 0.05, 0.05)
     """Shares of the text for training, validation and test, in this order."""
 
-    cell: CellName = "lstm"
-    """Recurrent cell."""
     hidden_size: int = 512
-    """Units of each layer."""
-    layers: int = 1
-    """Recurrent layers, one on the other."""
     embed_size: int = 0
     """Length of a token's learned vector; 0 for one-hot tokens."""
     dropout: float = 0.3
-    """Share of each layer's outputs set to zero, anew at every step."""
     recurrent_dropout: float = 0.0
     """Share of the recurrent state set to zero, one mask a window (not with gru
     and cells like it)."""
 
     steps: int = 2500
-    """Updates of the weights."""
     batch_size: int = 32
     """Pieces of the text read side by side."""
     window: int = 64
     """Steps in time that gradients go back (k2)."""
     update_every: int | None = None
     """Steps in time between updates (k1, at most --window). (default: --window)"""
-    optimizer: Literal["adam", "adamw", "adagrad", "rmsprop", "sgd"] = "adam"
-    """Rule of the updates."""
     learning_rate: float = 8e-3
-    """Largest learning rate."""
-    schedule: Literal["cosine", "linear", "constant"] = "cosine"
-    """How the learning rate falls to zero at the last step, if at all."""
-    warmup: int | None = None
-    """Steps over which the learning rate rises at first. (default: a twentieth of
-    --steps, at most 100)"""
-    clip: float = 1.0
-    """Largest norm of the whole gradient."""
-    weight_decay: float = 0.0
-    """Pull of the weights to zero (adamw only)."""
     average: float = 0.0
     """Memory of a running mean of the weights, which is then what is evaluated and
     sampled; 0 for none. Helps with a constant learning rate."""
@@ -104,47 +98,14 @@ class Train:
     first:1234,4,0; or auto (Slurm, Open MPI, Kubernetes, cloud TPUs). The first alone
     writes; to resume, all must see the run's directory. (default: one process)"""
 
-    eval_every: int = 500
-    """Steps between evaluations on the validation part."""
-    patience: int = 0
-    """Stop after this many evaluations without a better one; 0 for never."""
-    log_every: int = 50
-    """Steps between lines in metrics.jsonl; the other intervals are rounded up to
-    multiples of it."""
-    save_every: int = 250
-    """Steps between checkpoints."""
     sample_every: int = 1000
     """Steps between samples in samples.txt; 0 for none but the last."""
-    log: tuple[Literal["tensorboard", "csv", "wandb"], ...] = ()
-    """Where else to write what metrics.jsonl holds: the run's folder tensorboard, its
-    metrics.csv, its folder wandb (offline; wandb sync sends it). (default: nowhere)"""
-    seed: int = 0
-    """Seed of everything random."""
+
+    eval_every: int = 500
 
     def check(self) -> None:
         """Raise `UserError` where a value cannot work."""
-        positive = (
-            "min_count hidden_size layers steps batch_size window learning_rate clip "
-            "eval_every log_every save_every"
-        )
-        for name in positive.split():
-            value = getattr(self, name)
-            if not value > 0:
-                raise UserError(f"{option(name)} must be > 0, got {value}.")
-            if isinstance(value, int) and value >= 2**31:
-                raise UserError(f"{option(name)} must be below 2^31, got {value}.")
-        for name in "embed_size warmup weight_decay patience sample_every".split():
-            value = getattr(self, name)
-            if value is not None and not value >= 0:
-                raise UserError(f"{option(name)} must be >= 0, got {value}.")
-        for name in "dropout recurrent_dropout average".split():
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(
-                    f"{option(name)} must be at least 0 and below 1, "
-                    f"got {getattr(self, name)}."
-                )
-        if self.layers > 1000:
-            raise UserError(f"--layers must be at most 1000, got {self.layers}.")
+        super().check()
         if self.recurrent_dropout and self.cell in PASSING:
             raise UserError(
                 f"--recurrent-dropout does not go with --cell {self.cell}, whose state "
@@ -157,11 +118,7 @@ class Train:
                 f"--update-every must be 1 to --window ({self.window}), "
                 f"got {self.update_every}."
             )
-        if min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6 or self.split[0] == 0:
-            raise UserError(
-                "--split must be three shares that sum to 1, the first above 0, got "
-                f"{' '.join(map(str, self.split))}."
-            )
+        check_split(self.split)
 
     @property
     def stride(self) -> int:
@@ -169,9 +126,18 @@ class Train:
         return self.window if self.update_every is None else self.update_every
 
     @property
-    def rise(self) -> int:
-        """Steps over which the learning rate rises at first."""
-        return min(100, self.steps // 20) if self.warmup is None else self.warmup
+    def steps_per_call(self) -> int:
+        """Steps in one compiled call: many where a step takes less than its dispatch.
+
+        Calling the compiled step costs about 0.1 ms. Below some 10^7 multiplications a
+        step that shows; above it, more steps in a call gained nothing (and at hidden
+        size 128, batch 50, lost 10 %). On several devices always one: see
+        `provide_cores`.
+        """
+        if self.devices not in (None, 1):
+            return 1
+        work = self.layers * self.hidden_size**2 * self.batch_size * self.window
+        return 16 if work < 1e7 else 1
 
 
 @dataclass(frozen=True)
@@ -275,6 +241,37 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Inspect:
+    """Write a page that shows what the units of a trained run do along a text.
+
+    One HTML file, for any browser, that loads nothing from elsewhere. The text is
+    coloured by a unit, a gate, a layer or the loss; units are ranked by what they
+    follow (the place in the line, quotes, brackets, indentation and others) and by what
+    the loss is without them; under each symbol stand the model's guesses for the next.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Directory of the run, or a model file that jrnn.save has written."""
+    file: tyro.conf.Positional[Path | None] = None
+    """A text file, folder, pattern or -, as for jrnn train. Symbols that the run does
+    not know are left out. (default: the held-out part of the run's text)"""
+    out: Path | None = None
+    """The page. (default: the name of the run with .html, in this directory)"""
+    overwrite: bool = False
+    """Replace the page if there is one."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Weights with the lowest validation loss, or those of the last checkpoint."""
+    length: int = 100_000
+    """Tokens of the text to show at most, from its beginning."""
+    megabytes: int = 50
+    """About how large the page may be. If that is too little for all units, it holds
+    those that follow the text most or matter most."""
+    ablate: int | None = None
+    """Tokens on which the effect of each unit is measured, from the beginning too; 0
+    for none. (default: 512 to 8192, by the size of the model)"""
+
+
+@dataclass(frozen=True)
 class Experiments:
     """List the experiments of the source tree, with the question that each answers."""
 
@@ -290,16 +287,6 @@ PRESETS: dict[str, Train] = {
     ),
 }
 
-
-def option(name: str) -> str:
-    """A field's name as it is typed, such as `--hidden-size`."""
-    return "--" + name.rstrip("_").replace("_", "-")
-
-
-def changed(config: Train, default: Train) -> list[str]:
-    """Names of the fields in which two configurations differ."""
-    return [
-        f.name
-        for f in dataclasses.fields(Train)
-        if getattr(config, f.name) != getattr(default, f.name)
-    ]
+# By the command that trains: the class of its options. config.json names the command as
+# its "task"; one without is of `jrnn train`.
+TRAINING: dict[str, type[TrainingOptions]] = {"train": Train}

@@ -17,6 +17,7 @@ from rich.text import Text
 from jrnn.cli.results import BITS
 
 UNITS = {"char": "characters", "byte": "bytes", "word": "words"}
+BITS_NAMES = {"characters": "bpc", "bytes": "bits/byte", "words": "bits/word"}
 KNOWN_AFTER = 10  # steps: from fewer, the time that is left cannot be told
 
 
@@ -85,7 +86,9 @@ class Display:
     def numbers(self, step: int, loss: float) -> None:
         """Loss and speed; a line of its own where there is no terminal."""
         speed = short(self.speed(step))
-        text = f"loss {loss:.3f} {bits_name(self.unit)} {loss * BITS:.3f}"
+        text = f"loss {loss:.3f}"
+        if self.unit in BITS_NAMES:
+            text += f" {bits_name(self.unit)} {loss * BITS:.3f}"
         self.progress.update(self.task, numbers=f"{text} {speed} {self.unit[0]}/s")
         if not self.live:
             left = self.left()
@@ -112,7 +115,7 @@ class Display:
 
 def bits_name(unit: str) -> str:
     """Name of the loss in bits: bpc for characters."""
-    return {"characters": "bpc", "bytes": "bits/byte", "words": "bits/word"}[unit]
+    return BITS_NAMES[unit]
 
 
 def short(number: float) -> str:

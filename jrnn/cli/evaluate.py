@@ -16,7 +16,7 @@ from jrnn.cli.display import BITS, UNITS, Console
 from jrnn.cli.errors import UserError
 from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import list_some, of_evaluation, warn
-from jrnn.cli.run import RunDirectory, Trained, read_config
+from jrnn.cli.run import RunDirectory, Trained, read_train
 from jrnn.cli.words import in_command_words, plain_errors
 from jrnn.text import Vocabulary, encode, find_files, read_files, unknown_symbols
 from jrnn.text.files import name_of
@@ -119,7 +119,7 @@ def _has_unknown(name: str, number: int, which: str = "") -> str:
 
 def _texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
     if not options.files:
-        return _own_texts(trained, options)
+        return own_texts(trained, options)
     files = [file for given in options.files for file in _files(given)]
     return [partial(_file, trained, file, options.unknown) for file in files]
 
@@ -137,14 +137,15 @@ def _file(trained: Trained, file: Path, unknown: str) -> Text:
     return encoded(trained.vocabulary, text, unknown, name_of(file))
 
 
-def _own_texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
+def own_texts(trained: Trained, options: Eval) -> list[Callable[[], Text]]:
+    """The held-out parts of a run's own text, each read when it is asked for."""
     if trained.config is None:
         raise UserError(
             f"{options.run} is a file and has no text. Name files to measure."
         )
     run = RunDirectory(options.run)
     data = load_data(trained.config, trained.vocabulary, run.text)
-    if data.sha256 != read_config(run)[1]["text"]["sha256"]:
+    if data.sha256 != read_train(run)[1]["text"]["sha256"]:
         raise UserError(
             f"The text is not the one that {options.run} was trained on "
             f"({data.source}).\nName the files to measure."

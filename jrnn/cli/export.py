@@ -10,13 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jrnn.cell import Cell, Input, Params
-from jrnn.cli.config import Export, Train, option
+from jrnn.cli.config import Export, Train
 from jrnn.cli.data import load_data
 from jrnn.cli.display import UNITS, Console, losses, two_columns
 from jrnn.cli.errors import UserError
 from jrnn.cli.notices import warn
+from jrnn.cli.options import option
 from jrnn.cli.results import caution, read_results
-from jrnn.cli.run import RunDirectory, Trained, load_trained, read_config
+from jrnn.cli.run import RunDirectory, Trained, load_trained, read_train
 from jrnn.cli.words import plain_errors
 from jrnn.export import Exported, to_c, to_hf, to_jax, to_onnx
 from jrnn.export.hf_folder import FILES as HF_FILES
@@ -114,7 +115,7 @@ def _write(options: Export, source: ToExport) -> Exported:
 
 def _held_out(run: Path, trained: Trained) -> np.ndarray | None:
     """The first tokens that the run was not trained on, if its text is still there."""
-    config, described = read_config(RunDirectory(run))
+    config, described = read_train(RunDirectory(run))
     try:
         data = load_data(config, trained.vocabulary, RunDirectory(run).text)
     except UserError:
@@ -128,7 +129,7 @@ def _held_out(run: Path, trained: Trained) -> np.ndarray | None:
 def _measured(run: Path, trained: Trained) -> dict[str, str]:
     """What the run has measured of these weights, and of no others."""
     results, step = read_results(RunDirectory(run)) or {}, trained.facts["step"]
-    config, described = read_config(RunDirectory(run))
+    config, described = read_train(RunDirectory(run))
     weights, unit = results.get("weights"), UNITS[config.level]
     if not isinstance(weights, dict) or weights.get("step") != step:
         valid = trained.facts.get("valid_loss")
@@ -149,7 +150,7 @@ def _measured(run: Path, trained: Trained) -> dict[str, str]:
 
 def _training(run: Path, trained: Trained) -> dict[str, str]:
     """What the weights came from, without a path of this machine."""
-    config, described = read_config(RunDirectory(run))
+    config, described = read_train(RunDirectory(run))
     text = described["text"]
     versions = {name: v for name, v in described["versions"].items() if v}
     return {

@@ -13,6 +13,8 @@ from typing import Annotated, Any
 
 import tyro
 
+from jrnn.cli.options import fields_of
+
 WIDTH = 79  # of the text above the boxes, which tyro does not wrap
 
 GROUPS = {
@@ -26,7 +28,12 @@ GROUPS = {
     "output": "eval_every log_every save_every sample_every",
     "machine": "devices cluster method together",
 }
-_VALUES = {"files": "[FILE ...]", "run": "RUN", "cluster": "HOST:PORT,N,I|auto"}
+_VALUES = {
+    "files": "[FILE ...]",
+    "file": "[FILE]",
+    "run": "RUN",
+    "cluster": "HOST:PORT,N,I|auto",
+}
 _DEFAULTS = {"None": "none", "": "none", "''": "none", "False": "no"}
 
 
@@ -69,7 +76,7 @@ def _docstring(kind: type) -> str:
 
 
 def _form(kind: type, default: Any) -> type:
-    texts, fields = _field_texts(kind), dataclasses.fields(kind)
+    texts, fields = _field_texts(kind), fields_of(kind)
     columns = {f.name: _column(f, texts[f.name], default) for f in fields}
     if "steps" in columns:  # a command with many options
         for group, names in GROUPS.items():
@@ -102,14 +109,15 @@ def _column(field: dataclasses.Field, text: str, default: Any) -> tuple:
 
 
 def _field_texts(kind: type) -> dict[str, str]:
-    """The docstring under each field, as one line."""
-    (definition,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
-    assert isinstance(definition, ast.ClassDef)
+    """The docstring under each field, its own or that of a base, as one line."""
     texts = {}
-    for field, text in itertools.pairwise(definition.body):
-        match field, text:
-            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value):
-                texts[name] = " ".join(ast.literal_eval(value).split())
+    for base in reversed(kind.__mro__[:-1]):  # all but `object`
+        (definition,) = ast.parse(textwrap.dedent(inspect.getsource(base))).body
+        assert isinstance(definition, ast.ClassDef)
+        for field, text in itertools.pairwise(definition.body):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(value):
+                    texts[name] = " ".join(ast.literal_eval(value).split())
     return texts
 
 

@@ -1,4 +1,4 @@
-"""What `jrnn train` starts from: a new run, or one that was stopped."""
+"""What a training starts from: a new run, or one that was stopped."""
 
 import contextlib
 import dataclasses
@@ -8,50 +8,28 @@ import os
 import platform
 import typing
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 
-from jrnn import _lock, optimizers
+from jrnn import _lock
 from jrnn._lock import Held, held
-from jrnn.cell import Carry, Key, Params
-from jrnn.cli.config import Train, changed, option
-from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.errors import UserError
+from jrnn.cli.options import TrainingOptions, changed, option
 from jrnn.cli.results import read_results
-from jrnn.cli.run import (
-    Origin,
-    RunDirectory,
-    Trained,
-    build_model,
-    clear,
-    options_as_json,
-    origin_of,
-    read_config,
-    read_vocabulary,
-)
-from jrnn.cli.start import extended, grown, load_origin, origin_in
-from jrnn.cli.stored import read_metrics, write_json, write_sealed
+from jrnn.cli.run import RunDirectory, clear, options_as_json, read_config, task_of
+from jrnn.cli.stored import read_metrics, write_sealed
+from jrnn.cli.tasks import workflow_of
 from jrnn.cli.typed import Mismatch, typed
+from jrnn.cli.updates import optimizer
 from jrnn.cli.words import plain_errors
-from jrnn.files.runs import FORMAT, check_owner, digest, params_like
-from jrnn.models import LanguageModel
-from jrnn.text import to_json
-from jrnn.train import (
-    CheckpointError,
-    TrainState,
-    init_state,
-    initial_carries,
-    load,
-    save,
-)
-from jrnn.train.checkpoint import unfinished, write_atomically
+from jrnn.cli.workflow import Job, Material
+from jrnn.files.runs import FORMAT, check_owner, digest
+from jrnn.train import CheckpointError, TrainState, init_state, load
+from jrnn.train.checkpoint import unfinished
 
 # What may be given anew when a run is resumed; nothing else may differ.
 RESUMABLE = ("steps", "patience", "learning_rate", "clip", "log")
-# What does not say which run it is: where things lie, and what may change.
-_ELSEWHERE = ("files", "out", "resume", "text", "from_", "overwrite", "cluster")
 
 
 class Checkpoint(NamedTuple):
@@ -71,18 +49,6 @@ class Progress(NamedTuple):
     samples_bytes: int = 0
 
 
-class Job(NamedTuple):
-    """Everything that stays the same during a run."""
-
-    config: Train
-    run: RunDirectory
-    data: Data
-    model: LanguageModel
-    held: Held  # the run's directory, which no other process may write to
-    identity: str | None  # of the run, in each of its checkpoints; older runs have none
-    origin: Origin | None  # what was taken from another run, if anything
-
-
 class Start(NamedTuple):
     """Where a run begins or goes on."""
 
@@ -92,61 +58,39 @@ class Start(NamedTuple):
     news: bool = False  # whether options have changed since config.json was written
 
 
-def begin(config: Train, stack: contextlib.ExitStack) -> Start:
-    """Start a new run: read the text, draw the weights, then make the directory.
+def begin(config: TrainingOptions, stack: contextlib.ExitStack) -> Start:
+    """Start a new run: read the data, draw the weights, then make the directory.
 
     The directory is this process's own until `stack` is left.
     """
-    run = RunDirectory(config.out or Path("runs") / run_name(config.files))
+    workflow = workflow_of(config)
+    run = RunDirectory(config.out or Path("runs") / workflow.run_name(config))
     mine = own(run, stack) if run.lock.exists() else None
     _check_free(run, config.overwrite)
-    before = None if config.from_ is None else load_origin(config.from_, config)
-    vocabulary = None
-    if before is not None:
-        vocabulary = lambda text: extended(before.vocabulary, text, config.min_count)
-    data = load_data(config, vocabulary)
+    material = workflow.begin(config)
     with plain_errors(OSError):
         run.directory.mkdir(parents=True, exist_ok=True)
     if mine is None:
         mine = own(run, stack)
         _check_free(run, config.overwrite)  # another may have been faster
-    config = dataclasses.replace(
-        config,
-        files=data.files,
-        warmup=config.rise,
-        out=run.directory,
-        overwrite=False,
-    )
-    origin = None if before is None else origin_in(before, data.vocabulary)
-    job = Job(
-        config,
-        run,
-        data,
-        build_model(config, len(data.vocabulary)),
-        mine,
-        _identity(config, data, origin),
-        origin,
-    )
+    config = dataclasses.replace(material.config, out=run.directory, overwrite=False)
+    job = _job(material._replace(config=config), run, mine, None)
+    job = job._replace(identity=_identity(job))
     with plain_errors(OSError):
-        return Start(job, _first_files(job, before), Progress())
+        return Start(job, _first_files(job, material), Progress())
 
 
-def _first_files(job: Job, before: Trained | None) -> Checkpoint:
-    """Make the directory a new run's; `before` is the run whose weights it takes."""
-    run = job.run
-    clear(run)
-    _keep_text(run, job.data)
-    write_json(run.vocabulary, to_json(job.data.vocabulary))
-    if before is not None:
-        weights = grown(before.params, fresh_weights(job))
-        save(run.start, weights, {"run": job.identity, "step": 0})
+def _first_files(job: Job, material: Material) -> Checkpoint:
+    """Make the directory a new run's."""
+    clear(job.run)
+    job.workflow.write(job, material)
     checkpoint = fresh_checkpoint(job)
     write_config(job)  # last: with it the directory is a run
     return checkpoint
 
 
-def resume(config: Train, mine: Held, seen: Train | None) -> Start:
-    """Go on with a run: its options, its text, its last checkpoint.
+def resume(config: TrainingOptions, mine: Held, seen: TrainingOptions | None) -> Start:
+    """Go on with a run: its options, its data, its last checkpoint.
 
     Args:
         config: the options given, over those of the run.
@@ -162,27 +106,21 @@ def resume(config: Train, mine: Held, seen: Train | None) -> Start:
             "command again."
         )
     _check_changes(config, before)
-    data = _same_text(config, run, described)
-    config = dataclasses.replace(
-        config,
-        resume=None,
-        text=(),
-        files=data.files if config.text else config.files,
-    )
-    _keep_text(run, data)
-    job = Job(
-        config,
-        run,
-        data,
-        build_model(config, len(data.vocabulary)),
-        mine,
-        described.get("id"),
-        origin_of(described),
-    )
+    material = workflow_of(config).resume(config, run, described)
+    config = dataclasses.replace(material.config, resume=None)
+    job = _job(material._replace(config=config), run, mine, described.get("id"))
+    job.workflow.keep(job)
     with plain_errors():
         checkpoint, progress = _last_checkpoint(job, described)
     news = options_as_json(config) != described["options"]
     return Start(job, checkpoint, progress, news)
+
+
+def _job(
+    material: Material, run: RunDirectory, mine: Held, identity: str | None
+) -> Job:
+    config, data, model, origin, _ = material
+    return Job(workflow_of(config), config, run, data, model, mine, identity, origin)
 
 
 def own(run: RunDirectory, stack: contextlib.ExitStack) -> Held:
@@ -191,32 +129,15 @@ def own(run: RunDirectory, stack: contextlib.ExitStack) -> Held:
         return stack.enter_context(held(run.directory))
 
 
-def resume_default(directory: Path) -> Train:
+def resume_default(directory: Path, command: str) -> TrainingOptions:
     """The options of a run, as defaults of the command that resumes it."""
-    config, _ = read_config(RunDirectory(directory))
-    return dataclasses.replace(config, resume=directory)
-
-
-def _same_text(config: Train, run: RunDirectory, described: dict[str, Any]) -> Data:
-    vocabulary = read_vocabulary(run, described)
-    now = dataclasses.replace(config, files=config.text or config.files, text=())
-    moved = (
-        f"If it was moved, name its files:\n"
-        f"  jrnn train --resume {run.directory} --text FILES"
-    )
-    try:
-        data = load_data(now, vocabulary, None if config.text else run.text)
-    except UserError as error:
-        if config.text:
-            raise
-        raise UserError(f"{error}\n{moved}") from None
-    if data.sha256 != described["text"]["sha256"]:
-        advice = "To train on it, start a new run from the weights of this one: --from."
+    config, described = read_config(RunDirectory(directory))
+    if task_of(described) != command:
         raise UserError(
-            f"The text is not the one that {run.directory} was trained on "
-            f"({data.source}).\n{advice if config.text else moved}"
+            f"{directory} is a run of jrnn {task_of(described)}. Go on with it:\n"
+            f"  jrnn {task_of(described)} --resume {directory}"
         )
-    return data
+    return dataclasses.replace(config, resume=directory)
 
 
 def _last_checkpoint(job: Job, described: dict) -> tuple[Checkpoint, Progress]:
@@ -225,7 +146,8 @@ def _last_checkpoint(job: Job, described: dict) -> tuple[Checkpoint, Progress]:
     if not run.last.exists():
         _check_just_begun(job)
         return fresh_checkpoint(job), Progress()
-    checkpoint, facts = load(run.last, jax.eval_shape(lambda: fresh_checkpoint(job)))
+    like = jax.eval_shape(lambda: fresh_checkpoint(job))
+    checkpoint, facts = load(run.last, like)
     check_owner(run.last, facts, described)
     try:
         kinds = typing.get_type_hints(Progress)
@@ -233,13 +155,12 @@ def _last_checkpoint(job: Job, described: dict) -> tuple[Checkpoint, Progress]:
     except Mismatch as error:
         raise CheckpointError(f"{run.last} is damaged: {error}.") from error
     if run.best.exists():  # a damaged one is better known now than at the end
-        _, facts = load(run.best, params_like(job.model.evaluate))
+        _, facts = load(run.best, like.state.params)
         check_owner(run.best, facts, described)
     elif progress.best_step is not None:
         raise CheckpointError(
             f"{run.best} is missing, the weights of step {progress.best_step}. Put it "
-            f"back,\nor go on from the last weights in a new run: "
-            f"jrnn train FILES --from {run.directory}"
+            f"back,\nor {_anew(job, 'last')}"
         )
     return jax.device_put(checkpoint), progress
 
@@ -253,9 +174,20 @@ def _check_just_begun(job: Job) -> None:
     if ended or reached > config.save_every + config.log_every:
         raise UserError(
             f"{run.last} is missing, but the run had reached step {reached}. Put it "
-            f"back,\nor start anew with --overwrite, or from its best weights in a "
-            f"new run: jrnn train FILES --from {run.directory}"
+            f"back,\nor {_anew(job, 'best')}"
         )
+
+
+def _anew(job: Job, which: str) -> str:
+    """What can be done where a file of a run is lost, and its weights are not."""
+    if not hasattr(job.config, "from_"):
+        return "start anew with --overwrite."
+    where = (
+        f"in a new run: jrnn {job.workflow.command} FILES --from {job.run.directory}"
+    )
+    if which == "best":
+        return f"start anew with --overwrite, or from its best weights {where}"
+    return f"go on from the last weights {where}"
 
 
 def put_in_order(job: Job, progress: Progress, step: int) -> list[str]:
@@ -301,59 +233,18 @@ def _step_of(line: bytes) -> int:
         return 0
 
 
-def fresh_weights(job: Job) -> Params:
-    """Weights as a new run draws them."""
-    init_key, _, _ = jax.random.split(jax.random.key(job.config.seed), 3)
-    return job.model.train.init(init_key, jax.ShapeDtypeStruct((), jnp.int32))
-
-
 def fresh_checkpoint(job: Job) -> Checkpoint:
     """Weights, optimiser state and carries before the first step."""
-    config = job.config
-    _, carry_key, key = jax.random.split(jax.random.key(config.seed), 3)
-    params = fresh_weights(job)
-    if job.origin is not None:
-        params, _ = load(job.run.start, params_like(job.model.evaluate))
-        params = jax.device_put(params)
+    config, workflow = job.config, job.workflow
+    init_key, carry_key, key = jax.random.split(jax.random.key(config.seed), 3)
+    params = workflow.weights(job, init_key)
     state = init_state(
         params,
-        start_carry(job)(params, carry_key),
+        workflow.carry(job, params, carry_key),
         optimizer(config),
         average=config.average > 0,
     )
     return Checkpoint(state, key)
-
-
-def start_carry(job: Job):
-    """The function that gives every row its initial carry."""
-
-    def carries(params: Params, key: Key | None) -> Carry:
-        return initial_carries(job.model.train, params, job.config.batch_size, key=key)
-
-    return carries
-
-
-def optimizer(config: Train):
-    """The optimiser of a configuration, `(learning_rate, max_norm) -> rule`."""
-    if config.optimizer == "adamw":
-        return lambda rate, norm: optimizers.adamw(
-            rate, norm, weight_decay=config.weight_decay
-        )
-    return getattr(optimizers, config.optimizer)
-
-
-def with_devices(job: Job, devices: int) -> Job:
-    """Fix how many devices share the batch, for this run and whenever it is resumed."""
-    job = job._replace(config=dataclasses.replace(job.config, devices=devices))
-    write_config(job)
-    return job
-
-
-def _keep_text(run: RunDirectory, data: Data) -> None:
-    """Keep in the run's directory what no resumption could read again."""
-    if data.kept is not None:
-        with plain_errors(OSError):
-            write_atomically(run.text, data.kept)
 
 
 def _check_free(run: RunDirectory, overwrite: bool) -> None:
@@ -369,7 +260,8 @@ def _check_free(run: RunDirectory, overwrite: bool) -> None:
             "so it is not deleted.\nChoose another directory with --out."
         )
     # a process that was killed before its directory was a run leaves nothing of worth
-    early = {run.vocabulary, run.text, run.start, *map(unfinished, run.content)}
+    early = {run.vocabulary, run.task, run.text, run.start}
+    early |= {unfinished(path) for path in run.content}
     worthless = {path.name for path in (*_lock.files_at(run.lock), *early)}
     if names - worthless and not overwrite:
         raise UserError(
@@ -378,17 +270,13 @@ def _check_free(run: RunDirectory, overwrite: bool) -> None:
         )
 
 
-def _check_changes(config: Train, before: Train) -> None:
+def _check_changes(config: TrainingOptions, before: TrainingOptions) -> None:
     for name in changed(config, before):
-        if name in ("resume", "text", "overwrite", *RESUMABLE):
+        if name in ("resume", "text", "source", "overwrite", *RESUMABLE):
             continue
         old, new = getattr(before, name), getattr(config, name)
         if name == "files":
-            raise UserError(
-                "A run that is resumed keeps its text. If that was moved, name it by "
-                "--text;\nto train on another, start a new run: "
-                f"jrnn train FILES --from {config.resume}"
-            )
+            raise UserError(workflow_of(config).other_data(config.resume))
         raise UserError(
             f"{option(name)} cannot change when a run is resumed: the run has {old}, "
             f"got {new}.\nOnly {', '.join(map(option, RESUMABLE))} can."
@@ -399,34 +287,26 @@ def _check_changes(config: Train, before: Train) -> None:
 
 def write_config(job: Job) -> None:
     """Write config.json."""
-    data, packages = job.data, ("jrnn", "jax", "jaxlib", "optax", "numpy")
-    parts = [len(part) for part in (data.train, data.valid, data.test)]
+    packages = ("jrnn", "jax", "jaxlib", "optax", "numpy")
+    command = job.workflow.command
     described = {
         "format": FORMAT,
+        **({} if command == "train" else {"task": command}),
         "id": job.identity,
         "options": options_as_json(job.config),
-        "text": {
-            "source": data.source,
-            "sha256": data.sha256,
-            "tokens": sum(parts),
-            "parts": parts,
-            "vocabulary": len(data.vocabulary),
-            "symbols_sha256": digest(to_json(data.vocabulary)),
-        },
-        "origin": job.origin and job.origin._asdict(),
+        **job.workflow.facts(job),
         "versions": {"python": platform.python_version()}
         | {name: _version(name) for name in packages},
     }
     write_sealed(job.run.config, described)
 
 
-def _identity(config: Train, data: Data, origin: Origin | None) -> str:
+def _identity(job: Job) -> str:
     """The same for the same run made again, another for any other run."""
-    options = options_as_json(config).items()
-    aside = (*_ELSEWHERE, *RESUMABLE, "devices")
+    options = options_as_json(job.config).items()
+    aside = (*job.config.elsewhere.split(), *RESUMABLE)
     fixed = {name: value for name, value in options if name not in aside}
-    symbols = to_json(data.vocabulary)
-    return digest([fixed, data.sha256, symbols, origin])[:16]
+    return digest([fixed, *job.workflow.identity(job)])[:16]
 
 
 def _version(package: str) -> str | None:

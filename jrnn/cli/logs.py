@@ -4,16 +4,16 @@ import contextlib
 from collections.abc import Iterator
 
 from jrnn import logs
-from jrnn.cli.config import Train
 from jrnn.cli.errors import UserError
-from jrnn.cli.job import Job
+from jrnn.cli.options import TrainingOptions
 from jrnn.cli.run import options_as_json
 from jrnn.cli.stored import read_metrics
+from jrnn.cli.workflow import Job
 
 COLUMNS = ("step", "epoch", "loss", "grad_norm", "clipped", "valid_loss")
 
 
-def check_installed(config: Train) -> None:
+def check_installed(config: TrainingOptions) -> None:
     """Raise `UserError` where a log needs a package that is not there."""
     for kind in config.log:
         try:
@@ -38,13 +38,17 @@ def open_logs(job: Job) -> Iterator[logs.Log]:
                 tell(line)
 
         for line in lines:
-            log({name: line[name] for name in COLUMNS if name in line})
+            log({name: line[name] for name in _columns(job) if name in line})
         yield log
+
+
+def _columns(job: Job) -> tuple[str, ...]:
+    return (*COLUMNS, *[f"valid_{name}" for name in job.workflow.curves])
 
 
 def _log(kind: str, job: Job):
     if kind == "csv":
-        return logs.csv(job.run.table, COLUMNS)
+        return logs.csv(job.run.table, _columns(job))
     if kind == "tensorboard":
         return logs.tensorboard(job.run.directory / kind, begin=0)
     return logs.wandb(

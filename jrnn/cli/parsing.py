@@ -9,15 +9,17 @@ import tyro
 
 from jrnn.cli.config import (
     PRESETS,
+    TRAINING,
     Eval,
     Experiments,
     Export,
     Info,
+    Inspect,
     Sample,
-    Train,
 )
 from jrnn.cli.forms import first_paragraph, read_form
 from jrnn.cli.job import resume_default
+from jrnn.cli.options import TrainingOptions
 from jrnn.cli.start import default_from
 from jrnn.cli.sweep.options import SweepOptions
 
@@ -26,21 +28,22 @@ ABOUT = """Recurrent neural networks on text: train, sample, evaluate, export.
 jrnn COMMAND --help explains a command, jrnn --version shows the version."""
 
 COMMANDS = {
-    "train": Train,
+    **TRAINING,
     "sample": Sample,
     "eval": Eval,
     "info": Info,
+    "inspect": Inspect,
     "export": Export,
     "sweep": SweepOptions,
     "experiments": Experiments,
 }
 
 
-def parse(arguments: list[str], train_default: Train) -> Any:
+def parse(arguments: list[str], training_default: TrainingOptions) -> Any:
     """Read the command line; help and mistakes end the program (exit code 0 or 2)."""
     name, *words = arguments
     if name in COMMANDS:
-        default = train_default if name == "train" else None
+        default = training_default if name in TRAINING else None
         return read_form(COMMANDS[name], words, f"jrnn {name}", default)
     sub = tyro.conf.subcommand
     kinds: list[Any] = [
@@ -57,15 +60,18 @@ def parse(arguments: list[str], train_default: Train) -> Any:
     raise AssertionError("a word that is no command was taken for one")
 
 
-def train_default(words: list[str]) -> Train:
-    """Defaults of `jrnn train`: of the run to resume, or of the preset asked for.
+def training_default(words: list[str]) -> TrainingOptions:
+    """Defaults of a command that trains: of the run to resume, or of the preset.
 
     The model of a run that --from names stands above that of the preset. These options
     are read before all others, whose defaults depend on them.
     """
+    command = words[0] if words[0] in TRAINING else "train"
     resumed = _value_of("--resume", words)
     if resumed is not None:
-        return resume_default(Path(resumed))
+        return resume_default(Path(resumed), command)
+    if command != "train":
+        return TRAINING[command]()
     # an unknown preset is left to the parser, which lists the known ones
     preset = _value_of("--preset", words) or "standard"
     default = PRESETS.get(preset, PRESETS["standard"])

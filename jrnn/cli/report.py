@@ -1,29 +1,24 @@
 """The first and the last words of a training run."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from jrnn.cli.display import UNITS, Display, duration, losses, short, two_columns
+from jrnn.cli.display import Display, duration, short, two_columns
 from jrnn.cli.errors import Diverged
-from jrnn.cli.generation import default_prime, generate_text
-from jrnn.cli.job import Job, Progress
-from jrnn.cli.plot import plot_losses
-from jrnn.cli.results import caution, diverged, measured, write_results
-from jrnn.cli.run import load_trained
+from jrnn.cli.job import Progress
+from jrnn.cli.results import write_results
+from jrnn.cli.run import RunWeights, load_weights
 from jrnn.cli.stored import read_metrics
-from jrnn.train import evaluate
+from jrnn.cli.workflow import Figures, Job, Rows, evaluate
 
 
 def introduce(job: Job, display: Display, step: int) -> None:
     """Say what is trained on what."""
-    config, data, unit = job.config, job.data, UNITS[job.config.level]
-    parts = [len(part) for part in (data.train, data.valid, data.test)]
-    display.say(
-        f"Text: {data.source}, {sum(parts):,} {unit}, {len(data.vocabulary)} symbols; "
-        f"{parts[0]:,} to train, {parts[1]:,} to validate, {parts[2]:,} to test."
-    )
+    config, workflow = job.config, job.workflow
+    for line in workflow.about(job):
+        display.say(line)
     _caution(job, display)
     if job.origin:
         display.say(job.origin.told())
@@ -31,7 +26,7 @@ def introduce(job: Job, display: Display, step: int) -> None:
     verb = f"Going on from step {step}" if step else "Training"
     display.say(
         f"{verb}: {layers}{config.cell} {config.hidden_size}, {config.steps} steps of "
-        f"{config.batch_size} x {config.stride} {unit}, {config.optimizer} at "
+        f"{workflow.step_words(config)}, {config.optimizer} at "
         f"{config.learning_rate:g} after a warm-up of {config.rise}, in "
         f"{job.run.directory}"
     )
@@ -40,36 +35,58 @@ def introduce(job: Job, display: Display, step: int) -> None:
 def finish(job: Job, display: Display, step: int, progress: Progress) -> None:
     """Plot, results, table, sample, and the command that makes more of them."""
     metrics, note = plot_loss(job)
-    trained = load_trained(job.run.directory, "best")
-    test = None
-    if len(job.data.test) > 1:
+    trained, workflow = _best_weights(job), job.workflow
+    test, figures = None, {}
+    if workflow.measurable(job, "test"):
         display.say("test ...")
-        nats, _ = evaluate(trained.model.evaluate, trained.params, job.data.test)
-        test = float(nats)
+        test, figures = evaluate(job, trained.params, "test")
     training = metrics[-1]["loss"] if metrics else None
     ends = [training, progress.best_loss, test]
     went_wrong = [n for n in ends if n is not None and _diverged(job, n)]
     full = "finished" if step >= job.config.steps else "stopped early"
     status = "diverged" if went_wrong else full
-    _write(job, status, step, trained, training, progress.best_loss, test)
+    # what a diverged run comes to beside its losses says nothing
+    baselines = {} if went_wrong else workflow.baselines(job)
+    figures = {} if went_wrong else figures
+    best = _best_figures(job, metrics, progress)
+    end = End(status, step, training, progress, best, test, figures, baselines)
+    _write(job, end, trained)
     if went_wrong:
         raise Diverged(_how_it_diverged(job, step, trained, max(went_wrong), progress))
-    rows = _rows(job, display, step, progress, metrics, trained, test)
+    rows = _rows(job, display, end, metrics, trained)
     display.console.print(two_columns(status.capitalize(), rows))
     if note:
         display.say(note)
     _caution(job, display)
-    vocabulary = job.data.vocabulary
-    text = generate_text(
-        trained.model.evaluate,
-        trained.params,
-        vocabulary,
-        jax.random.key(job.config.seed),
-        500,
-        default_prime(vocabulary),
-    )
-    display.say(f"A sample, at temperature 0.8:\n\n{text.strip()}\n")
-    display.say(f"More of it:\n  jrnn sample {job.run.directory}")
+    for words in workflow.conclusion(job, trained.params, figures):
+        display.say(words)
+
+
+class End(NamedTuple):
+    """What a run came to."""
+
+    status: str
+    step: int
+    training: float | None  # losses
+    progress: Progress
+    best: Figures  # of the validation part, at the best step
+    test: float | None
+    figures: Figures  # of the test part, beside its loss
+    baselines: dict[str, Figures]
+
+
+def _best_weights(job: Job) -> RunWeights:
+    any_key = jax.eval_shape(lambda: jax.random.key(0))
+    drawn = job._replace(origin=None)  # of the same shapes, wherever they came from
+    like = jax.eval_shape(lambda key: job.workflow.weights(drawn, key), any_key)
+    described = {"id": job.identity, "task": job.workflow.command}
+    return load_weights(job.run, described, like, "best")
+
+
+def _best_figures(job: Job, metrics: list[dict[str, Any]], progress) -> Figures:
+    line = next((m for m in metrics if m["step"] == progress.best_step), {})
+    named = {name: line.get(f"valid_{name}") for name in job.workflow.curves}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def plot_loss(job: Job) -> tuple[list[dict[str, Any]], str | None]:
@@ -80,35 +97,41 @@ def plot_loss(job: Job) -> tuple[list[dict[str, Any]], str | None]:
     title = (
         f"{str(job.run.directory)[-70:]}: {layers}{config.cell} {config.hidden_size}"
     )
-    plot_losses(metrics.lines, len(job.data.vocabulary), title, job.run.plot)
+    job.workflow.plot(job, metrics.lines, title)
     return metrics.lines, metrics.note()
 
 
-def _write(job, status, step, trained, training, valid, test) -> None:
+def _write(job: Job, end: End, trained: RunWeights) -> None:
+    record, (_, valid, test) = job.workflow.record, job.workflow.sizes(job.data)
     parts: dict[str, Any] = {
         "weights": {"file": trained.path.name, "step": trained.facts["step"]},
     }
-    if training is not None:
-        parts["training"] = measured(training)
-    if valid is not None:
-        parts["validation"] = measured(valid, len(job.data.valid))
-    if test is not None:
-        parts["test"] = measured(test, len(job.data.test))
-    write_results(job.run, status, step, parts)
+    if end.training is not None:
+        parts["training"] = record(end.training, {}, None)
+    if end.progress.best_loss is not None:
+        parts["validation"] = record(end.progress.best_loss, end.best, valid)
+    if end.test is not None:
+        parts["test"] = record(end.test, end.figures, test)
+    if end.figures:
+        parts["figures"] = end.figures
+    if end.baselines:
+        parts["baselines"] = end.baselines
+    write_results(job.run, end.status, end.step, parts)
 
 
-def _diverged(job: Job, nats: float) -> bool:
-    return diverged(nats, len(job.data.vocabulary))
+def _diverged(job: Job, loss: float) -> bool:
+    return job.workflow.diverged(job, loss)
 
 
-def _how_it_diverged(job, step, trained, nats, progress) -> str:
+def _how_it_diverged(job, step, trained, loss, progress) -> str:
     kept = f"{trained.path} holds the weights of step {trained.facts['step']}"
     if progress.best_loss is not None and not _diverged(job, progress.best_loss):
-        kept += f", with a validation loss of {progress.best_loss:.4f} nats"
+        unit = job.workflow.guess(job).unit
+        kept += f", with a validation loss of {progress.best_loss:.4f}{unit}"
+    guess = job.workflow.guess(job)
     return (
-        f"The run diverged: after step {step} a loss is {nats:.4g} nats, where a "
-        f"uniform guess\nhas {np.log(len(job.data.vocabulary)):.4g}. {kept}.\n"
-        + advice(job)
+        f"The run diverged: after step {step} a loss is {loss:.4g}{guess.unit}, where "
+        f"{guess.what}\nhas {guess.loss:.4g}. {kept}.\n" + advice(job)
     )
 
 
@@ -122,31 +145,32 @@ def advice(job: Job) -> str:
 
 
 def _caution(job: Job, display: Display) -> None:
-    sizes = len(job.data.valid), len(job.data.test)
-    if words := caution(*sizes, UNITS[job.config.level]):
+    for words in job.workflow.cautions(job.config, job.workflow.sizes(job.data)):
         display.say(words)
 
 
-def _rows(
-    job, display, step, progress, metrics, trained, test
-) -> list[tuple[str, str]]:
-    unit = UNITS[job.config.level]
+def _rows(job: Job, display: Display, end: End, metrics, trained) -> Rows:
+    workflow, step, progress = job.workflow, end.step, end.progress
     count = sum(int(np.size(leaf)) for leaf in jax.tree.leaves(trained.params))
     clipped = [m["clipped"] for m in metrics if "clipped" in m]
+    passes = step / workflow.per_epoch(job)
     rows = [
-        ("steps", f"{step} ({step / job.data.windows:.1f} passes over the text)"),
+        ("steps", f"{step} ({passes:.1f} {workflow.pass_words})"),
         ("parameters", f"{count:,}"),
         ("clipped steps", f"{100 * float(np.mean(clipped or [0.0])):.0f} %"),
     ]
     if metrics:
-        rows.insert(2, ("training loss", losses(metrics[-1]["loss"])))
+        rows.insert(2, ("training loss", workflow.shown({"loss": metrics[-1]["loss"]})))
     if progress.best_loss is not None:
-        rows.append(("validation", losses(progress.best_loss)))
+        best = {"loss": progress.best_loss, **end.best}
+        rows.append(("validation", workflow.shown(best)))
         rows.append(("best at step", str(progress.best_step)))
-    if test is not None:
-        rows.append(("test", losses(test)))
+    if end.test is not None:
+        rows.append(("test", workflow.shown({"loss": end.test, **end.figures})))
+    for name, figures in end.baselines.items():
+        rows.append((name, workflow.shown(figures)))
     if step > display.first:
-        speed = f"{short(display.speed(step))} {unit}/s, {duration(display.elapsed())}"
-        rows.append(("training time", speed))
+        speed = f"{short(display.speed(step))} {display.unit}/s"
+        rows.append(("training time", f"{speed}, {duration(display.elapsed())}"))
     rows.append(("files", str(job.run.directory)))
     return rows

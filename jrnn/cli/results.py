@@ -19,7 +19,12 @@ def diverged(nats: float, vocab_size: int) -> bool:
     large learning rate can double it for a while; a mean of four times as much is that
     of weights which have grown without bound.
     """
-    return not nats <= 4 * max(1.0, math.log(vocab_size))
+    return beyond(nats, math.log(vocab_size))
+
+
+def beyond(loss: float, guess: float) -> bool:
+    """Whether a loss is no number, or far above that of a guess without learning."""
+    return not loss <= 4 * max(1.0, guess)
 
 
 def measured(nats: float, tokens: int | None = None) -> dict[str, Any]:
@@ -68,6 +73,11 @@ def read_results(run: RunDirectory) -> dict[str, Any] | None:
         raise UserError(f"{run.results} is damaged: these are no results.")
     check_seal(run.results, data)
     return data
+
+
+def loss_of(part: dict[str, Any]) -> float | None:
+    """The loss of a part of results.json: nats of a language model, or another's."""
+    return part.get("nats", part.get("loss"))
 
 
 def caution(valid: int, test: int, unit: str) -> str | None:

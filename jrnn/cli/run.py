@@ -1,6 +1,5 @@
 """A run's directory: its files, and how a model is rebuilt from them."""
 
-import dataclasses
 import shutil
 import typing
 from pathlib import Path
@@ -10,8 +9,9 @@ import jax
 
 from jrnn import _lock
 from jrnn.cell import Params
-from jrnn.cli.config import Train, option
+from jrnn.cli.config import TRAINING, Train
 from jrnn.cli.errors import UserError, options_of_a_cell
+from jrnn.cli.options import TrainingOptions, fields_of, option
 from jrnn.cli.stored import check_seal, read_json
 from jrnn.cli.typed import Mismatch, typed
 from jrnn.cli.words import plain_errors
@@ -20,9 +20,6 @@ from jrnn.models import CELLS, LanguageModel, language_model
 from jrnn.text import Vocabulary, from_json, to_json
 from jrnn.train import load
 from jrnn.train.checkpoint import read, unfinished
-
-# options that runs of this format may lack, because they came later
-_LATER = ("text", "from_", "log")
 
 
 class RunDirectory(NamedTuple):
@@ -39,6 +36,11 @@ class RunDirectory(NamedTuple):
     def vocabulary(self) -> Path:
         """The symbols."""
         return self.directory / "vocab.json"
+
+    @property
+    def task(self) -> Path:
+        """What a task on sequences knows of its data: classes, scaling, columns."""
+        return self.directory / "task.json"
 
     @property
     def text(self) -> Path:
@@ -59,6 +61,11 @@ class RunDirectory(NamedTuple):
     def plot(self) -> Path:
         """Loss over steps."""
         return self.directory / "loss.png"
+
+    @property
+    def picture(self) -> Path:
+        """What a task on sequences draws of its answers to the test part."""
+        return self.directory / "test.png"
 
     @property
     def last(self) -> Path:
@@ -101,10 +108,12 @@ class RunDirectory(NamedTuple):
         whole = (
             self.config,
             self.vocabulary,
+            self.task,
             self.text,
             self.metrics,
             self.samples,
             self.plot,
+            self.picture,
             self.last,
             self.best,
             self.start,
@@ -128,15 +137,21 @@ def clear(run: RunDirectory) -> None:
             shutil.rmtree(folder)
 
 
-def read_config(run: RunDirectory) -> tuple[Train, dict[str, Any]]:
-    """The options of a run and the whole content of its config.json."""
+def read_config(run: RunDirectory) -> tuple[TrainingOptions, dict[str, Any]]:
+    """The options of a run, of any task, and the whole content of its config.json."""
     if not run.directory.is_dir():
         raise UserError(f"There is no run at {run.directory}.")
     data = read_json(run.config)
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise UserError(f"{run.config} is not the configuration of a run.")
-    config = _options(run.config, data.get("options"))
-    _check_facts(run.config, data)
+    command = task_of(data)
+    if command not in TRAINING:
+        raise UserError(
+            f"{run.config} is of another version: its task is none of "
+            f"{', '.join(TRAINING)}."
+        )
+    config = _options(run.config, data.get("options"), TRAINING[command])
+    _check_facts(run.config, data, _FACTS if command == "train" else _TASK_FACTS)
     check_seal(run.config, data)
     try:
         config.check()
@@ -145,11 +160,27 @@ def read_config(run: RunDirectory) -> tuple[Train, dict[str, Any]]:
     return config, data
 
 
-def _options(path: Path, options: Any) -> Train:
+def read_train(run: RunDirectory) -> tuple[Train, dict[str, Any]]:
+    """What `read_config` reads, of a run of `jrnn train`; `UserError` of another's."""
+    config, data = read_config(run)
+    if not isinstance(config, Train):
+        raise UserError(
+            f"{run.directory} is a run of jrnn {task_of(data)}, not of jrnn train."
+        )
+    return config, data
+
+
+def task_of(described: dict[str, Any]) -> str:
+    """The command that made a run, which config.json describes."""
+    return str(described.get("task", "train"))
+
+
+def _options(path: Path, options: Any, kind: type[TrainingOptions]) -> TrainingOptions:
     if not isinstance(options, dict):
         raise UserError(f'{path} has no "options".')
-    kinds = typing.get_type_hints(Train)
-    later = {f.name: f.default for f in dataclasses.fields(Train) if f.name in _LATER}
+    hints, fields = typing.get_type_hints(kind), fields_of(kind)
+    kinds = {f.name: hints[f.name] for f in fields}
+    later = {f.name: f.default for f in fields if f.name in kind.later.split()}
     if odd := sorted(kinds.keys() ^ (options.keys() | later.keys())):
         raise UserError(
             f"{path} is of another version: it differs in {', '.join(odd)}."
@@ -160,7 +191,7 @@ def _options(path: Path, options: Any) -> Train:
             values[name] = typed(value, kinds[name])
         except Mismatch as error:
             raise UserError(f"{path}, {option(name)}: {error}.") from None
-    return Train(**{**later, **values})
+    return kind(**{**later, **values})
 
 
 # The rest of config.json, what was trained on and by what: where, and of which type.
@@ -172,10 +203,17 @@ _FACTS = {
     ("text", "symbols_sha256"): str | None,
     ("id",): str | None,
 }
+_TASK_FACTS = {
+    ("data", "source"): str,
+    ("data", "sha256"): str,
+    ("data", "parts"): tuple[int, int, int],
+    ("data", "task_sha256"): str,
+    ("id",): str,
+}
 
 
-def _check_facts(path: Path, data: dict[str, Any]) -> None:
-    for names, kind in _FACTS.items():
+def _check_facts(path: Path, data: dict[str, Any], facts: dict[Any, Any]) -> None:
+    for names, kind in facts.items():
         value: Any = data
         for name in names:
             value = value.get(name) if isinstance(value, dict) else None
@@ -222,12 +260,13 @@ def origin_of(described: dict[str, Any]) -> Origin | None:
     return Origin(**{name: typed(of(name), kind) for name, kind in kinds.items()})
 
 
-def options_as_json(config: Train) -> dict[str, Any]:
+def options_as_json(config: TrainingOptions) -> dict[str, Any]:
     """A configuration as JSON can hold it; `read_config` is the inverse."""
     plain = lambda v: str(v) if isinstance(v, Path) else v
+    values = {f.name: getattr(config, f.name) for f in fields_of(type(config))}
     return {
         name: [plain(v) for v in value] if isinstance(value, tuple) else plain(value)
-        for name, value in dataclasses.asdict(config).items()
+        for name, value in values.items()
     }
 
 
@@ -277,21 +316,43 @@ def load_trained(directory: Path, which: str) -> Trained:
     A run without a validation part has no best weights; its last ones are taken.
     """
     run = RunDirectory(directory)
-    config, described = read_config(run)
+    config, described = read_train(run)
     vocabulary = read_vocabulary(run, described)
     model = build_model(config, len(vocabulary))
-    like = params_like(model.evaluate)
+    weights = load_weights(run, described, params_like(model.evaluate), which)
+    return Trained(config, vocabulary, model, *weights)
+
+
+class RunWeights(NamedTuple):
+    """Weights of a run, and where they came from."""
+
+    params: Params
+    path: Path
+    facts: dict[str, Any]  # what was saved beside them: step, loss
+
+
+def load_weights(
+    run: RunDirectory, described: dict[str, Any], like: Params, which: str
+) -> RunWeights:
+    """The best or the last weights of a run of any task.
+
+    Args:
+        run: where.
+        described: its config.json.
+        like: weights of its model, or their shapes.
+        which: best or last.
+    """
     with plain_errors():
         path = run.last if which == "last" or _has_no_best(run) else run.best
         if not path.exists():
             raise UserError(
-                f"{directory} has no checkpoint yet. Train it with\n"
-                f"  jrnn train --resume {directory}"
+                f"{run.directory} has no checkpoint yet. Train it with\n"
+                f"  jrnn {task_of(described)} --resume {run.directory}"
             )
         read_weights = last_weights if path == run.last else load
         params, facts = read_weights(path, like)
         check_owner(path, facts, described)
-    return Trained(config, vocabulary, model, jax.device_put(params), path, facts)
+    return RunWeights(jax.device_put(params), path, facts)
 
 
 def _has_no_best(run: RunDirectory) -> bool:

@@ -5,7 +5,7 @@ import sys
 
 import jax
 
-from jrnn.cli.config import Sample, option
+from jrnn.cli.config import Sample
 from jrnn.cli.errors import UserError
 from jrnn.cli.generation import (
     Settings,
@@ -15,6 +15,7 @@ from jrnn.cli.generation import (
 )
 from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import of_sampling, warn
+from jrnn.cli.options import option
 
 
 def sample(options: Sample) -> None:

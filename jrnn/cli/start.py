@@ -7,9 +7,10 @@ import jax
 import numpy as np
 
 from jrnn.cell import Params
-from jrnn.cli.config import Train, option
+from jrnn.cli.config import Train
 from jrnn.cli.errors import UserError
-from jrnn.cli.run import Origin, RunDirectory, Trained, load_trained, read_config
+from jrnn.cli.options import option
+from jrnn.cli.run import Origin, RunDirectory, Trained, load_trained, read_train
 from jrnn.text import Vocabulary, build_vocabulary
 
 # What the weights decide; it cannot be another than that of the run they come from.
@@ -20,7 +21,7 @@ HABITS = ("min_count", "dropout", "recurrent_dropout")
 
 def default_from(directory: Path, default: Train) -> Train:
     """Defaults of a run that starts from another: of the preset, but for the model."""
-    before, _ = read_config(RunDirectory(directory))
+    before, _ = read_train(RunDirectory(directory))
     same = {name: getattr(before, name) for name in MODEL + HABITS}
     return dataclasses.replace(default, **same)
 

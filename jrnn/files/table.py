@@ -13,7 +13,10 @@ from jrnn import _activation
 from jrnn.cell import Cell, diagonal, stateless
 from jrnn.cells import (
     antisymmetric,
+    cfc,
     clockwork,
+    conv_gru,
+    conv_lstm,
     cornn,
     coupled_lstm,
     dale,
@@ -30,14 +33,17 @@ from jrnn.cells import (
     low_rank,
     lru,
     lstm,
+    ltc,
     mgu,
     min_gru,
     min_lstm,
+    mlstm,
     orthogonal_rnn,
     peephole_lstm,
     projected_lstm,
     qrnn,
     s5,
+    slstm,
     sru,
     ugrnn,
     window,
@@ -114,7 +120,10 @@ FORM = Kind(
     '"exponential" or "cayley"',
     lambda v: type(v) is str and v in ("exponential", "cayley"),
 )
-WHOLES = Kind(
+FORGET = Kind(
+    '"sigmoid" or "exp"', lambda v: type(v) is str and v in ("sigmoid", "exp")
+)
+SIZES = Kind(
     "a list of whole numbers", lambda v: type(v) is tuple and all(map(WHOLE.fits, v))
 )
 PADDING = Kind(
@@ -152,6 +161,32 @@ CELLS_BY_NAME: dict[str, Factory] = {
     "gru": Factory(
         gru, {"hidden_size": WHOLE, "reset": RESET, **_GATED_INITS}, gates="r z n"
     ),
+    "cfc": Factory(
+        cfc,
+        {
+            "hidden_size": WHOLE,
+            "backbone_size": WHOLE,
+            **_GATED_INITS,
+            "w_fgk_init": INITIALIZER,
+        },
+        gates="f g k",
+    ),
+    "conv_gru": Factory(
+        conv_gru,
+        {"shape": SIZES, "channels": WHOLE, "width": WHOLE, **_GATED_INITS},
+        gates="r z n",
+    ),
+    "conv_lstm": Factory(
+        conv_lstm,
+        {
+            "shape": SIZES,
+            "channels": WHOLE,
+            "width": WHOLE,
+            "forget_bias": NUMBER,
+            **_GATED_INITS,
+        },
+        gates="i f g o",
+    ),
     "coupled_lstm": Factory(
         coupled_lstm,
         {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
@@ -182,7 +217,27 @@ CELLS_BY_NAME: dict[str, Factory] = {
         },
         gates="i f g o",
     ),
+    "ltc": Factory(
+        ltc,
+        {
+            "hidden_size": WHOLE,
+            "unfolds": WHOLE,
+            **_GATED_INITS,
+            "a_init": INITIALIZER,
+        },
+    ),
     "mgu": Factory(mgu, {"hidden_size": WHOLE, **_GATED_INITS}, gates="f n"),
+    "mlstm": Factory(
+        mlstm,
+        {
+            "hidden_size": WHOLE,
+            "num_heads": WHOLE,
+            "forget": FORGET,
+            "forget_bias": NUMBER,
+            "w_init": INITIALIZER,
+        },
+        gates="q k v",
+    ),
     "peephole_lstm": Factory(
         peephole_lstm,
         {
@@ -204,6 +259,16 @@ CELLS_BY_NAME: dict[str, Factory] = {
         },
         gates="i f g o",
     ),
+    "slstm": Factory(
+        slstm,
+        {
+            "hidden_size": WHOLE,
+            "forget": FORGET,
+            "forget_bias": NUMBER,
+            **_GATED_INITS,
+        },
+        gates="i f z o",
+    ),
     "ugrnn": Factory(
         ugrnn,
         {"hidden_size": WHOLE, "forget_bias": NUMBER, **_GATED_INITS},
@@ -214,7 +279,7 @@ CELLS_BY_NAME: dict[str, Factory] = {
         {"hidden_size": WHOLE, "epsilon": NUMBER, "gamma": NUMBER, **_ELMAN_INITS},
     ),
     "clockwork": Factory(
-        clockwork, {"hidden_size": WHOLE, "periods": WHOLES, **_ELMAN_INITS}
+        clockwork, {"hidden_size": WHOLE, "periods": SIZES, **_ELMAN_INITS}
     ),
     "cornn": Factory(
         cornn,

@@ -73,7 +73,7 @@ def gate_saturation(
         carry = cell.initial_carry(params)
 
     def step(carry, x):
-        return cell.step(params, carry, x)[0], _gates(params, carry, x)
+        return cell.step(params, carry, x)[0], gates_of(params, carry, x)
 
     _, gates = scan(step, carry, xs)
     share = lambda flags: flags.mean(axis=0, dtype=params.w_h.dtype)
@@ -83,7 +83,7 @@ def gate_saturation(
     }
 
 
-def _gates(params: Params, carry: Carry, x: jax.Array) -> dict[str, jax.Array]:
+def gates_of(params: Params, carry: Carry, x: jax.Array) -> dict[str, jax.Array]:
     """The gates of one step, by the equations of the cell."""
     if isinstance(params, LSTMParams):
         z = x @ params.w_x + carry.h @ params.w_h + params.b  # (4H,)

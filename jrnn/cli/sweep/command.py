@@ -18,11 +18,12 @@ from rich.table import Table
 
 from jrnn._lock import held
 from jrnn.cli.cluster import all_or_none, apart, end_without_peers, join
-from jrnn.cli.config import PRESETS, Train, changed, option
+from jrnn.cli.config import PRESETS, Train
 from jrnn.cli.data import Data, load_data, run_name
 from jrnn.cli.display import UNITS, Console, duration
 from jrnn.cli.errors import UserError
 from jrnn.cli.notices import warn
+from jrnn.cli.options import changed, option
 from jrnn.cli.stored import read_json, write_json
 from jrnn.cli.sweep import figures
 from jrnn.cli.sweep.notices import of_sweep

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from jrnn.cli.config import Train, option
+from jrnn.cli.config import Train
 from jrnn.cli.notices import decay, of_counts, those, warmup
+from jrnn.cli.options import option
 from jrnn.cli.sweep.options import SweepOptions, drawn
 from jrnn.sweep.space import Config
 

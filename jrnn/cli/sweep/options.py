@@ -10,8 +10,9 @@ import numpy as np
 import tyro
 
 from jrnn.cli.cells import CELLS
-from jrnn.cli.config import Train, option
+from jrnn.cli.config import Train
 from jrnn.cli.errors import UserError
+from jrnn.cli.options import option
 from jrnn.sweep import LogUniform, Uniform, draw, grid
 from jrnn.sweep.space import Config
 
@@ -49,10 +50,10 @@ class SweepOptions:
     weight_decay: str = "0"
     """* Pull of the weights to zero (adamw only)."""
     cell: str = "lstm"
-    """* Recurrent cell: antisymmetric, clockwork, cornn, coupled_lstm, dale,
+    """* Recurrent cell: antisymmetric, cfc, clockwork, cornn, coupled_lstm, dale,
     echo_state, elman, gru, indrnn, irnn, janet, layer_norm_gru, layer_norm_lstm,
-    leaky, lem, low_rank, lru, lstm, mgu, min_gru, min_lstm, orthogonal_rnn,
-    peephole_lstm, qrnn, s5, sru, ugrnn."""
+    leaky, lem, low_rank, lru, lstm, ltc, mgu, min_gru, min_lstm, mlstm,
+    orthogonal_rnn, peephole_lstm, qrnn, s5, slstm, sru, ugrnn."""
     optimizer: str = "adam"
     """* Rule of the updates: adam, adamw, adagrad, rmsprop, sgd."""
     hidden_size: str = "64"

@@ -13,9 +13,8 @@ from jrnn.cli.cells import PASSING
 from jrnn.cli.config import Train
 from jrnn.cli.data import Data, batch_reader
 from jrnn.cli.errors import options_of_a_cell
-from jrnn.cli.job import optimizer
 from jrnn.cli.sweep.options import train_options
-from jrnn.cli.train import learning_rates
+from jrnn.cli.updates import learning_rates, optimizer
 from jrnn.models import CELLS, language_model
 from jrnn.sweep.space import Config
 from jrnn.text import streams

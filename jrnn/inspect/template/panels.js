@@ -1,0 +1,274 @@
+// Panels
+
+const cleared = (element) => {
+  element.replaceChildren();
+  return element;
+};
+
+function made(tag, className, text) {
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  if (text !== undefined) element.textContent = text;
+  return element;
+}
+
+/** A bar from the middle (r from -1 to 1) or from the left (a share). */
+function bar(x, centred, colour) {
+  const element = made("span", centred ? "bar both" : "bar");
+  const inner = made("i");
+  const long = Math.min(1, Math.abs(x)) * (centred ? 50 : 100);
+  inner.style.width = `${long}%`;
+  inner.style.left = centred ? `${x < 0 ? 50 - long : 50}%` : "0";
+  inner.style.background = `var(--${colour || (x < 0 ? "negative" : "positive")})`;
+  element.append(inner);
+  return element;
+}
+
+function where(t) {
+  const line = lastUpTo(lineStarts, t);
+  return { line: line + 1, column: t - lineStarts[line] + 1 };
+}
+
+const symbolAt = (t) => (about.glyphs || about.symbols)[shown[t]];
+
+function showHere() {
+  const t = state.hover >= 0 ? state.hover : state.cursor;
+  by("glyph").textContent = glyphs[shown[t]].text;
+  const { line, column } = where(t);
+  const list = cleared(by("here"));
+  const row = (term, text) => list.append(made("dt", "", term), made("dd", "", text));
+  row(ONE, `${named(symbolAt(t))}, ${grouped(t + 1)} of ${grouped(N)}`);
+  row("place", `line ${grouped(line)}, ${ONE} ${grouped(column)}`);
+  if (!state.view.loss) row("value", fixed(valueAt(t)));
+  const cost = nats[t] * about.nats.step;
+  row("loss", t ? `${fixed(cost)} nats, p = ${percent(Math.exp(-cost))}` : "none: nothing before it");
+  const options = cleared(by("guesses"));
+  for (let k = 0; k < K; k++) {
+    const token = guesses[k * N + t];
+    const chance = chances[k * N + t] / 255;
+    const item = made("li");
+    const came = t + 1 < N && token === tokens[t + 1];
+    const what = made("span", came ? "what came" : "what", named(about.symbols[token]));
+    if (came) what.append(made("span", "unseen", " (came)"));
+    item.append(what, bar(chance, false, "gate"), made("span", "number", percent(chance)));
+    options.append(item);
+  }
+}
+
+let lastSpoken = 0;
+function speak() {
+  clearTimeout(lastSpoken);
+  lastSpoken = setTimeout(() => {
+    const t = state.cursor;
+    const { line, column } = where(t);
+    const value = state.view.loss ? "" : `value ${fixed(valueAt(t))}, `;
+    by("spoken").textContent =
+      `${named(symbolAt(t))}, line ${line}, ${ONE} ${column}, ${value}` +
+      `loss ${fixed(nats[t] * about.nats.step)} nats, next guess ${named(about.symbols[guesses[t]])}, ` +
+      percent(chances[t] / 255);
+  }, 250);
+}
+
+function title() {
+  const v = state.view;
+  if (v.loss) return `Loss: how much each ${ONE} surprised the model`;
+  const layers = about.layers.length > 1 ? ` of layer ${v.place + 1}` : "";
+  return v.whole ? `${v.whole.label}${layers}, over all units` : `Unit ${state.unit}${layers}: ${v.label}`;
+}
+
+function showLegend() {
+  by("legend-name").textContent = title();
+  by("trace-name").textContent = `${title()}, around this ${ONE}`;
+  const { zero, step } = values();
+  const v = state.view;
+  const top = state.reach * step;
+  by("low").textContent = zero ? fixed(-top) : "0";
+  by("high").textContent = (zero ? withSign(top) : fixed(top)) + (v.loss ? " nats" : "");
+  const context = fitted(by("scale"), 150, 12);
+  const scale = scaleOf(v);
+  for (let x = 0; x < 150; x++) {
+    context.fillStyle = scale[Math.round((x / 149) * (zero ? 254 : 255))];
+    context.fillRect(x, 0, 1, 12);
+  }
+}
+
+// The ranking
+
+const F = about.features.length;
+
+/** The view whose units are ranked: the last that had any. */
+const ranked = () => (state.view.part ? state.view : state.states);
+
+function correlation(v, feature, unit) {
+  return array(`${v.place}-${v.part.key}-r`)[feature * v.layer.units + unit];
+}
+
+function strongest(v, unit) {
+  let best = 0;
+  for (let f = 1; f < F; f++) {
+    if (Math.abs(correlation(v, f, unit)) > Math.abs(correlation(v, best, unit))) best = f;
+  }
+  return best;
+}
+
+/** What stands in a row of the ranking: by what it is sorted, and how it is written. */
+function entry(v, unit) {
+  const units = v.layer.units;
+  if (state.feature === "effect") {
+    const effect = array(`${v.place}-effect`)[unit];
+    return { unit, key: effect, x: effect, text: withSign(effect, 3), label: "nats without it" };
+  }
+  if (state.feature === "shut" || state.feature === "open") {
+    const share = array(`${v.id}-saturation`)[(state.feature === "open" ? units : 0) + unit];
+    return { unit, key: share, x: share, text: percent(share), label: `of the text ${state.feature}` };
+  }
+  const f = state.feature === "any" ? strongest(v, unit) : Number(state.feature);
+  const r = correlation(v, f, unit);
+  return { unit, key: Math.abs(r), x: r, text: withSign(r), label: about.features[f].label };
+}
+
+function rank() {
+  const v = ranked();
+  const entries = v.part.units.map((unit) => entry(v, unit));
+  entries.sort((a, b) => b.key - a.key || a.unit - b.unit);
+  state.ranking = entries.map((e) => e.unit);
+  const most = Math.max(...entries.map((e) => Math.abs(e.x)), 1e-9);
+  const signed = !["shut", "open"].includes(state.feature);
+  const scale = state.feature === "effect" ? most : 1;
+  const list = cleared(by("ranking"));
+  list.append(
+    ...entries.map((e) => {
+      const row = made("div", "option");
+      row.setAttribute("role", "option");
+      row.id = `option-${e.unit}`;
+      row.append(made("span", "", e.unit), made("span", "what", e.label));
+      row.append(bar(e.x / scale, signed, signed ? "" : "gate"), made("span", "number", e.text));
+      return row;
+    }),
+  );
+  noteRanking(v);
+  markRanking();
+}
+
+function noteRanking(v) {
+  const all = v.part.units.length === v.layer.units;
+  const kept = all ? "" : ` ${v.part.units.length} of ${v.layer.units} units are in this page.`;
+  const notes = { effect: "Change of the loss if the unit is set to zero.", shut: "Share of the text with the gate below 0.1.", open: "Share of the text with the gate above 0.9." };
+  const feature = about.features[Number(state.feature)];
+  const r = feature ? `r with: ${feature.about}.` : "r with what each unit follows most.";
+  by("ranking-note").textContent = `By ${v.label}. ${notes[state.feature] || r}${kept}`;
+}
+
+function markRanking() {
+  const list = by("ranking");
+  list.querySelector("[aria-selected=true]")?.setAttribute("aria-selected", "false");
+  const row = by(`option-${state.unit}`);
+  if (!row) return;
+  row.setAttribute("aria-selected", "true");
+  list.setAttribute("aria-activedescendant", row.id);
+  const [top, high] = [row.offsetTop - list.offsetTop, row.offsetHeight];
+  if (top < list.scrollTop) list.scrollTop = top;
+  else if (top + high > list.scrollTop + list.clientHeight) list.scrollTop = top + high - list.clientHeight;
+}
+
+/** Choices of the ranking that this view has. */
+function listFeatures() {
+  const v = ranked();
+  const options = [["any", "what they follow most"]];
+  about.features.forEach((f, i) => options.push([String(i), f.label]));
+  if (array(`${v.place}-effect`)) options.push(["effect", "effect on the loss"]);
+  if (v.part.gate) options.push(["open", "share of the text open"], ["shut", "share of the text shut"]);
+  const select = cleared(by("feature"));
+  for (const [value, label] of options) select.append(new Option(label, value));
+  if (!options.some(([value]) => value === state.feature)) state.feature = "any";
+  select.value = state.feature;
+}
+
+// This unit
+
+function showUnit() {
+  const v = ranked();
+  const layers = about.layers.length > 1 ? ` of layer ${v.place + 1}` : "";
+  by("unit-title").textContent = `Unit ${state.unit}${layers}, ${v.label}`;
+  const effect = array(`${v.place}-effect`);
+  by("effect").textContent = effect
+    ? `Set to zero, it changes the loss by ${withSign(effect[state.unit], 4)} ± ` +
+      `${fixed(effect[v.layer.units + state.unit], 4)} nats a ${ONE}.`
+    : "";
+  by("effect").hidden = !effect;
+  const body = cleared(by("follows").tBodies[0]);
+  about.features.forEach((feature, f) => {
+    const r = correlation(v, f, state.unit);
+    const row = body.insertRow();
+    const head = made("th", "", feature.label);
+    head.scope = "row";
+    row.append(head);
+    row.insertCell().append(bar(r, true));
+    row.insertCell().textContent = withSign(r);
+  });
+  showSaturation(v);
+}
+
+function showSaturation(v) {
+  const gates = v.layer.parts.filter((part) => part.gate);
+  by("saturation").hidden = gates.length === 0;
+  const body = cleared(by("saturation").tBodies[0]);
+  for (const gate of gates) {
+    const shares = array(`${v.place}-${gate.key}-saturation`);
+    const row = body.insertRow();
+    const head = made("th", "", gate.label);
+    head.scope = "row";
+    row.append(head);
+    row.insertCell().textContent = percent(shares[state.unit]);
+    row.insertCell().textContent = percent(shares[v.layer.units + state.unit]);
+  }
+}
+
+// Gates of the layer: a dot for each unit
+
+function drawGates() {
+  const v = ranked();
+  const gates = v.layer.parts.filter((part) => part.gate);
+  by("gates-section").hidden = gates.length === 0;
+  const figures = cleared(by("gates"));
+  for (const gate of gates) {
+    const figure = made("figure");
+    const canvas = made("canvas");
+    figure.append(canvas, made("figcaption", "", gate.label));
+    figures.append(figure);
+    const room = Math.floor((figures.clientWidth - 10 * (gates.length - 1)) / gates.length);
+    drawDots(canvas, v, gate, Math.max(60, Math.min(room, 160)));
+  }
+}
+
+function drawDots(canvas, v, gate, size) {
+  const context = fitted(canvas, size, size);
+  const shares = array(`${v.place}-${gate.key}-saturation`);
+  const units = v.layer.units;
+  const at = (unit) => [5 + shares[unit] * (size - 10), size - 5 - shares[units + unit] * (size - 10)];
+  context.strokeStyle = colours.line;
+  context.strokeRect(0.5, 0.5, size - 1, size - 1);
+  context.beginPath();
+  context.moveTo(5, 5);
+  context.lineTo(size - 5, size - 5); // shut + open = 1
+  context.stroke();
+  const dot = (unit, radius) => {
+    context.beginPath();
+    context.arc(...at(unit), radius, 0, 7);
+    context.fill();
+  };
+  context.fillStyle = colours.accent;
+  context.globalAlpha = 0.5;
+  for (let unit = 0; unit < units; unit++) dot(unit, 2.2);
+  context.globalAlpha = 1;
+  context.fillStyle = colours.ink;
+  dot(state.unit, 4);
+  const middle = (first) => Array.from(shares.slice(first, first + units)).sort((a, b) => a - b)[units >> 1];
+  canvas.setAttribute("role", "img");
+  canvas.setAttribute("aria-label",
+    `${gate.label}: the unit in the middle is shut at ${percent(middle(0))} and open at ${percent(middle(units))} of the text`);
+  canvas.onclick = (event) => {
+    const near = (unit) => Math.hypot(at(unit)[0] - event.offsetX, at(unit)[1] - event.offsetY);
+    choose(ranked().part.units.reduce((a, b) => (near(b) < near(a) ? b : a)));
+  };
+}
