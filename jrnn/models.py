@@ -68,9 +68,9 @@ __all__ = [
 
 CELLS: dict[str, Callable[[int], Cell]] = {
     "antisymmetric": antisymmetric,
+    "cfc": cfc,
     "clockwork": clockwork,
     "cornn": cornn,
-    "cfc": cfc,
     "coupled_lstm": coupled_lstm,
     "dale": dale,
     "echo_state": echo_state,
@@ -90,13 +90,13 @@ CELLS: dict[str, Callable[[int], Cell]] = {
     "mgu": mgu,
     "min_gru": min_gru,
     "min_lstm": min_lstm,
+    "mlstm": mlstm,
     "orthogonal_rnn": orthogonal_rnn,
     "peephole_lstm": peephole_lstm,
     "qrnn": qrnn,
     "s5": s5,
-    "sru": sru,
-    "mlstm": mlstm,
     "slstm": slstm,
+    "sru": sru,
     "ugrnn": ugrnn,
 }
 

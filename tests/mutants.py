@@ -169,8 +169,8 @@ LIBRARY = [
     Mutant(
         "unroll: looks one step ahead",
         "unroll.py",
-        "scan(step, carry, (xs, step_keys)",
-        "scan(step, carry, (xs[jnp.arange(1, num_steps + 1) % num_steps], step_keys)",
+        "by_step = xs, step_keys",
+        "by_step = xs[jax.numpy.arange(1, num_steps + 1) % num_steps], step_keys",
         LAWS,
         "(causal or unroll_equals) and elman",
     ),
@@ -1752,6 +1752,14 @@ OF_LITERATURE = [
         "+ 0 * jax.nn.sigmoid(-r) * by",
         STABLE,
         "oracle and sru",
+    ),
+    Mutant(
+        "diagonal: the last state of a parallel run in reverse",
+        "unroll.py",
+        "last = 0 if reverse else -1",
+        "last = -1",
+        STABLE_CELLS,
+        "parallel_states and min_gru",
     ),
     Mutant(
         "diagonal: a carry of another shape is stretched",

@@ -438,6 +438,9 @@ UNSUPPORTED = {  # model, input, message with {} for the format
     "registered": (
         jrnn.stack(jrnn.register("test_export.ramp", ramp)(3)), NUMBERS,
         "model.cells[0] is test_export.ramp, which {} cannot hold"),
+    "a cell of the literature": (
+        jrnn.stack(jrnn.lru(3), jrnn.linear(2)), NUMBERS,
+        "model.cells[0] is lru, which {} cannot hold. It holds stacks of elman"),
     "activation of a layer": (
         jrnn.stack(jrnn.linear(2), jrnn.activation(own)), NUMBERS,
         "model.cells[1].f is a function of your own, which {} cannot hold here"),

@@ -95,6 +95,12 @@ CELLS = {
     "linear": jrnn.linear(4),
     "layer_norm": jrnn.layer_norm(jrnn.gru(4)),
     "learned_carry": jrnn.learned_carry(jrnn.lstm(4)),
+    "clockwork": jrnn.clockwork(4),
+    "dale": jrnn.dale(4),
+    "echo_state": jrnn.echo_state(4, bias_scale=0.1),
+    "lru": jrnn.lru(4),
+    "orthogonal_rnn": jrnn.orthogonal_rnn(4, "cayley"),
+    "s5": jrnn.s5(4),
 }
 
 

@@ -728,6 +728,11 @@ MODELS = {
         ValueError,
         r"model.cells\[0\] is made by layer_norm, which has no counterpart there",
     ),
+    "no counterpart of a cell": (
+        lambda: drawn(jrnn.stack(jrnn.min_gru(2), jrnn.linear(1))),
+        ValueError,
+        r"model.cells\[0\] is made by min_gru, which has no counterpart there",
+    ),
     "two ways of a stack": (
         lambda: drawn(
             jrnn.bidirectional(jrnn.stack(jrnn.gru(2), jrnn.gru(2)), jrnn.gru(2))

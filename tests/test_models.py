@@ -10,6 +10,9 @@ from cases import H, I, O, T, V, perturb
 import jrnn
 from jrnn import models
 from jrnn.cli.cells import CELLS, PASSING
+from jrnn.cli.config import Train
+from jrnn.cli.errors import UserError
+from jrnn.cli.run import build_model
 
 
 def normal(*shape):
@@ -107,3 +110,10 @@ def test_the_commands_know_what_the_cells_can(name):
             jax.eval_shape(first_carry, jax.random.key(0))
     else:
         jax.eval_shape(first_carry, jax.random.key(0))
+
+
+def test_options_that_make_no_cell_are_said_as_options():
+    options = Train(cell="clockwork", hidden_size=30)
+    message = "--cell clockwork --hidden-size 30: clockwork: hidden_size must be div"
+    with pytest.raises(UserError, match=message):
+        build_model(options, V)

@@ -1,5 +1,6 @@
 """What cells promise beyond the laws: stable, linear in the state, of neuroscience."""
 
+import importlib
 from functools import partial
 
 import jax
@@ -49,31 +50,31 @@ def test_the_linear_cells_are_found():
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", LINEAR)
-def test_parallel_states_and_gradients_equal_those_of_steps(name):
+def test_parallel_states_and_gradients_equal_those_of_steps(name, reverse):
+    """What `unroll` does off the CPU, against steps in `jax.lax.scan`."""
     ex = example(name)
-    pairwise, _ = both_forms(ex.cell, ex.params, ex.xs)
+    all_states = importlib.import_module("jrnn.unroll")._all_states
+
+    def parallel(params, xs, carry):
+        return all_states(ex.cell.step, params, xs, carry, None, reverse)
 
     def loop(params, xs, carry):
-        ys, hs = [], []
-        for x in xs:
-            carry, y = ex.cell.step(params, carry, x)
-            ys, hs = [*ys, y], [*hs, carry]
-        return jnp.stack(ys), jnp.stack(hs)
+        step = lambda carry, x: ex.cell.step(params, carry, x)
+        return jax.lax.scan(step, carry, xs, reverse=reverse)
 
     def total(run, *args):
-        ys, hs = run(*args)
-        return jnp.sin(ys).sum() + jnp.sin(hs.real).sum() + jnp.cos(hs.imag).sum()
+        last, ys = run(*args)
+        return jnp.sin(ys).sum() + jnp.sin(last.real).sum() + jnp.cos(last.imag).sum()
+
+    def answers(run, *args):
+        return run(*args), jax.grad(partial(total, run), (0, 1, 2))(*args)
 
     first = ex.cell.initial_carry(ex.params)
     given = ex.params, ex.xs, first + jnp.asarray(normal(*first.shape), first.dtype)
-    answers = [
-        jax.jit(lambda *args, run=run: (
-            run(*args), jax.grad(partial(total, run), (0, 1, 2))(*args)
-        ))(*given)
-        for run in (pairwise, loop)
-    ]  # fmt: skip
-    for a, b in zip(*map(jax.tree.leaves, answers), strict=True):
+    got, expected = (jax.jit(partial(answers, run))(*given) for run in (parallel, loop))
+    for a, b in zip(*map(jax.tree.leaves, (got, expected)), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-12)
 
 

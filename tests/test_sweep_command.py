@@ -89,7 +89,10 @@ def test_ranges_are_drawn_and_listed_values_crossed():
         ("--learning-rate log:1:0.1:3", "got 'log:1:0.1:3'"),
         ("--learning-rate nan", "got 'nan'"),
         ("--hidden-size 8.5", "--hidden-size: expected numbers"),
-        ("--cell gru,lsmt", "--cell: expected some of cfc, coupled_lstm, elman"),
+        (
+            "--cell gru,lsmt",
+            "--cell: expected some of antisymmetric, cfc, clockwork",
+        ),
         ("--seeds 0", "--seeds must be > 0, got 0"),
         ("--steps 7 --evals 2", "--evals 2 must divide --steps 7"),
         ("--batch-size 0", "--batch-size must be > 0, got 0"),

@@ -10,7 +10,7 @@ import jax
 from jrnn import _lock
 from jrnn.cell import Params
 from jrnn.cli.config import TRAINING, Train
-from jrnn.cli.errors import UserError
+from jrnn.cli.errors import UserError, options_of_a_cell
 from jrnn.cli.options import TrainingOptions, fields_of, option
 from jrnn.cli.stored import check_seal, read_json
 from jrnn.cli.typed import Mismatch, typed
@@ -287,15 +287,16 @@ def read_vocabulary(run: RunDirectory, described: dict[str, Any]) -> Vocabulary:
 
 def build_model(config: Train, vocab_size: int) -> LanguageModel:
     """The model that a configuration describes."""
-    return language_model(
-        vocab_size,
-        cell=CELLS[config.cell],
-        hidden_size=config.hidden_size,
-        layers=config.layers,
-        embed_size=config.embed_size,
-        dropout_rate=config.dropout,
-        recurrent_dropout_rate=config.recurrent_dropout,
-    )
+    with options_of_a_cell(config.cell, config.hidden_size):
+        return language_model(
+            vocab_size,
+            cell=CELLS[config.cell],
+            hidden_size=config.hidden_size,
+            layers=config.layers,
+            embed_size=config.embed_size,
+            dropout_rate=config.dropout,
+            recurrent_dropout_rate=config.recurrent_dropout,
+        )
 
 
 class Trained(NamedTuple):

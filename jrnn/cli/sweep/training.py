@@ -12,6 +12,7 @@ from jrnn.cell import Cell, Params
 from jrnn.cli.cells import PASSING
 from jrnn.cli.config import Train
 from jrnn.cli.data import Data, batch_reader
+from jrnn.cli.errors import options_of_a_cell
 from jrnn.cli.sweep.options import train_options
 from jrnn.cli.updates import learning_rates, optimizer
 from jrnn.models import CELLS, language_model
@@ -44,18 +45,19 @@ def training(base: Train, data: Data) -> Callable[[Config, jax.Array], dict]:
 
     def run(config: Config, key: jax.Array) -> dict[str, jax.Array]:
         options = train_options(base, config)
-        model = language_model(
-            len(data.vocabulary),
-            cell=CELLS[options.cell],
-            hidden_size=options.hidden_size,
-            layers=options.layers,
-            embed_size=options.embed_size,
-            dropout_rate=options.dropout,
-            # a traced 0 for a GRU: a configuration with more is refused
-            recurrent_dropout_rate=0.0
-            if options.cell in PASSING
-            else options.recurrent_dropout,
-        )
+        with options_of_a_cell(options.cell, options.hidden_size):
+            model = language_model(
+                len(data.vocabulary),
+                cell=CELLS[options.cell],
+                hidden_size=options.hidden_size,
+                layers=options.layers,
+                embed_size=options.embed_size,
+                dropout_rate=options.dropout,
+                # a traced 0 for a GRU: a configuration with more is refused
+                recurrent_dropout_rate=0.0
+                if options.cell in PASSING
+                else options.recurrent_dropout,
+            )
         rows = jax.tree.map(
             jnp.asarray, streams(tokens, options.batch_size, options.stride)
         )
