@@ -16,6 +16,7 @@ from jrnn.data import (
 )
 from jrnn.data.buckets import bucket_of, lengths_of, shapes_of
 
+QUICK = settings(deadline=None, max_examples=30)
 LENGTHS = st.lists(st.integers(1, 30), min_size=1, max_size=60)
 SIZES = st.integers(1, 9)
 SEEDS = st.integers(0, 2**64 - 1)
@@ -48,6 +49,7 @@ def equal(a: Batch, b: Batch):
 
 
 @given(LENGTHS)
+@QUICK
 def test_sequences_are_the_arrays_they_were_made_of(lengths):
     rng = np.random.default_rng(len(lengths))
     arrays = [rng.normal(size=(t, 2)) for t in lengths]
@@ -68,6 +70,7 @@ def test_numbers_have_the_types_that_jax_has_or_keep_their_own():
 
 
 @given(LENGTHS, st.integers(1, 12), st.integers(1, 12))
+@QUICK
 def test_windows_are_slices_of_one_sequence_each(lengths, length, stride):
     values = np.arange(sum(lengths))
     series = from_arrays(np.split(values, np.cumsum(lengths)[:-1]))
@@ -89,6 +92,7 @@ def test_windows_are_slices_of_one_sequence_each(lengths, length, stride):
 
 
 @given(LENGTHS, SIZES, SEEDS, st.sampled_from([None, 1, 3]), st.integers(0, 5))
+@QUICK
 def test_every_example_comes_exactly_once_an_epoch(lengths, size, seed, buckets, epoch):
     stream = batching(dataset(lengths), size, seed, buckets)
     numbers = range(epoch * stream.per_epoch, (epoch + 1) * stream.per_epoch)
@@ -98,7 +102,7 @@ def test_every_example_comes_exactly_once_an_epoch(lengths, size, seed, buckets,
 
 
 @given(LENGTHS, SIZES, SEEDS, st.sampled_from([None, "rows", "steps", "other"]))
-@settings(max_examples=40)
+@QUICK
 def test_a_batch_holds_its_examples_and_zeros(lengths, size, seed, targets):
     data = dataset(lengths, targets)
     stream = batching(data, size, seed)
@@ -126,7 +130,7 @@ def test_a_batch_holds_its_examples_and_zeros(lengths, size, seed, targets):
 
 
 @given(LENGTHS, SIZES, SEEDS, st.lists(st.integers(0, 200), max_size=8), st.integers(0))
-@settings(max_examples=40)
+@QUICK
 def test_a_batch_does_not_depend_on_what_was_asked_before(
     lengths, size, seed, others, n
 ):
@@ -139,7 +143,7 @@ def test_a_batch_does_not_depend_on_what_was_asked_before(
 
 
 @given(LENGTHS, SIZES, SEEDS, st.sampled_from([None, "steps", "other"]))
-@settings(max_examples=40)
+@QUICK
 def test_the_share_of_padding_is_what_one_counts(lengths, size, seed, targets):
     stream = batching(dataset(lengths, targets), size, seed)
     real = steps = 0
@@ -154,7 +158,7 @@ def test_the_share_of_padding_is_what_one_counts(lengths, size, seed, targets):
 
 
 @given(LENGTHS, SIZES, SEEDS, st.one_of(st.none(), st.integers(1, 5)))
-@settings(max_examples=40)
+@QUICK
 def test_batches_have_few_shapes(lengths, size, seed, buckets):
     data = dataset(lengths, "other")
     stream = batching(data, size, seed, buckets)
@@ -223,6 +227,7 @@ def brute(lengths, most):
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=15), st.integers(1, 4))
+@QUICK
 def test_buckets_are_the_best_there_are(lengths, most):
     shapes = shapes_of(np.array(lengths)[:, None], most, 99)
     assert 1 <= len(shapes) <= most
@@ -246,6 +251,7 @@ def test_the_fewest_buckets_with_padding_under_a_tenth():
     st.lists(st.tuples(st.integers(1, 30), st.integers(1, 30)), min_size=1),
     st.integers(1, 5),
 )
+@QUICK
 def test_shapes_of_pairs_grow_and_hold_every_example(pairs, most):
     lengths = np.array(pairs)
     shapes = shapes_of(lengths, most, 99)
@@ -276,6 +282,7 @@ def test_lengths_of_nothing_are_padded_to_one_step():
 
 
 @given(LENGTHS, SIZES, st.sampled_from([None, 1, 4]))
+@QUICK
 def test_in_order_gives_each_example_once_and_tells_which(lengths, size, buckets):
     data = dataset(lengths, "rows")
     answers = np.full(len(lengths), -1)

@@ -22,6 +22,7 @@ from jrnn.data import (
     windows,
 )
 
+QUICK = settings(deadline=None, max_examples=30)
 SHARES = st.sampled_from(
     [(0.8, 0.1, 0.1), (0.5, 0.5), (0.6, 0.4, 0.0), (0.0, 0.3, 0.7)]
 )
@@ -42,6 +43,7 @@ def steps_of(sequences):
 
 
 @given(st.integers(20, 200), SHARES, SEEDS, st.integers(1, 5))
+@QUICK
 def test_every_example_is_in_one_part_and_shares_hold(n, shares, seed, classes):
     labels = np.random.default_rng(n).integers(0, classes, n)
     labels[: 2 * classes] = np.arange(2 * classes) % classes  # two of each at least
@@ -59,6 +61,7 @@ def test_every_example_is_in_one_part_and_shares_hold(n, shares, seed, classes):
 
 
 @given(st.integers(10, 120), st.integers(6, 10), SEEDS)
+@QUICK
 def test_groups_stay_together(n, number, seed):
     groups = np.random.default_rng(n).integers(0, number, n).astype(str)
     groups[:number] = np.arange(number).astype(str)
@@ -78,7 +81,7 @@ def test_groups_stay_together(n, number, seed):
     st.integers(1, 5),
     SEEDS,
 )
-@settings(max_examples=50)
+@QUICK
 def test_windows_that_share_steps_are_on_one_side(lengths, length, stride, seed):
     values = np.arange(sum(lengths) + 24)
     ends = np.cumsum([*lengths, 8, 8])
@@ -124,6 +127,7 @@ def test_each_example_is_in_the_test_equally_often():
 
 
 @given(SEEDS)
+@QUICK
 def test_no_class_is_met_in_the_test_alone(seed):
     labels = np.repeat(np.arange(40), 2)  # many classes of two
     train, valid, test = split_sequences(numbered(80), seed=seed, stratify=labels)
@@ -200,6 +204,7 @@ def test_errors_say_what_is_wrong(call, message):
     st.integers(1, 3),
     st.integers(0, 6),
 )
+@QUICK
 def test_parts_by_time_never_overlap(lengths, shares, horizon, context):
     lengths = [*lengths, 100]  # one that has a place in every part
     n = sum(lengths)
@@ -232,7 +237,7 @@ def test_parts_by_time_never_overlap(lengths, shares, horizon, context):
 
 
 @given(st.integers(1, 5), st.integers(1, 40), st.integers(0, 2**32 - 1))
-@settings(max_examples=50)
+@QUICK
 def test_scaling_is_that_of_numpy(columns, steps, seed):
     rng = np.random.default_rng(seed)
     x = rng.normal(rng.normal(size=columns) * 10, 3, (steps, columns))
@@ -254,7 +259,7 @@ def test_scaling_is_that_of_numpy(columns, steps, seed):
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from([3, 10, 1000]))
-@settings(max_examples=30)
+@QUICK
 def test_scaling_sees_the_steps_of_its_sequences_once(seed, at_a_time):
     from jrnn.data import scaling as module
 

@@ -4,6 +4,10 @@ NumPy and polars: nothing here imports JAX.
 """
 
 from jrnn.data.batching import Batching, batching, in_order
+from jrnn.data.conll import read_conll
+from jrnn.data.missing import fill_missing
+from jrnn.data.npz import read_npz
+from jrnn.data.pairs import read_lines, read_pairs
 from jrnn.data.scaling import (
     Scaling,
     fit_scaling,
@@ -13,7 +17,10 @@ from jrnn.data.scaling import (
     unscale,
 )
 from jrnn.data.sequences import Batch, Dataset, Sequences, from_arrays, windows
+from jrnn.data.series import Series, labels_of, series_of
 from jrnn.data.splits import split_sequences, split_time
+from jrnn.data.tables import column, read_table
+from jrnn.data.ts import read_ts
 
 __all__ = [
     "Batch",
@@ -21,13 +28,24 @@ __all__ = [
     "Dataset",
     "Scaling",
     "Sequences",
+    "Series",
     "batching",
+    "column",
+    "fill_missing",
     "fit_scaling",
     "from_arrays",
     "in_order",
+    "labels_of",
+    "read_conll",
+    "read_lines",
+    "read_npz",
+    "read_pairs",
+    "read_table",
+    "read_ts",
     "scale",
     "scaling_from_json",
     "scaling_to_json",
+    "series_of",
     "split_sequences",
     "split_time",
     "unscale",
