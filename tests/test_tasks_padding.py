@@ -17,14 +17,20 @@ ROWS, STEPS, TARGET_STEPS = 5, 8, 9
 def compiled(name):
     """Sums, answers, and loss with gradient: each compiled once for a shape."""
     task = CASES[name].task
-    return jax.jit(task.sums), jax.jit(task.predict), jax.jit(
-        jax.value_and_grad(task.loss)
+    return (
+        jax.jit(task.sums),
+        jax.jit(task.predict),
+        jax.jit(jax.value_and_grad(task.loss)),
     )
 
 
 def check_against_one_at_a_time(name, lengths, seed):
     sums, predict, loss = compiled(name)
-    task, params, found = CASES[name].task, params_of(name), examples(name, lengths, seed)
+    task, params, found = (
+        CASES[name].task,
+        params_of(name),
+        examples(name, lengths, seed),
+    )
     together = batch_of(name, found, ROWS, STEPS, TARGET_STEPS)
     alone = [batch_of(name, [example]) for example in found]
 

@@ -14,7 +14,15 @@ from jrnn.layers import linear
 from jrnn.losses import cross_entropy
 from jrnn.models import many_to_one
 from jrnn.tasks.metrics import confusion, figures_of_confusion
-from jrnn.tasks.reader import Inputs, init_of, reader, rows_of, run_rows, targets_of
+from jrnn.tasks.reader import (
+    Inputs,
+    counted,
+    init_of,
+    reader,
+    rows_of,
+    run_rows,
+    targets_of,
+)
 from jrnn.tasks.task import Choice, Task
 
 
@@ -171,7 +179,7 @@ def labels_of(
         raise TypeError(f"{name}: labels must be integers, got {labels.dtype}.")
     counts = jnp.asarray(batch.real)
     if dims == 2:
-        steps = jnp.arange(labels.shape[1])[None] < jnp.asarray(batch.lengths)[:, None]
+        steps = jnp.arange(labels.shape[1])[None] < counted(batch.lengths)[:, None]
         counts = counts[:, None] & steps
     known = (labels >= 0) & (labels < classes)
     return labels, known & counts, ~known & counts

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from jrnn import _check
 from jrnn.cell import Cell
 from jrnn.combine import stack
+from jrnn.data import Dataset, Sequences, windows
 from jrnn.layers import linear
 from jrnn.models import many_to_one
 from jrnn.scan import scan
@@ -186,6 +187,47 @@ def feed_back(
     init, train, evaluate = _network("feed_back", one, *options)
     iterated = lambda forecast: _iterated(forecast, asked)
     return _task("feed_back", asked, init, iterated(train), iterated(evaluate))
+
+
+def forecast_windows(
+    series: Sequences,
+    targets: Sequence[int],
+    *,
+    context: int,
+    horizon: int,
+    stride: int = 1,
+) -> Dataset:
+    """Windows of series, and what follows each: the examples of a forecast.
+
+        inputs = x_{t+1} .. x_{t+context},   targets = the N steps behind them
+
+    Nothing is copied but the columns that are forecast.
+
+    Args:
+        series: one or more series (T, D), scaled.
+        targets: which K columns are forecast.
+        context: steps that are read.
+        horizon: steps N that are forecast.
+        stride: steps from one window to the next; 1 for all of them.
+
+    Returns:
+        A `jrnn.data.Dataset` of windows (context, D) and targets (N, K).
+
+    Raises:
+        ValueError: every series is shorter than context and horizon together.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> series = from_arrays([np.arange(12.0).reshape(6, 2)])
+        >>> data = forecast_windows(series, (1,), context=3, horizon=2)
+        >>> len(data.inputs), data.targets[1].ravel().tolist()
+        (2, [9.0, 11.0])
+    """
+    whole = windows(series, context + horizon, stride)
+    size = np.ones_like(whole.lengths)
+    inputs = Sequences(whole.values, whole.starts, context * size)
+    columns = whole.values[:, list(targets)]
+    return Dataset(inputs, Sequences(columns, whole.starts + context, horizon * size))
 
 
 def _network(name, asked: _Asked, cell, hidden_size, layers, rate, season, centre):

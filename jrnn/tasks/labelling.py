@@ -18,7 +18,7 @@ from jrnn.tasks.classification import (
     labels_of,
     sums_of_choices,
 )
-from jrnn.tasks.reader import Inputs, init_of, reader, rows_of, run_rows
+from jrnn.tasks.reader import Inputs, counted, init_of, reader, rows_of, run_rows
 from jrnn.tasks.task import Choice, Padded, Task
 
 
@@ -105,12 +105,13 @@ def labelling(
 
     def labels(batch):
         found = labels_of(name, batch, classes, 2)
-        if found[0].shape != jnp.shape(batch.inputs)[:2]:
+        steps = jnp.shape(batch.inputs)[1]
+        if found[0].shape[1] < steps:
             raise ValueError(
-                f"labelling: there must be a label for each step, (B, T) = "
-                f"{jnp.shape(batch.inputs)[:2]}, got {found[0].shape}."
+                f"labelling: there must be a label for each step, (B, {steps}), got "
+                f"{found[0].shape}."
             )
-        return found
+        return [value[:, :steps] for value in found]  # what is behind is padding
 
     def loss(params, batch, *, key=None, step=None):
         del step
@@ -122,7 +123,7 @@ def labelling(
 
     def predict(params, batch):
         z = logits(params, batch)
-        padded = lambda values: Padded(values, jnp.asarray(batch.lengths))
+        padded = lambda values: Padded(values, counted(batch.lengths))
         return Choice(padded(index_of_largest(z)), padded(jax.nn.softmax(z)))
 
     return Task(

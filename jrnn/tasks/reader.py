@@ -260,8 +260,24 @@ def rows_of(name: str, inputs: Inputs, batch: Any) -> tuple[jax.Array, jax.Array
         )
     else:
         xs = xs.astype(jnp.result_type(float))
-    lengths = jnp.asarray(batch.lengths, jnp.int32)
+    lengths = counted(batch.lengths)
     return xs, jnp.where(jnp.asarray(batch.real), lengths, jnp.zeros_like(lengths))
+
+
+def counted(lengths: Any) -> jax.Array:
+    """Lengths as integers of JAX's default type, which `jnp.arange` has too.
+
+    Args:
+        lengths: integers of any type.
+
+    Returns:
+        The same.
+
+    Example:
+        >>> counted([3, 4]).tolist()
+        [3, 4]
+    """
+    return jnp.asarray(lengths).astype(jnp.result_type(int))
 
 
 def targets_of(name: str, batch: Any, dims: int) -> jax.Array:

@@ -14,7 +14,7 @@ from jrnn.combine import bidirectional, stack
 from jrnn.generate import beam_search, prime
 from jrnn.losses import cross_entropy
 from jrnn.seq2seq import scheduled_sampling, seq2seq
-from jrnn.tasks.reader import cell_of, rows_of, run_rows, symbols, targets_of
+from jrnn.tasks.reader import cell_of, counted, rows_of, run_rows, symbols, targets_of
 from jrnn.tasks.task import Padded, Task
 from jrnn.unroll import unroll
 from jrnn.wrappers import dropout as dropped
@@ -237,7 +237,7 @@ def _marked(name: str, batch, end: int) -> _Marked:
             "Make the dataset with targets of jrnn.data.from_arrays."
         )
     targets = targets.astype(jnp.int32)
-    lengths = jnp.asarray(batch.target_lengths)[:, None]
+    lengths = counted(batch.target_lengths)[:, None]
     mark = jnp.full((targets.shape[0], 1), end, jnp.int32)
     at = jnp.arange(targets.shape[1] + 1)[None]
     reads = jnp.concatenate([mark, targets], axis=1)

@@ -1,0 +1,280 @@
+"""Training, measuring and answering: a task on a dataset, with batches by length."""
+
+import warnings
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.typing import ArrayLike
+
+from jrnn import _check, optimizers
+from jrnn.cell import Key, Params
+from jrnn.data import Dataset, Sequences, batching, in_order
+from jrnn.logs import Log
+from jrnn.tasks.task import Padded, Task
+from jrnn.train import Hyper, TrainState, init_state, make_step
+from jrnn.train.step import OptimizerFactory
+
+
+class Fitted(NamedTuple):
+    """What training on a dataset has found."""
+
+    params: Params  # those of `best_step`
+    history: list[dict[str, float]]  # a record each `every` steps
+    best_step: int  # updates made before the params were the best
+
+
+def fit_sequences(
+    task: Task,
+    train: Dataset,
+    *,
+    steps: int,
+    key: Key,
+    batch_size: int = 32,
+    learning_rate: ArrayLike = 3e-3,
+    max_norm: float = 1.0,
+    valid: Dataset | None = None,
+    every: int | None = None,
+    patience: int = 0,
+    optimizer: OptimizerFactory = optimizers.adam,
+    log: Log | None = None,
+) -> Fitted:
+    """Train a task on sequences of unequal length, and keep the best parameters.
+
+        step n:  one update by `task.loss` of batch n of `jrnn.data.batching`
+
+    Every example comes once an epoch, in batches of nearly equal length, each shape of
+    which is compiled once. Everything random comes from `key`: the same key gives the
+    same result. The figure that decides between parameters is the loss of `valid`.
+
+    Args:
+        task: what is learned, such as a `jrnn.tasks.classification`.
+        train: examples to learn from.
+        steps: updates to make.
+        key: random key, for the first parameters, the order of examples and dropout.
+        batch_size: examples in an update.
+        learning_rate: of the first step, from where it falls to 0 along a cosine; or
+            one for every step, (steps,).
+        max_norm: threshold of the gradient's global norm.
+        valid: examples by which the best parameters are chosen; without them the last
+            ones are returned.
+        every: steps from one measurement, and record, to the next; a twentieth of all
+            if None.
+        patience: measurements without a better loss after which training stops; 0 to
+            make all steps.
+        optimizer: as for `jrnn.train.make_step`.
+        log: called with each record, such as one of `jrnn.logs`.
+
+    Returns:
+        `Fitted(params, history, best_step)`. A record has "step", "loss", the mean of
+        training since the record before, and with `valid` its figures that are single
+        numbers, as "valid_loss" and so on.
+
+    Warns:
+        RuntimeWarning: a loss was not finite.
+
+    Raises:
+        ValueError: a number outside its range; patience without `valid`; no examples.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> from jrnn.tasks import classification, numbers
+        >>> rng = np.random.default_rng(0)
+        >>> xs = [rng.normal(size=(t, 1)) for t in rng.integers(1, 9, 200)]
+        >>> data = Dataset(from_arrays(xs), np.array([int(x[0, 0] > 0) for x in xs]))
+        >>> task = classification(numbers(1), 2, hidden_size=8)
+        >>> fitted = fit_sequences(task, data, steps=200, key=jax.random.key(0))
+        >>> measure(task, fitted.params, data)["accuracy"] > 0.95
+        True
+    """
+    name = "fit_sequences"
+    _check.positive(name, "steps", steps)
+    every = max(1, steps // 20) if every is None else every
+    _check.positive(name, "every", every)
+    _check.not_negative(name, "max_norm", max_norm)
+    if patience and valid is None:
+        raise ValueError(
+            f"{name}: patience needs examples to judge by. Pass valid=, such as a part "
+            "of jrnn.data.split_sequences."
+        )
+    rates, advance = _rates(learning_rate, steps), _advance(task, optimizer)
+    init_key, order_key, key = jax.random.split(key, 3)
+    batches = batching(train, batch_size, int(jax.random.bits(order_key)))
+    state = _start(task, init_key, optimizer)
+    best, best_loss, best_step, waited = state.params, np.inf, 0, 0
+    losses, history = [], []
+    for n in range(steps):
+        hyper = Hyper(rates[n], np.float32(max_norm))
+        state, value = advance(state, batches.batch(n), hyper, key)
+        losses.append(value)
+        if (n + 1) % every and n + 1 < steps:
+            continue
+        figures = (
+            {} if valid is None else measure(task, state.params, valid, batch_size)
+        )
+        history.append(_record(n + 1, losses, figures))
+        losses = []
+        if log is not None:
+            log(history[-1])
+        if valid is None or figures["loss"] < best_loss:
+            best, best_step, waited = state.params, n + 1, 0
+            best_loss = figures.get("loss", np.inf)
+        else:
+            waited += 1
+        if patience and waited >= patience:
+            break
+    _warn_of_nonfinite(history)
+    if best_step == 0:  # no measurement was a number
+        best, best_step = state.params, history[-1]["step"]
+    return Fitted(best, history, best_step)
+
+
+def measure(
+    task: Task, params: Params, dataset: Dataset, batch_size: int = 128
+) -> dict[str, Any]:
+    """Figures of a task on a dataset, each example once.
+
+    Args:
+        task: a `Task`.
+        params: its parameters.
+        dataset: examples with targets.
+        batch_size: examples done at once, which changes no figure.
+
+    Returns:
+        What `task.figures` makes of all: "loss" and what the task is judged by.
+
+    Raises:
+        ValueError: no examples; no targets.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> from jrnn.tasks import classification, symbols
+        >>> data = Dataset(from_arrays([[0, 1], [1, 1, 0]]), np.array([0, 1]))
+        >>> task = classification(symbols(2), 2, hidden_size=4)
+        >>> figures = measure(task, task.init(jax.random.key(0)), data)
+        >>> figures["confusion"].sum().item()
+        2
+    """
+    if dataset.targets is None:
+        raise ValueError(
+            "measure: the dataset has no targets to compare with. Call predict for "
+            "answers."
+        )
+    sums = jax.jit(task.sums)
+    parts = [sums(params, batch) for _, batch in in_order(dataset, batch_size)]
+    # in double precision: single batches are small, their sum need not be
+    total = lambda *values: np.sum([np.asarray(v, np.float64) for v in values], axis=0)
+    return task.figures(jax.tree.map(total, *parts))
+
+
+def predict(task: Task, params: Params, dataset: Dataset, batch_size: int = 128) -> Any:
+    """Answers of a task for each example of a dataset, in its order.
+
+    Args:
+        task: a `Task`.
+        params: its parameters.
+        dataset: examples; targets are not looked at.
+        batch_size: examples done at once.
+
+    Returns:
+        The answers of `task.predict` for all n examples: arrays of NumPy (n, ...), and
+        `jrnn.data.Sequences` in place of each `Padded`.
+
+    Raises:
+        ValueError: no examples.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> from jrnn.tasks import labelling, symbols
+        >>> data = Dataset(from_arrays([[0, 1], [1, 1, 0]]))
+        >>> task = labelling(symbols(2), 3, hidden_size=4)
+        >>> answers = predict(task, task.init(jax.random.key(0)), data)
+        >>> answers.label.lengths.tolist(), answers.probability[1].shape
+        ([2, 3], (3, 3))
+    """
+    run, found, order = jax.jit(task.predict), [], []
+    for which, batch in in_order(dataset._replace(targets=None), batch_size):
+        answers = jax.tree.map(np.asarray, run(params, batch))
+        found.append(_only_rows(answers, batch.real))
+        order.append(which)
+    place = np.argsort(np.concatenate(order))  # where each example was done
+    return jax.tree.map(
+        lambda *parts: _joined(parts, place), *found, is_leaf=_is_padded
+    )
+
+
+def _rates(learning_rate: ArrayLike, steps: int) -> np.ndarray:
+    rates = np.asarray(learning_rate, np.float32)
+    if rates.shape == ():
+        falls = optax.cosine_decay_schedule(1.0, steps)
+        return rates * np.asarray(falls(np.arange(steps)), np.float32)
+    if rates.shape != (steps,):
+        raise ValueError(
+            "fit_sequences: learning_rate must be a number or have one for each of the "
+            f"{steps} steps, got shape {rates.shape}."
+        )
+    return rates
+
+
+def _advance(task: Task, optimizer: OptimizerFactory):
+    """One compiled update: `(state, batch, hyper, key) -> (state, loss)`."""
+
+    def loss(params, carry, batch, *, key=None):
+        return task.loss(params, batch, key=key, step=carry), carry + 1
+
+    step = make_step(loss, optimizer)
+
+    @jax.jit
+    def advance(state: TrainState, batch, hyper: Hyper, key: Key):
+        own_key = jax.random.fold_in(key, state.step)
+        state, metrics = step(state, batch, hyper, own_key)
+        return state, metrics.loss
+
+    return advance
+
+
+def _start(task: Task, key: Key, optimizer: OptimizerFactory) -> TrainState:
+    """The state before the first step; its carry is the number of the step."""
+    return init_state(task.init(key), jnp.int32(0), optimizer)
+
+
+def _record(step: int, losses: list, figures: dict) -> dict[str, float]:
+    numbers = {k: v for k, v in figures.items() if isinstance(v, float)}
+    mean = float(np.mean(np.asarray(losses, np.float64)))
+    return {"step": step, "loss": mean} | {f"valid_{k}": v for k, v in numbers.items()}
+
+
+def _warn_of_nonfinite(history: list[dict[str, float]]) -> None:
+    lost = [r["step"] for r in history if not np.isfinite(r["loss"])]
+    if lost:
+        warnings.warn(
+            f"fit_sequences: the loss was not finite before step {lost[0]}. Try a "
+            "smaller learning rate, or look for NaN in the inputs.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+def _is_padded(node: Any) -> bool:
+    return isinstance(node, Padded)
+
+
+def _only_rows(answers: Any, real: np.ndarray) -> Any:
+    """Answers of the rows that are examples."""
+    return jax.tree.map(lambda a: a[real], answers)
+
+
+def _joined(parts: tuple, place: np.ndarray) -> Any:
+    """Answers of all batches in the order of the dataset."""
+    if not _is_padded(parts[0]):
+        return np.concatenate(parts)[place]
+    steps = [
+        values[:length]
+        for part in parts
+        for values, length in zip(part.values, part.lengths, strict=True)
+    ]
+    lengths = np.array([len(step) for step in steps])
+    starts = np.cumsum(lengths) - lengths
+    return Sequences(np.concatenate(steps), starts, lengths).take(place)
