@@ -1,4 +1,4 @@
-"""What a command says about new examples, for `jrnn predict`: in lines, or in a table."""
+"""What a command says about new examples, for `jrnn predict`: lines, or a table."""
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
@@ -27,4 +27,4 @@ class Rows(NamedTuple):
 
     dataset: Dataset  # without targets
     beside: Callable[[Any], pl.DataFrame]  # (answers): the rows with them beside
-    notes: list[str] = []  # to be said of the rows
+    notes: tuple[str, ...] = ()  # to be said of the rows
