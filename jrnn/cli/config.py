@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from jrnn.cli.errors import UserError
-from jrnn.cli.options import TrainingOptions
+from jrnn.cli.options import TrainingOptions, check_split
 from jrnn.cli.options import option as option  # with the classes that it names
 
 Preset = Literal["quick", "standard", "best"]
@@ -116,11 +116,7 @@ class Train(TrainingOptions):
                 f"--update-every must be 1 to --window ({self.window}), "
                 f"got {self.update_every}."
             )
-        if min(self.split) < 0 or abs(sum(self.split) - 1) > 1e-6 or self.split[0] == 0:
-            raise UserError(
-                "--split must be three shares that sum to 1, the first above 0, got "
-                f"{' '.join(map(str, self.split))}."
-            )
+        check_split(self.split)
 
     @property
     def stride(self) -> int:

@@ -58,7 +58,7 @@ def _progress(
     valid = [m for m in metrics.lines if "valid_loss" in m]
     if valid:
         best = min(valid, key=lambda m: m["valid_loss"])
-        curves = {name: best[f"valid_{name}"] for name in workflow.curves}
+        curves = {name: best.get(f"valid_{name}") for name in workflow.curves}
         rows.append(("validation", shown({"loss": best["valid_loss"], **curves})))
         rows.append(("best at step", str(best["step"])))
     test = results.get("test", {})

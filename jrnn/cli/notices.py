@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from jrnn.cli.config import PRESETS, Eval, Sample, Train
+from jrnn.cli.options import SequenceOptions, TrainingOptions
 from jrnn.sweep.processes import is_first
 from jrnn.text import Vocabulary, unknown_symbols
 
@@ -20,10 +21,37 @@ def of_training(config: Train) -> list[str]:
     """What is to be said of the options of `jrnn train`."""
     given = PRESETS[config.preset].eval_every != config.eval_every
     unmeasured = config.split[1] == 0
-    every = -(-config.eval_every // config.log_every) * config.log_every
-    before_end = (config.steps - 1) // every  # evaluations; the first is the best yet
-    useless = config.patience > 0 and config.patience >= before_end
     return those(
+        *of_updates(config),
+        *of_counts(config),
+        (
+            unmeasured and config.patience > 0,
+            "--patience does nothing: --split leaves no text for validation.",
+        ),
+        (
+            unmeasured and given,
+            "--eval-every does nothing: --split leaves no text for validation.",
+        ),
+        *([] if unmeasured else of_patience(config)),
+    )
+
+
+def of_examples(config: SequenceOptions) -> list[str]:
+    """What is to be said of the options of a command that trains on examples."""
+    unmeasured = config.split[1] == 0
+    return those(
+        *of_updates(config),
+        (
+            unmeasured and config.patience > 0,
+            "--patience does nothing: --split leaves nothing for validation.",
+        ),
+        *([] if unmeasured else of_patience(config)),
+    )
+
+
+def of_updates(config: TrainingOptions) -> list[tuple[bool, str]]:
+    """Cases of the rule of the updates and its course."""
+    return [
         (
             config.weight_decay > 0 and config.optimizer != "adamw",
             decay([config.optimizer]),
@@ -38,21 +66,20 @@ def of_training(config: Train) -> list[str]:
             f"--average gains little with --schedule {config.schedule}, by which the "
             "weights come to rest: it is for constant.",
         ),
-        *of_counts(config),
+    ]
+
+
+def of_patience(config: TrainingOptions) -> list[tuple[bool, str]]:
+    """The case of a patience that no run of so many steps can exhaust."""
+    every = -(-config.eval_every // config.log_every) * config.log_every
+    before_end = (config.steps - 1) // every  # evaluations; the first is the best yet
+    return [
         (
-            unmeasured and config.patience > 0,
-            "--patience does nothing: --split leaves no text for validation.",
-        ),
-        (
-            unmeasured and given,
-            "--eval-every does nothing: --split leaves no text for validation.",
-        ),
-        (
-            not unmeasured and useless,
+            config.patience > 0 and config.patience >= before_end,
             f"--patience {config.patience} cannot end a run of {config.steps} steps, "
             f"measured every {every}: see --eval-every.",
-        ),
-    )
+        )
+    ]
 
 
 def of_sampling(options: Sample, vocabulary: Vocabulary) -> list[str]:
@@ -145,7 +172,7 @@ def decay(optimizers: Sequence[str]) -> str:
     return f"--weight-decay does nothing with --optimizer {names}: it is for adamw."
 
 
-def warmup(config: Train) -> str:
+def warmup(config: TrainingOptions) -> str:
     """What is said of a warm-up that is not over at the last step."""
     reached = config.learning_rate * config.steps / max(config.rise, 1)
     return (

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
+import tyro
+
 from jrnn.cli.errors import UserError
 
 
@@ -115,6 +117,35 @@ class TrainingOptions:
     def steps_per_call(self) -> int:
         """The most steps that one compiled call makes."""
         return 1
+
+
+@dataclass(frozen=True)
+class SequenceOptions(TrainingOptions):
+    """What every command has that trains on examples: sequences of one's own."""
+
+    elsewhere: ClassVar[str] = "files source out resume overwrite"
+
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """The data, - for the standard input. (default: none)"""
+    source: tuple[Path, ...] = ()
+    """With --resume: where the data of the run are now, if its files were moved.
+    (default: where they were)"""
+    split: tuple[float, float, float] = (0.8, 0.1, 0.1)
+    """Shares of the examples for training, validation and test, in this order."""
+
+    def check(self) -> None:
+        """Raise `UserError` where a value cannot work."""
+        super().check()
+        check_split(self.split)
+
+
+def check_split(split: tuple[float, float, float]) -> None:
+    """Raise `UserError` where these are no shares of a whole."""
+    if min(split) < 0 or abs(sum(split) - 1) > 1e-6 or split[0] == 0:
+        raise UserError(
+            "--split must be three shares that sum to 1, the first above 0, got "
+            f"{' '.join(map(str, split))}."
+        )
 
 
 def option(name: str) -> str:

@@ -21,22 +21,30 @@ def plot_losses(
     """Draw training and validation loss over steps into a PNG file."""
     with silent_matplotlib():
         figure, axes = _axes(title)
-        train, valid = _curve(metrics, "loss"), _curve(metrics, "valid_loss")
-        _draw(axes, train, "-", color="#0072B2", label="training")
-        if valid:
-            step, best = min(valid, key=lambda pair: pair[1])
-            label = f"validation, best {best:.3f} nats at step {step}"
-            _draw(axes, valid, "o-", color="#D55E00", label=label)
-        uniform = math.log(vocab_size)
-        label = f"uniform, ln {vocab_size}"
-        axes.axhline(uniform, color="0.6", ls=":", lw=1, label=label)
-        axes.set_ylim(*_limits([loss for _, loss in train + valid], uniform))
-        # below the axes, where it can lie on no curve
-        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
+        uniform, label = math.log(vocab_size), f"uniform, ln {vocab_size}"
+        _draw_losses(figure, axes, metrics, uniform, label, unit=" nats")
         save_figure(figure, path, dpi=130)
 
 
-def _axes(title: str):
+def plot_task(
+    metrics: list[dict[str, Any]], guess: float, label: str, title: str, path: Path
+) -> None:
+    """The same of a task whose loss is no count of bits.
+
+    Args:
+        metrics: lines of metrics.jsonl.
+        guess: the loss of what is known without learning.
+        label: what that is, such as "a uniform guess".
+        title: above the axes.
+        path: of the PNG file.
+    """
+    with silent_matplotlib():
+        figure, axes = _plain_axes(title, "loss")
+        _draw_losses(figure, axes, metrics, guess, label, unit="")
+        save_figure(figure, path, dpi=130)
+
+
+def _plain_axes(title: str, label: str):
     # imported late: it takes longer than everything else the command needs
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -46,14 +54,34 @@ def _axes(title: str):
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=10, loc="left", parse_math=False)
     axes.set_xlabel("step")
-    axes.set_ylabel("loss (nats per token)")
+    axes.set_ylabel(label)
+    axes.spines["top"].set_visible(False)
+    return figure, axes
+
+
+def _axes(title: str):
+    """With a second scale for bits."""
+    figure, axes = _plain_axes(title, "loss (nats per token)")
     right = axes.secondary_yaxis(
         "right",
         functions=(lambda n: np.multiply(n, BITS), lambda b: np.divide(b, BITS)),
     )
     right.set_ylabel("bits per token")
-    axes.spines["top"].set_visible(False)
     return figure, axes
+
+
+def _draw_losses(figure, axes, metrics, guess: float, label: str, unit: str) -> None:
+    """Both curves, the line of a guess, and below the axes what is which."""
+    train, valid = _curve(metrics, "loss"), _curve(metrics, "valid_loss")
+    _draw(axes, train, "-", color="#0072B2", label="training")
+    if valid:
+        step, best = min(valid, key=lambda pair: pair[1])
+        best_label = f"validation, best {best:.3f}{unit} at step {step}"
+        _draw(axes, valid, "o-", color="#D55E00", label=best_label)
+    axes.axhline(guess, color="0.6", ls=":", lw=1, label=label)
+    axes.set_ylim(*_limits([loss for _, loss in train + valid], guess))
+    # where it can lie on no curve
+    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9)
 
 
 def _curve(metrics: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:

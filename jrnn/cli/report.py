@@ -48,7 +48,8 @@ def finish(job: Job, display: Display, step: int, progress: Progress) -> None:
     # what a diverged run comes to beside its losses says nothing
     baselines = {} if went_wrong else workflow.baselines(job)
     figures = {} if went_wrong else figures
-    end = End(status, step, training, progress, test, figures, baselines)
+    best = _best_figures(job, metrics, progress)
+    end = End(status, step, training, progress, best, test, figures, baselines)
     _write(job, end, trained)
     if went_wrong:
         raise Diverged(_how_it_diverged(job, step, trained, max(went_wrong), progress))
@@ -57,7 +58,7 @@ def finish(job: Job, display: Display, step: int, progress: Progress) -> None:
     if note:
         display.say(note)
     _caution(job, display)
-    for words in workflow.conclusion(job, trained.params):
+    for words in workflow.conclusion(job, trained.params, figures):
         display.say(words)
 
 
@@ -68,6 +69,7 @@ class End(NamedTuple):
     step: int
     training: float | None  # losses
     progress: Progress
+    best: Figures  # of the validation part, at the best step
     test: float | None
     figures: Figures  # of the test part, beside its loss
     baselines: dict[str, Figures]
@@ -79,6 +81,12 @@ def _best_weights(job: Job) -> RunWeights:
     like = jax.eval_shape(lambda key: job.workflow.weights(drawn, key), any_key)
     described = {"id": job.identity, "task": job.workflow.command}
     return load_weights(job.run, described, like, "best")
+
+
+def _best_figures(job: Job, metrics: list[dict[str, Any]], progress) -> Figures:
+    line = next((m for m in metrics if m["step"] == progress.best_step), {})
+    named = {name: line.get(f"valid_{name}") for name in job.workflow.curves}
+    return {name: value for name, value in named.items() if value is not None}
 
 
 def plot_loss(job: Job) -> tuple[list[dict[str, Any]], str | None]:
@@ -101,7 +109,7 @@ def _write(job: Job, end: End, trained: RunWeights) -> None:
     if end.training is not None:
         parts["training"] = record(end.training, {}, None)
     if end.progress.best_loss is not None:
-        parts["validation"] = record(end.progress.best_loss, {}, valid)
+        parts["validation"] = record(end.progress.best_loss, end.best, valid)
     if end.test is not None:
         parts["test"] = record(end.test, end.figures, test)
     if end.figures:
@@ -154,7 +162,8 @@ def _rows(job: Job, display: Display, end: End, metrics, trained) -> Rows:
     if metrics:
         rows.insert(2, ("training loss", workflow.shown({"loss": metrics[-1]["loss"]})))
     if progress.best_loss is not None:
-        rows.append(("validation", workflow.shown({"loss": progress.best_loss})))
+        best = {"loss": progress.best_loss, **end.best}
+        rows.append(("validation", workflow.shown(best)))
         rows.append(("best at step", str(progress.best_step)))
     if end.test is not None:
         rows.append(("test", workflow.shown({"loss": end.test, **end.figures})))

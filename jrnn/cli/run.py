@@ -63,6 +63,11 @@ class RunDirectory(NamedTuple):
         return self.directory / "loss.png"
 
     @property
+    def picture(self) -> Path:
+        """What a task on sequences draws of its answers to the test part."""
+        return self.directory / "test.png"
+
+    @property
     def last(self) -> Path:
         """Everything needed to go on."""
         return self.directory / "checkpoint.safetensors"
@@ -108,6 +113,7 @@ class RunDirectory(NamedTuple):
             self.metrics,
             self.samples,
             self.plot,
+            self.picture,
             self.last,
             self.best,
             self.start,

@@ -92,7 +92,7 @@ class Workflow(NamedTuple):
     cautions: Callable[[Any, Any], list[str]]  # (config, sizes)
     shown: Callable[[Figures], str]  # figures, "loss" among them, in one line
     example: Callable[["Job", Params, int], str]  # at a log step, for samples.txt
-    conclusion: Callable[["Job", Params], list[str]]  # last words
+    conclusion: Callable[["Job", Params, Figures], list[str]]  # .., of the test part
     plot: Callable[["Job", list[dict[str, Any]], str], None]  # (.., metrics, title)
     model_rows: Callable[[RunDirectory, Any, Any], Rows]  # of jrnn info
 

@@ -208,7 +208,7 @@ def _example(job: Job, params: Params, step: int) -> str:
     return _text(job, params, jax.random.fold_in(_key(job), step), 300)
 
 
-def _conclusion(job: Job, params: Params) -> list[str]:
+def _conclusion(job: Job, params: Params, figures: Figures) -> list[str]:
     text = _text(job, params, _key(job), 500)
     return [
         f"A sample, at temperature 0.8:\n\n{text.strip()}\n",

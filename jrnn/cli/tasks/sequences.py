@@ -1,0 +1,273 @@
+"""The workflow of a command that trains on examples, made of what it says of itself."""
+
+import dataclasses
+from functools import partial
+from typing import Any
+
+import jax
+import numpy as np
+
+from jrnn.cell import Params
+from jrnn.cli.data import run_name
+from jrnn.cli.errors import UserError
+from jrnn.cli.notices import of_examples
+from jrnn.cli.options import SequenceOptions
+from jrnn.cli.plot import plot_task
+from jrnn.cli.results import beyond
+from jrnn.cli.run import RunDirectory
+from jrnn.cli.stored import SEAL, check_seal, read_json, write_sealed
+from jrnn.cli.tasks.batches import answered, compiled, measured, model_of
+from jrnn.cli.tasks.examples import Examples, Kind, Tested
+from jrnn.cli.words import plain_errors
+from jrnn.cli.workflow import Figures, Job, Material, Rows, Workflow
+from jrnn.devices import keep_memory
+from jrnn.files.runs import digest
+from jrnn.train.checkpoint import write_atomically
+
+UNIT = "examples"
+TOLD = 5  # examples that are shown with their answers
+
+
+def workflow_for(kind: Kind) -> Workflow:
+    """The workflow of a command, for the table of `jrnn.cli.tasks`."""
+    return Workflow(
+        command=kind.command,
+        prepare=partial(_prepare, kind),
+        notices=of_examples,
+        run_name=lambda config: run_name(config.files),
+        begin=partial(_begin, kind),
+        resume=partial(_resume, kind),
+        write=_write,
+        keep=_keep,
+        facts=_facts,
+        identity=lambda job: [kind.command, job.data.sha256, job.data.known],
+        other_data=partial(_other_data, kind),
+        weights=lambda job, key: job.model.task.init(key),
+        carry=lambda job, params, key: (),
+        per_epoch=lambda job: job.model.stream.per_epoch,
+        compile=compiled,
+        sizes=_sizes,
+        measurable=lambda job, part: job.data.part(part) is not None,
+        evaluate=_evaluate,
+        curves=kind.curves,
+        guess=lambda job: kind.guess(job.data),
+        diverged=lambda job, loss: beyond(loss, kind.guess(job.data).loss),
+        baselines=lambda job: kind.baselines(job.config, job.data),
+        record=partial(_record, kind),
+        unit=lambda config: UNIT,
+        per_step=lambda config: config.batch_size,
+        step_words=lambda config: f"{config.batch_size} {UNIT}",
+        pass_words="passes over the data",
+        about=partial(_about, kind),
+        cautions=_cautions,
+        shown=kind.shown,
+        example=partial(_example, kind),
+        conclusion=partial(_conclusion, kind),
+        plot=partial(_plot, kind),
+        model_rows=partial(_model_rows, kind),
+    )
+
+
+def _prepare(kind: Kind, config: SequenceOptions) -> SequenceOptions:
+    if config.source and config.resume is None:
+        raise UserError("--source goes with --resume. Name a new run's data as FILE.")
+    if not (config.files or config.resume):
+        raise UserError(f"Name the data to train on: jrnn {kind.command} FILE")
+    keep_memory(one_arena=True)
+    return config
+
+
+# What is trained on what
+
+
+def _begin(kind: Kind, config: SequenceOptions) -> Material:
+    with plain_errors():
+        data = kind.read(config, None, None)
+    config = kind.settle(dataclasses.replace(config, files=data.files), data)
+    config = dataclasses.replace(config, warmup=config.rise)
+    config.check()
+    return _material(kind, config, data)
+
+
+def _resume(kind: Kind, config: SequenceOptions, run: RunDirectory, described) -> Any:
+    files = config.source or config.files
+    moved = (
+        "If it was moved, name its file:\n"
+        f"  jrnn {kind.command} --resume {run.directory} --source FILE"
+    )
+    content = None
+    if not config.source and run.text.exists():
+        content = run.text.read_bytes()
+    known = read_known(run, described)
+    try:
+        with plain_errors():
+            now = dataclasses.replace(config, files=files, source=())
+            data = kind.read(now, known, content)
+    except UserError as error:
+        if config.source:
+            raise
+        raise UserError(f"{str(error).splitlines()[0]}\n{moved}") from None
+    if data.sha256 != described["data"]["sha256"]:
+        anew = f"To train on them, start a new run: jrnn {kind.command} FILE"
+        raise UserError(
+            f"The data are not those that {run.directory} was trained on "
+            f"({data.source}).\n{anew if config.source else moved}"
+        )
+    files = data.files if config.source else config.files
+    return _material(kind, dataclasses.replace(config, files=files, source=()), data)
+
+
+def _material(kind: Kind, config: SequenceOptions, data: Examples) -> Material:
+    with plain_errors(ValueError):
+        task = kind.task(config, data.known)
+        model = model_of(task, data, config.batch_size, config.seed)
+    return Material(config, data, model)
+
+
+def read_known(run: RunDirectory, described: dict[str, Any]) -> dict[str, Any]:
+    """What a run knows of its data: the content of task.json.
+
+    Args:
+        run: where.
+        described: its config.json.
+
+    Raises:
+        UserError: the file is damaged, or of another run.
+    """
+    content = read_json(run.task)
+    if not isinstance(content, dict):
+        raise UserError(f"{run.task} is damaged: it does not describe a task.")
+    check_seal(run.task, content)
+    known = {name: value for name, value in content.items() if name != SEAL}
+    if digest(known) != described["data"]["task_sha256"]:
+        raise UserError(
+            f"{run.task} is damaged or from another run: it is not that of "
+            f"{run.config}."
+        )
+    return known
+
+
+def _write(job: Job, material: Material) -> None:
+    _keep(job)
+    write_sealed(job.run.task, job.data.known)
+
+
+def _keep(job: Job) -> None:
+    """Keep in the run's directory what no resumption could read again."""
+    if job.data.kept is not None:
+        with plain_errors(OSError):
+            write_atomically(job.run.text, job.data.kept)
+
+
+def _facts(job: Job) -> dict[str, Any]:
+    data = {
+        "source": job.data.source,
+        "sha256": job.data.sha256,
+        "parts": list(_sizes(job.data)),
+        "task_sha256": digest(job.data.known),
+    }
+    return {"data": data}
+
+
+def _other_data(kind: Kind, directory: Any) -> str:
+    return (
+        "A run that is resumed keeps its data. If the file was moved, name it by "
+        f"--source;\nto train on another, start a new run: jrnn {kind.command} FILE"
+    )
+
+
+# Measuring
+
+
+def _sizes(data: Examples) -> tuple[int, int, int]:
+    return len(data.train.inputs), len(data.valid.inputs), len(data.test.inputs)
+
+
+def _evaluate(job: Job, params: Params, part: str) -> tuple[float, Figures]:
+    dataset = job.data.part(part)
+    figures = measured(job.model, params, dataset, job.config.batch_size)
+    loss = figures.pop("loss")
+    return float("nan") if loss is None else float(loss), figures
+
+
+def _record(
+    kind: Kind, loss: float, figures: Figures, count: int | None
+) -> dict[str, Any]:
+    numbers = {name: figures[name] for name in kind.curves if name in figures}
+    counted = {} if count is None else {UNIT: count}
+    return {"loss": loss if np.isfinite(loss) else None, **numbers, **counted}
+
+
+# Words and pictures
+
+
+def _about(kind: Kind, job: Job) -> list[str]:
+    data, (train, valid, test) = job.data, _sizes(job.data)
+    padding = 100 * job.model.stream.padding
+    return [
+        f"Data: {data.source}, {train + valid + test:,} {UNIT}; {train:,} to train, "
+        f"{valid:,} to validate, {test:,} to test; {padding:.0f} % of a batch is "
+        "padding.",
+        *kind.about(data),
+    ]
+
+
+def _cautions(config: SequenceOptions, sizes: tuple[int, int, int]) -> list[str]:
+    """Say of held-out parts that they are too small: a rate has 1 / (2 sqrt(n))."""
+    parts = {"validation": sizes[1], "test": sizes[2]}
+    few = [f"{n} for {name}" for name, n in parts.items() if 0 < n < 100]
+    if not few:
+        return []
+    error = 50 / min(n for n in parts.values() if n) ** 0.5
+    return [
+        f"Caution: only {' and '.join(few)}: a share measured on so few {UNIT} has a "
+        f"standard error of up to {error:.0f} %."
+    ]
+
+
+def _example(kind: Kind, job: Job, params: Params, step: int) -> str:
+    return "\n".join(_told(kind, job, params, "valid"))
+
+
+def _told(kind: Kind, job: Job, params: Params, part: str) -> list[str]:
+    """The first examples of a part, or of what there is, with their answers."""
+    dataset = job.data.part(part) or job.data.train
+    some = dataset.take(np.arange(min(TOLD, len(dataset.inputs))))
+    answers = answered(job.model, params, some, job.config.batch_size)
+    return kind.told(job.data.known, some, answers)
+
+
+def _conclusion(kind: Kind, job: Job, params: Params, figures: Figures) -> list[str]:
+    words = kind.details(job.data.known, figures) if figures else []
+    lines = _told(kind, job, params, "test")
+    words.append("Some answers:\n\n" + "\n".join(lines) + "\n")
+    if kind.draw is not None and job.data.part("test"):
+        answers = answered(job.model, params, job.data.test, job.config.batch_size)
+        tested = Tested(job.data.known, job.data.test, answers, figures)
+        kind.draw(tested, job.run.picture)
+        words.append(f"The test part, drawn: {job.run.picture}")
+    return [*words, f"Answers to new rows:\n  jrnn predict {job.run.directory} FILE"]
+
+
+def _plot(kind: Kind, job: Job, metrics: list[dict[str, Any]], title: str) -> None:
+    guess = kind.guess(job.data)
+    plot_task(metrics, guess.loss, guess.what, title, job.run.plot)
+
+
+def _model_rows(kind: Kind, run: RunDirectory, config, described) -> Rows:
+    known, data = read_known(run, described), described["data"]
+    shapes = params_of(kind, config, known)
+    count = sum(int(np.prod(p.shape, dtype=object)) for p in jax.tree.leaves(shapes))
+    return [
+        ("task", f"jrnn {kind.command}"),
+        ("model", f"{config.layers} x {config.cell} {config.hidden_size}"),
+        ("parameters", f"{count:,}"),
+        ("data", f"{data['source']}, {sum(data['parts']):,} {UNIT}"),
+    ]
+
+
+def params_of(kind: Kind, config: SequenceOptions, known: dict[str, Any]) -> Params:
+    """Shapes and dtypes of the weights of a task."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    init: Any = lambda key: kind.task(config, known).init(key)
+    return jax.eval_shape(init, key)
