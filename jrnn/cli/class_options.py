@@ -14,7 +14,7 @@ class ClassOptions(SequenceOptions):
     from_data: ClassVar[str] = (
         "hidden_size steps batch_size learning_rate eval_every log_every"
     )
-    elsewhere: ClassVar[str] = "files data test out resume overwrite"
+    elsewhere: ClassVar[str] = "files source test out resume overwrite"
     positive: ClassVar[str] = f"{SequenceOptions.positive} min_count"
     not_negative: ClassVar[str] = f"{SequenceOptions.not_negative} embed_size"
 
@@ -58,7 +58,7 @@ class ClassOptions(SequenceOptions):
     --steps)"""
     log_every: int = 0
     """Steps between lines in metrics.jsonl; the other intervals are rounded up to
-    multiples of it. (default: an eightieth of --steps, at most 50)"""
+    multiples of it. (default: a twentieth of --steps, at most 50)"""
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 import tyro
 
+from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import TrainingOptions, check_split
 from jrnn.cli.options import option as option  # with the classes that it names
@@ -256,4 +257,8 @@ PRESETS: dict[str, Train] = {
 
 # By the command that trains: the class of its options. config.json names the command as
 # its "task"; one without is of `jrnn train`.
-TRAINING: dict[str, type[TrainingOptions]] = {"train": Train}
+TRAINING: dict[str, type[TrainingOptions]] = {
+    "train": Train,
+    "classify": Classify,
+    "label": Label,
+}

@@ -4,14 +4,14 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-from jrnn import export, sweep, text, train
+from jrnn import data, export, sweep, tasks, text, train
 from jrnn.cli.config import TRAINING
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import fields_of, option
 
 _NAMES = tuple(dict.fromkeys(f.name for k in TRAINING.values() for f in fields_of(k)))
 # at its head a message of the library names the function that was called
-_MODULES = export, sweep, text, train
+_MODULES = data, export, sweep, tasks, text, train
 _FUNCTIONS = ("sample", "prime", *(name for m in _MODULES for name in m.__all__))
 _HEAD = re.compile(rf"^(?:{'|'.join(_FUNCTIONS)}): ")
 _VALUE = re.compile(rf"\b({'|'.join(_NAMES)})(?:=| (?='))['\"]?([\w.]+)['\"]?")

@@ -124,9 +124,12 @@ def form_of(found: Found) -> Form:
 
 def _files(given: Path) -> list[Path]:
     if given != STANDARD_INPUT and given.is_dir():
-        pair = [sorted(given.glob(f"*_{part}.ts")) for part in ("TRAIN", "TEST")]
-        if len(pair[0]) == len(pair[1]) == 1:
-            return [*pair[0], *pair[1]]
+        called = sorted(given.glob("*_TRAIN.ts"))
+        own = given / f"{given.resolve().name}_TRAIN.ts"  # there may be variants of it
+        for train in [own] if own in called else called[:1]:
+            test = train.with_name(train.name.replace("_TRAIN.ts", "_TEST.ts"))
+            if test.exists():
+                return [train, test]
     return find_files(given)
 
 

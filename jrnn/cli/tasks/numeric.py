@@ -108,9 +108,16 @@ def known_of(numeric: Numeric, train: np.ndarray) -> dict[str, Any]:
     """What a run keeps of its columns; the scaling is that of the training part."""
     return {
         "form": "numbers",
+        **columns_of(numeric),
+        "scaling": scaling_to_json(fit_scaling(numeric.sequences.take(train))),
+    }
+
+
+def columns_of(numeric: Numeric) -> dict[str, Any]:
+    """The columns that were read, by which other files are read in the same way."""
+    return {
         "features": list(numeric.features),
         "indicators": list(numeric.indicators),
-        "scaling": scaling_to_json(fit_scaling(numeric.sequences.take(train))),
     }
 
 
