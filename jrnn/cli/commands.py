@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from jrnn import __version__
-from jrnn.cli.config import Eval, Experiments, Export, Info, Sample, Train
+from jrnn.cli.config import Eval, Experiments, Export, Info, Predict, Sample, Train
 from jrnn.cli.errors import Diverged, Stopped, UserError
 from jrnn.cli.evaluate import evaluate_files
 from jrnn.cli.experiments import experiments
@@ -14,6 +14,7 @@ from jrnn.cli.export import export
 from jrnn.cli.info import info
 from jrnn.cli.options import TrainingOptions
 from jrnn.cli.parsing import parse, training_default
+from jrnn.cli.predict import predict
 from jrnn.cli.sample import sample
 from jrnn.cli.sweep import sweep
 from jrnn.cli.sweep.options import SweepOptions
@@ -22,6 +23,7 @@ from jrnn.cli.train import train
 # By the kind of its options; what trains also needs what was taken as its defaults.
 _ACTS = {
     Sample: sample,
+    Predict: predict,
     Eval: evaluate_files,
     Info: info,
     Export: export,

@@ -31,7 +31,12 @@ GROUPS = {
     "output": "eval_every log_every save_every sample_every",
     "machine": "devices cluster method together",
 }
-_VALUES = {"files": "[FILE ...]", "run": "RUN", "cluster": "HOST:PORT,N,I|auto"}
+_VALUES = {
+    "files": "[FILE ...]",
+    "run": "RUN",
+    "file": "FILE",
+    "cluster": "HOST:PORT,N,I|auto",
+}
 _DEFAULTS = {"None": "none", "": "none", "''": "none", "False": "no"}
 
 

@@ -14,6 +14,7 @@ from jrnn.cli.config import (
     Experiments,
     Export,
     Info,
+    Predict,
     Sample,
 )
 from jrnn.cli.forms import first_paragraph, read_form
@@ -29,6 +30,7 @@ jrnn COMMAND --help explains a command, jrnn --version shows the version."""
 COMMANDS = {
     **TRAINING,
     "sample": Sample,
+    "predict": Predict,
     "eval": Eval,
     "info": Info,
     "export": Export,

@@ -113,7 +113,11 @@ def form_of(found: Found) -> Form:
         head = found.content[:4]
         heads: dict[bytes, Form] = {b"PAR1": "table", b"PK\x03\x04": "npz"}
         return heads.get(head, "lines")
-    file = found.files[0]
+    return ending_of(found.files[0])
+
+
+def ending_of(file: Path) -> Form:
+    """What a file is by its ending."""
     packed = file.suffix in (".gz", ".bz2", ".xz", ".zst")
     ending = Path(file.stem).suffix if packed else file.suffix
     if ending.lower() in TABLES:
