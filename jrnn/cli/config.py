@@ -193,7 +193,7 @@ class Eval:
     context: int = 512
     """Tokens that warm up each part and are not counted in it."""
     unknown: Literal["count", "skip", "fail"] = "count"
-    """Symbols of a text that are not in the run's vocabulary. count: each counts with the
+    """Symbols of a text that the run does not know. count: each counts with the
     probability of the unknown token (of --min-count or --level word); without one it is
     0 and the loss infinite, so the file is refused. skip: they are not in the sum; the
     model reads the unknown token in their place or, without one, nothing. fail: a file
