@@ -96,6 +96,11 @@ def _config(directory: Path) -> dict[str, Any]:
     content = {name: value for name, value in data.items() if name != "sha256"}
     if "sha256" in data and data["sha256"] != digest(content):
         raise CheckpointError(f"{path} is damaged, or was edited.")
+    if "task" in data:
+        raise CheckpointError(
+            f"{directory} is a run of jrnn {data['task']}; of runs, only those of "
+            "jrnn train are read."
+        )
     options = data.get("options")
     if not (
         isinstance(options, dict)
