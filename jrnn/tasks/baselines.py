@@ -131,7 +131,8 @@ def copying(test: Dataset, to_target: ArrayLike | None = None) -> dict[str, floa
     """
     right = tokens = exact = 0
     table = None if to_target is None else np.asarray(to_target)
-    for source, target in zip(test.inputs, test.targets, strict=True):
+    for n in range(len(test.inputs)):
+        source, target = test.inputs[n], test.targets[n]
         copy = source if table is None else table[source]
         size = min(len(copy), len(target))
         hits = int((copy[:size] == target[:size]).sum())

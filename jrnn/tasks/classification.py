@@ -16,6 +16,7 @@ from jrnn.models import many_to_one
 from jrnn.tasks.metrics import confusion, figures_of_confusion
 from jrnn.tasks.reader import (
     Inputs,
+    Pool,
     counted,
     init_of,
     reader,
@@ -36,7 +37,7 @@ def classification(
     embed_size: int = 32,
     dropout: float = 0.0,
     bidirectional: bool = False,
-    pool: str = "all",
+    pool: Pool = "all",
 ) -> Task:
     """Say which of some classes a sequence belongs to.
 

@@ -4,13 +4,15 @@
 are made of the totals, in NumPy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
+
+Quantiles = ArrayLike | Sequence[float]
 
 
 def confusion(
@@ -93,7 +95,7 @@ def figures_of_confusion(counts: ArrayLike, unknown: ArrayLike = 0) -> dict[str,
 
 
 def pinball(
-    forecasts: jax.Array, targets: ArrayLike, quantiles: ArrayLike
+    forecasts: jax.Array, targets: ArrayLike, quantiles: Quantiles
 ) -> jax.Array:
     """Pinball loss of forecasts of quantiles: least on average where they are right.
 
@@ -126,7 +128,7 @@ def pinball(
 def forecast_sums(
     forecasts: jax.Array,
     targets: ArrayLike,
-    quantiles: ArrayLike,
+    quantiles: Quantiles,
     valid: ArrayLike | None = None,
 ) -> dict[str, jax.Array]:
     """Sums over a batch of forecasts, from which `forecast_figures` makes figures.
@@ -171,7 +173,7 @@ def forecast_sums(
 
 
 def forecast_figures(
-    sums: Mapping[str, Any], quantiles: ArrayLike, unit: ArrayLike = 1.0
+    sums: Mapping[str, Any], quantiles: Quantiles, unit: ArrayLike = 1.0
 ) -> dict[str, Any]:
     """Errors and coverage of forecasts, in all and by horizon, from their sums.
 
@@ -218,7 +220,7 @@ def forecast_figures(
     }
 
 
-def middle(quantiles: ArrayLike) -> int:
+def middle(quantiles: Quantiles) -> int:
     """The place of the quantile next to 1/2, the forecast if there is to be one.
 
     Args:

@@ -1,8 +1,7 @@
 """What all tasks have in front: layers that read a sequence of symbols or numbers."""
 
 from collections.abc import Callable
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +16,7 @@ from jrnn.sequence_layers import pool
 from jrnn.wrappers import dropout
 
 Model = Cell | SequenceModel
-POOLS = ("last", "mean", "max", "all")
+Pool = Literal["last", "mean", "max", "all"]
 
 
 class Symbols(NamedTuple):
@@ -93,7 +92,7 @@ def reader(
     embed_size: int,
     dropout_rate: float,
     two_ways: bool,
-    pooled: str | None = None,
+    pooled: Pool | None = None,
 ) -> Reader:
     """Layers from a sequence of symbols or numbers to its features.
 
@@ -134,7 +133,7 @@ def reader(
     _check.positive(name, "layers", layers)
     _check.rate(name, dropout_rate)
     if pooled is not None:
-        _check.one_of(name, "pool", pooled, POOLS)
+        _check.one_of(name, "pool", pooled, get_args(Pool))
     front, example = _front(name, inputs, embed_size)
     recurrent = cell_of(name, cell)(hidden_size)
     _check.cell(name, recurrent, "Pass a cell factory, such as jrnn.gru.")
@@ -188,10 +187,11 @@ def _front(name: str, inputs: Inputs, embed_size: int) -> tuple[list[Cell], Any]
     return [embed(V, embed_size) if embed_size else one_hot(V)], jnp.int32(0)
 
 
-def _pooling(how: str) -> list[Model]:
+def _pooling(how: Pool) -> list[Model]:
     """Parts that make one vector of all steps."""
     if how != "all":
-        return [pool(how)]
+        parts: list[Model] = [pool(how)]
+        return parts
     join = lambda params, x, key: jnp.concatenate(x)
     ways = parallel(pool("last"), pool("mean"), pool("max"))
     return [ways, stateless(lambda key, x: (), join)]
@@ -329,4 +329,4 @@ def init_of(parts: Model, example: Any) -> Callable[..., Any]:
         >>> init_of(jrnn.linear(2), jnp.zeros(3))(jax.random.key(0)).w.shape
         (3, 2)
     """
-    return partial(parts.init, x=example)
+    return lambda key: parts.init(key, example)

@@ -216,10 +216,15 @@ def _model(source, target, cell, hidden_size, layers, embed_size, attention, rat
     one = make(hidden_size)
     _check.cell("translation", one, "A decoder reads from left to right.")
     both = bidirectional(one, one)
+
+    def decoder(size: int) -> Cell:
+        cells: list[Cell] = [drop(make(size)) for _ in range(layers)]
+        return stack(*cells)
+
     return seq2seq(
         source,
         target,
-        cell=lambda size: stack(*[drop(make(size)) for _ in range(layers)]),
+        cell=decoder,
         hidden_size=hidden_size,
         embed_size=embed_size,
         attention=dot() if attention else None,
