@@ -71,7 +71,7 @@ def _show(trained: Answerer, options: Eval, parts: Parts) -> None:
         table.add_row(name, f"{count:,}", trained.kind.shown(figures))
     console = Console(highlight=False)
     console.print(table)
-    if len(rows) == 1 or options.files:
+    if options.files and rows[-1][2].get("accuracy") != 0:
         for words in trained.kind.details(trained.known, rows[-1][2]):
             console.print(words, markup=False, soft_wrap=True)
     for name, dataset in parts:

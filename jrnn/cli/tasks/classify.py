@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,13 +83,22 @@ def _is_text(config: Classify, found: Found) -> bool:
 
 def _labelled_texts(config: Classify, found: Found) -> tuple[list[str], list[str]]:
     if config.text_column is None:
-        pairs = [p for part in read_each(found, read_pairs) for p in part]
+        pairs = [pair for part in read_each(found, _pairs) for pair in part]
         return [label for label, _ in pairs], [text for _, text in pairs]
     frame = read_tables(found)
     assert config.label is not None  # `_is_text`
     names = config.label, config.text_column
     labels, said = (_entries(frame, name, found.source) for name in names)
     return labels, said
+
+
+def _pairs(path: Path) -> list[tuple[str, str]]:
+    try:
+        return read_pairs(path)
+    except ValueError as error:
+        ask = "Write label<TAB>text; of a table, name the column of classes: --label."
+        said = str(error).replace("Write label<TAB>text, or source<TAB>target.", ask)
+        raise ValueError(said) from None
 
 
 def _entries(frame: pl.DataFrame, wanted: str, source: str) -> list[str]:
