@@ -46,7 +46,7 @@ def _read(config: Classify, known: dict | None, content: bytes | None) -> Exampl
         found = classes.classes_of(labels[parts[0]], source)
         known = {**numeric.known_of(raw, parts[0]), "classes": found}
     targets = classes.numbers_of(labels, known["classes"])
-    data = Dataset(numeric.scaled(raw, known), targets)
+    data = Dataset(numeric.scaled(raw, known), targets, raw.groups)
     return examples_of(given, data, parts, known)
 
 

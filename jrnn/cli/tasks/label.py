@@ -51,7 +51,7 @@ def _read(config: Label, known: dict | None, content: bytes | None) -> Examples:
         found = classes.classes_of(labels, source)
         known = {**numeric.known_of(raw, parts[0]), "classes": found}
     targets = of_step(classes.numbers_of(raw.labels, known["classes"]))
-    data = Dataset(numeric.scaled(raw, known), targets)
+    data = Dataset(numeric.scaled(raw, known), targets, raw.groups)
     return examples_of(given, data, parts, known)
 
 
