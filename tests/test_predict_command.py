@@ -74,7 +74,7 @@ def test_lines_of_text(on_texts, tmp_path, capsys):
     assert {line.partition("\t")[0] for line in lines} <= {"", "vowels", "others"}
     # alone, a line has the same answer
     trained = load_answerer(on_texts, "best")
-    (one,) = trained.kind.lines(trained.config, trained.known, True).written(
+    (one,) = trained.command.lines(trained.config, trained.known, True).written(
         ["bcdfgb"], trained.answers(_dataset(trained, ["bcdfgb"]), 1, [16])
     )
     table = said(capsys, on_texts, new, "--probabilities")
@@ -85,7 +85,7 @@ def test_lines_of_text(on_texts, tmp_path, capsys):
 
 
 def _dataset(trained, units) -> Dataset:
-    return trained.kind.lines(trained.config, trained.known, False).dataset(units)
+    return trained.command.lines(trained.config, trained.known, False).dataset(units)
 
 
 def test_a_line_in_a_line_out(on_texts):
