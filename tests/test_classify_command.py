@@ -14,9 +14,8 @@ from jrnn.cli.tasks import classes, numeric
 from jrnn.cli.tasks import texts as of_texts
 from jrnn.cli.tasks.classify import CLASSIFY
 from jrnn.cli.tasks.files import find, form_of
-from jrnn.cli.tasks.settled import settle
 from jrnn.data import scaling_from_json
-from jrnn.tasks.sizes import defaults
+from jrnn.tasks import defaults
 from jrnn.text import from_json
 
 
@@ -212,11 +211,16 @@ def test_a_pair_of_files_brings_its_test_part(tmp_path):
 def test_defaults_follow_from_the_number_of_examples(tmp_path):
     data = read(Classify(files=(texts(tmp_path / "a.tsv"),)))
     suggested = defaults(48)
-    config = settle(Classify(), data)
+    config = CLASSIFY.settle(Classify(), data)
     assert (config.batch_size, config.steps) == (16, suggested.steps)
     assert config.hidden_size == suggested.hidden_size
-    assert settle(Classify(batch_size=4), data).steps == 4 * suggested.steps
-    assert settle(Classify(steps=7, log_every=2, eval_every=4), data).eval_every == 4
+    assert CLASSIFY.settle(Classify(batch_size=4), data).steps == 4 * suggested.steps
+    assert (
+        CLASSIFY.settle(Classify(steps=7, log_every=2, eval_every=4), data).eval_every
+        == 4
+    )
+    assert config.chunk == 1 and defaults(48, 200).chunk == 7
+    assert CLASSIFY.settle(Classify(chunk=3), data).chunk == 3
     with pytest.raises(UserError, match="must be > 0, got -1"):
         Classify(hidden_size=-1).check()
 

@@ -13,7 +13,7 @@ from jrnn.cli.errors import UserError
 from jrnn.cli.tasks import classes, texts
 from jrnn.cli.tasks.label import LABEL, steps_of
 from jrnn.data import scaling_from_json
-from jrnn.tasks import Choice, Padded
+from jrnn.tasks import Classified, Padded
 
 
 @pytest.fixture(scope="module")
@@ -193,7 +193,7 @@ def test_examples_are_told_in_short(tmp_path):
     data = read(Label(files=(sentences(tmp_path / "a.conll"),)))
     some = data.train.take([0])
     values = np.zeros((1, 5), int)  # always "D"
-    answers = Choice(Padded(values, np.array([5])), None)
+    answers = Classified(Padded(values, np.array([5])), None)
     (line,) = LABEL.told(data.known, some, answers)
     true = [data.known["classes"][k] for k in some.targets[0]]
     assert line.count("(not ") == sum(tag != "D" for tag in true)

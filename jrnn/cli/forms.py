@@ -22,7 +22,9 @@ GROUPS = {
         "label text_column id time features group missing token_column tag_column "
         "level min_count split test"
     ),
-    "model": ("cell hidden_size layers embed_size direction dropout recurrent_dropout"),
+    "model": (
+        "cell hidden_size layers embed_size direction chunk dropout recurrent_dropout"
+    ),
     "training": (
         "steps batch_size window update_every optimizer learning_rate schedule warmup "
         "clip weight_decay average patience seed"

@@ -1,6 +1,7 @@
 """`jrnn classify`: the class of a sequence."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from jrnn.cli.tasks.sources import (
 )
 from jrnn.cli.workflow import Figures
 from jrnn.data import Dataset, column, read_pairs
-from jrnn.tasks import Task, classification
+from jrnn.tasks import Task, classification, defaults
 from jrnn.tasks.baselines import most_frequent_class, nearest_mean
 from jrnn.text import from_json
 
@@ -122,7 +123,16 @@ def _task(config: Classify, known: dict[str, Any]) -> Task:
         embed_size=config.embed_size,
         dropout=config.dropout,
         bidirectional=config.direction == "both",
+        chunk=config.chunk,
     )
+
+
+def _settle(config: Classify, data: Examples) -> Classify:
+    chunk = 1
+    if data.known["form"] == "numbers":
+        lengths = data.train.inputs.lengths
+        chunk = defaults(len(lengths), int(lengths.max())).chunk
+    return replace(settle(config, data), chunk=config.chunk or chunk)
 
 
 def _baselines(config: Classify, data: Examples) -> dict[str, Figures]:
@@ -224,7 +234,7 @@ def _details(known: dict[str, Any], figures: Figures) -> list[str]:
 CLASSIFY = Command(
     name="classify",
     read=_read,
-    settle=settle,
+    settle=_settle,
     task=_task,
     guess=lambda data: classes.guess(data.train.targets, len(data.known["classes"])),
     baselines=_baselines,
