@@ -6,7 +6,16 @@ import sys
 from collections.abc import Sequence
 
 from jrnn import __version__
-from jrnn.cli.config import Eval, Experiments, Export, Info, Inspect, Sample, Train
+from jrnn.cli.config import (
+    Eval,
+    Experiments,
+    Export,
+    Info,
+    Inspect,
+    Predict,
+    Sample,
+    Train,
+)
 from jrnn.cli.errors import Diverged, Stopped, UserError
 from jrnn.cli.evaluate import evaluate_files
 from jrnn.cli.experiments import experiments
@@ -15,6 +24,7 @@ from jrnn.cli.info import info
 from jrnn.cli.inspect import inspect
 from jrnn.cli.options import TrainingOptions
 from jrnn.cli.parsing import parse, training_default
+from jrnn.cli.predict import predict
 from jrnn.cli.sample import sample
 from jrnn.cli.sweep import sweep
 from jrnn.cli.sweep.options import SweepOptions
@@ -23,6 +33,7 @@ from jrnn.cli.train import train
 # By the kind of its options; what trains also needs what was taken as its defaults.
 _ACTS = {
     Sample: sample,
+    Predict: predict,
     Eval: evaluate_files,
     Info: info,
     Inspect: inspect,

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Literal
 import tyro
 
 from jrnn.cli.cells import PASSING
+from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import TrainingOptions, check_split
 from jrnn.cli.options import option as option  # with the classes that it names
@@ -171,7 +172,10 @@ class Sample:
 
 @dataclass(frozen=True)
 class Eval:
-    """Measure a trained run on texts: nats, bits per token and perplexity.
+    """Measure a trained run on files.
+
+    Of a language model: nats, bits per token and perplexity of texts. Of jrnn classify,
+    label, translate or forecast: the figures of that task on examples.
 
     A file that cannot be read or encoded is named, the others are measured, and the
     exit code is 2. The total weighs every token alike. Figures of runs with different
@@ -182,20 +186,43 @@ class Eval:
     run: tyro.conf.Positional[Path]
     """Directory of the run, or a model file that jrnn.save has written."""
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """Text files, folders, patterns or -, as for jrnn train; each file is measured by
-    itself, and then their total. (default: the held-out parts of the run's text)"""
+    """Files like those of the training, or -; each file is measured by itself, and then
+    their total. (default: the held-out parts of the run's data)"""
     checkpoint: Literal["best", "last"] = "best"
     """Weights with the lowest validation loss, or those of the last checkpoint."""
     rows: int = 16
-    """Parts of the text that run side by side; 1 reads it as one piece."""
+    """Parts of a text that run side by side; 1 reads it as one piece."""
     context: int = 512
     """Tokens that warm up each part and are not counted in it."""
     unknown: Literal["count", "skip", "fail"] = "count"
-    """Symbols that are not in the run's vocabulary. count: each counts with the
+    """Symbols of a text that the run does not know. count: each counts with the
     probability of the unknown token (of --min-count or --level word); without one it is
     0 and the loss infinite, so the file is refused. skip: they are not in the sum; the
     model reads the unknown token in their place or, without one, nothing. fail: a file
     that has one is refused."""
+
+
+@dataclass(frozen=True)
+class Predict:
+    """Answer new examples by a run of jrnn classify, label, translate or forecast.
+
+    FILE is like that of the training, without what is asked for; answers are written
+    beside its rows. Lines that come from the standard input are answered one by one, as
+    soon as each is there.
+    """
+
+    run: tyro.conf.Positional[Path]
+    """Directory of the run."""
+    examples: tyro.conf.Positional[Path]
+    """The new examples, - for the standard input."""
+    out: Path | None = None
+    """The file to write, CSV or by its ending TSV. (default: the standard output)"""
+    probabilities: bool = False
+    """Write how likely each class is, too, or how sure the answer."""
+    checkpoint: Literal["best", "last"] = "best"
+    """Weights with the lowest validation loss, or those of the last checkpoint."""
+    overwrite: bool = False
+    """Replace what is at --out."""
 
 
 @dataclass(frozen=True)
@@ -289,4 +316,8 @@ PRESETS: dict[str, Train] = {
 
 # By the command that trains: the class of its options. config.json names the command as
 # its "task"; one without is of `jrnn train`.
-TRAINING: dict[str, type[TrainingOptions]] = {"train": Train}
+TRAINING: dict[str, type[TrainingOptions]] = {
+    "train": Train,
+    "classify": Classify,
+    "label": Label,
+}

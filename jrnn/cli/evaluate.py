@@ -14,6 +14,7 @@ from jrnn.cli.config import Eval
 from jrnn.cli.data import load_data
 from jrnn.cli.display import BITS, UNITS, Console
 from jrnn.cli.errors import UserError
+from jrnn.cli.evaluate_examples import evaluate_examples, is_of_examples
 from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import list_some, of_evaluation, warn
 from jrnn.cli.run import RunDirectory, Trained, read_train
@@ -43,6 +44,9 @@ class Measured(NamedTuple):
 
 def evaluate_files(options: Eval) -> None:
     """Run the command."""
+    if is_of_examples(options.run):
+        evaluate_examples(options)
+        return
     if options.rows < 1:
         raise UserError(f"--rows must be at least 1, got {options.rows}.")
     if options.context < 0:

@@ -18,8 +18,13 @@ from jrnn.cli.options import fields_of
 WIDTH = 79  # of the text above the boxes, which tyro does not wrap
 
 GROUPS = {
-    "data": "level min_count split",
-    "model": "cell hidden_size layers embed_size dropout recurrent_dropout",
+    "data": (
+        "label text_column id time features group missing token_column tag_column "
+        "level min_count split test"
+    ),
+    "model": (
+        "cell hidden_size layers embed_size direction chunk dropout recurrent_dropout"
+    ),
     "training": (
         "steps batch_size window update_every optimizer learning_rate schedule warmup "
         "clip weight_decay average patience seed"
@@ -31,6 +36,7 @@ GROUPS = {
 _VALUES = {
     "files": "[FILE ...]",
     "file": "[FILE]",
+    "examples": "FILE",
     "run": "RUN",
     "cluster": "HOST:PORT,N,I|auto",
 }

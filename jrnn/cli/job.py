@@ -272,7 +272,7 @@ def _check_free(run: RunDirectory, overwrite: bool) -> None:
 
 def _check_changes(config: TrainingOptions, before: TrainingOptions) -> None:
     for name in changed(config, before):
-        if name in ("resume", "text", "source", "overwrite", *RESUMABLE):
+        if name in ("resume", "text", "source", "test", "overwrite", *RESUMABLE):
             continue
         old, new = getattr(before, name), getattr(config, name)
         if name == "files":

@@ -15,6 +15,7 @@ from jrnn.cli.config import (
     Export,
     Info,
     Inspect,
+    Predict,
     Sample,
 )
 from jrnn.cli.forms import first_paragraph, read_form
@@ -30,6 +31,7 @@ jrnn COMMAND --help explains a command, jrnn --version shows the version."""
 COMMANDS = {
     **TRAINING,
     "sample": Sample,
+    "predict": Predict,
     "eval": Eval,
     "info": Info,
     "inspect": Inspect,

@@ -165,7 +165,8 @@ def read_train(run: RunDirectory) -> tuple[Train, dict[str, Any]]:
     config, data = read_config(run)
     if not isinstance(config, Train):
         raise UserError(
-            f"{run.directory} is a run of jrnn {task_of(data)}, not of jrnn train."
+            f"{run.directory} is a run of jrnn {task_of(data)}, not of jrnn train.\n"
+            f"It answers new examples: jrnn predict {run.directory} FILE"
         )
     return config, data
 

@@ -2,11 +2,21 @@
 
 from typing import Any
 
+from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.config import Train
+from jrnn.cli.tasks.classify import CLASSIFY
+from jrnn.cli.tasks.examples import Command
+from jrnn.cli.tasks.label import LABEL
 from jrnn.cli.tasks.language import LANGUAGE
+from jrnn.cli.tasks.sequences import workflow_for
 from jrnn.cli.workflow import Workflow
 
-WORKFLOWS: dict[type, Workflow] = {Train: LANGUAGE}
+# Those that train on examples.
+ON_EXAMPLES: dict[type, Command] = {Classify: CLASSIFY, Label: LABEL}
+WORKFLOWS: dict[type, Workflow] = {
+    Train: LANGUAGE,
+    **{options: workflow_for(kind) for options, kind in ON_EXAMPLES.items()},
+}
 
 
 def workflow_of(config: Any) -> Workflow:

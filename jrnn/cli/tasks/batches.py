@@ -71,18 +71,41 @@ def _update(job: Job):
 
 def measured(model: TaskModel, params: Params, dataset: Dataset, size: int) -> Figures:
     """The figures of a dataset, which do not depend on the size of its batches."""
-    total: Any = None
-    for _, batch in in_order(dataset, size, model.stream.shapes):
-        sums = jax.tree.map(_wide, jax.device_get(model.sums(params, batch)))
-        total = sums if total is None else jax.tree.map(np.add, total, sums)
+    total = sums_of(model.sums, params, dataset, size, model.stream.shapes)
     return {name: plain(value) for name, value in model.task.figures(total).items()}
+
+
+def sums_of(
+    sums: Callable[[Params, Any], Any],
+    params: Params,
+    dataset: Dataset,
+    size: int,
+    shapes: Any = None,
+) -> Any:
+    """What a compiled `Task.sums` adds up to over a dataset, in double precision."""
+    total: Any = None
+    for _, batch in in_order(dataset, size, shapes):
+        part = jax.tree.map(_wide, jax.device_get(sums(params, batch)))
+        total = part if total is None else jax.tree.map(np.add, total, part)
+    return total
 
 
 def answered(model: TaskModel, params: Params, dataset: Dataset, size: int) -> Any:
     """The answers of a task, in the order of the dataset, padded to one length."""
+    return answers_of(model.predict, params, dataset, size, model.stream.shapes)
+
+
+def answers_of(
+    predict: Callable[[Params, Any], Any],
+    params: Params,
+    dataset: Dataset,
+    size: int,
+    shapes: Any = None,
+) -> Any:
+    """The same of a compiled `Task.predict`, in batches of these shapes."""
     parts, order = [], []
-    for which, batch in in_order(dataset, size, model.stream.shapes):
-        answers = jax.device_get(model.predict(params, batch))
+    for which, batch in in_order(dataset, size, shapes):
+        answers = jax.device_get(predict(params, batch))
         parts.append(jax.tree.map(lambda a, real=batch.real: a[real], answers))
         order.append(which)
     places = np.argsort(np.concatenate(order))

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jrnn.cli.tasks.answers import Lines, Rows
+from jrnn.cli.tasks.files import Found
 from jrnn.cli.workflow import Figures, Guess
 from jrnn.data import Dataset
 from jrnn.tasks import Task
@@ -58,6 +60,12 @@ class Command(NamedTuple):
     told: Callable[[dict[str, Any], Dataset, Any], list[str]]
     details: Callable[[dict[str, Any], Figures], list[str]]  # of the test part
     draw: Callable[[Any, Path], None] | None = None  # (Tested, path of a PNG file)
+
+    # new examples, for jrnn predict
+    # (config, known, probabilities); None where the run does not read lines of text
+    lines: Callable[[Any, dict[str, Any], bool], Lines | None] | None = None
+    # (config, known, found, probabilities)
+    rows: Callable[[Any, dict[str, Any], Found, bool], Rows] | None = None
 
 
 class Tested(NamedTuple):

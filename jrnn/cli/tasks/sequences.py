@@ -234,7 +234,8 @@ def _example(command: Command, job: Job, params: Params, step: int) -> str:
 def _told(command: Command, job: Job, params: Params, part: str) -> list[str]:
     """The first examples of a part, or of what there is, with their answers."""
     dataset = job.data.part(part) or job.data.train
-    some = dataset.take(np.arange(min(TOLD, len(dataset.inputs))))
+    n = len(dataset.inputs)  # examples of one class may lie side by side
+    some = dataset.take(np.unique(np.linspace(0, n - 1, TOLD).astype(int)))
     answers = answered(job.model, params, some, job.config.batch_size)
     return command.told(job.data.known, some, answers)
 
