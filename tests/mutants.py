@@ -1044,10 +1044,18 @@ ENGINE = [
     Mutant(
         "shared: GPUs are kept from fusing too",
         "_replacements/shared.py",
-        '[lax.optimization_barrier(x)], platform="cpu")',
-        "[lax.optimization_barrier(x)])",
+        'lambda: _computed_once, platform="cpu")',
+        "lambda: _computed_once)",
         DROP_IN,
         "no_traces_of_a_cpu",
+    ),
+    Mutant(
+        "shared: cotangents put in order for each reader",
+        "_replacements/shared.py",
+        "if value.ndim < 3:",
+        "if value.ndim < 9:",
+        GUARDS,
+        "batch_first",
     ),
     Mutant(
         "operation: checks do not look inside",

@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from jax import lax
 
@@ -274,6 +275,43 @@ def test_no_array_of_all_steps_is_there_before_its_time(name, arrays):
     options = {"xla_cpu_use_fusion_emitters": True} if old else {}
     program = compiled(scan, name, T, B, H, **options)
     assert program.memory_analysis().temp_size_in_bytes < arrays * bytes_of_h
+
+
+def test_logits_that_a_loss_took_batch_first_come_back_once():
+    """Memory in arrays of logits: those, their exponentials, what goes back of them.
+
+    Under `vmap` Optax's loss transposes the logits. Their cotangents go to products, as
+    rows, and to a sum: transposed for each of them, they would be there twice.
+    """
+    T, B, H, V = 50, 20, 32, 65
+    step, h = CELLS["tanh"][0], jnp.zeros(H, jnp.float32)
+
+    def loss(w, readout, xs, labels):  # (T,), (T,)
+        cell, start = step(*w)
+        head = lambda h: h @ readout[0] + readout[1]
+        with_head = lambda h, x: (lambda c, y: (c, head(y)))(*cell(h, x))
+        _, logits = scan(with_head, start(h), xs)
+        with jax.numpy_rank_promotion("allow"):
+            found = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        return found.mean()
+
+    many = jax.vmap(loss, (None, None, 0, 0))
+    f = jax.jit(jax.grad(lambda *args: many(*args).mean(), (0, 1)))
+    shapes = (V, H), (H, H), (H,), (H, V), (V,)
+    w_x, w_h, b, *readout = (jax.ShapeDtypeStruct(s, jnp.float32) for s in shapes)
+    xs = jax.ShapeDtypeStruct((B, T), jnp.int32)
+    program = f.lower((w_x, w_h, b), readout, xs, xs).compile()
+    bytes_of_logits = 4 * T * B * V
+    assert program.memory_analysis().temp_size_in_bytes < 3.2 * bytes_of_logits
+
+
+@pytest.mark.parametrize("name", CELLS)
+def test_the_gradient_of_a_weight_is_made_as_the_weight_lies(name):
+    """JAX writes (dz^T h)^T: XLA makes that h^T dz, where the smaller is transposed."""
+    T, B, H = 50, 20, 32
+    hlo, gates = compiled(scan, name, T, B, H).as_text(), CELLS[name][1]
+    products = re.findall(r"f32\[([\d,]+)\]\S* dot\(.*lhs_contracting_dims=\{0\}", hlo)
+    assert products == [f"{H},{gates * H}"]
 
 
 @pytest.mark.parametrize("name", ["lstm", "gru"])

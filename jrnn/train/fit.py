@@ -31,8 +31,10 @@ def fit(
 ) -> tuple[TrainState, Metrics]:
     """Train for a number of steps and return every step's metrics.
 
-    Compiles once and calls the compiled program every `steps_per_call` steps; results
-    stay on the device until the end, so nothing waits for a loss to be printed.
+    Compiles once a call and runs the compiled program every `steps_per_call` steps;
+    results stay on the device until the end, so nothing waits for a loss to be printed.
+    To stop early, or to go on without compiling again, keep
+    `jax.jit(make_steps(step, next_batch))` and call that in a loop of your own.
 
     Args:
         step: as from `make_step`.
