@@ -24,7 +24,7 @@ from jrnn.cli.options import TrainingOptions
 from jrnn.cli.start import default_from
 from jrnn.cli.sweep.options import SweepOptions
 
-ABOUT = """Recurrent neural networks on texts and sequences: train, predict, evaluate, export.
+ABOUT = """Recurrent neural networks on texts and sequences, from files to answers.
 
 jrnn COMMAND --help explains a command, jrnn --version shows the version."""
 
