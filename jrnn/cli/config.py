@@ -10,6 +10,7 @@ from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import TrainingOptions, check_split
 from jrnn.cli.options import option as option  # with the classes that it names
+from jrnn.cli.pair_options import Translate
 
 Preset = Literal["quick", "standard", "best"]
 
@@ -287,4 +288,5 @@ TRAINING: dict[str, type[TrainingOptions]] = {
     "train": Train,
     "classify": Classify,
     "label": Label,
+    "translate": Translate,
 }

@@ -4,15 +4,21 @@ from typing import Any
 
 from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.config import Train
+from jrnn.cli.pair_options import Translate
 from jrnn.cli.tasks.classify import CLASSIFY
 from jrnn.cli.tasks.examples import Kind
 from jrnn.cli.tasks.label import LABEL
 from jrnn.cli.tasks.language import LANGUAGE
 from jrnn.cli.tasks.sequences import workflow_for
+from jrnn.cli.tasks.translate import TRANSLATE
 from jrnn.cli.workflow import Workflow
 
 # Those that train on examples.
-KINDS: dict[type, Kind] = {Classify: CLASSIFY, Label: LABEL}
+KINDS: dict[type, Kind] = {
+    Classify: CLASSIFY,
+    Label: LABEL,
+    Translate: TRANSLATE,
+}
 WORKFLOWS: dict[type, Workflow] = {
     Train: LANGUAGE,
     **{options: workflow_for(kind) for options, kind in KINDS.items()},
