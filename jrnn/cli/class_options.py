@@ -44,6 +44,7 @@ class ClassOptions(SequenceOptions):
     """Units of each layer, in each direction. (default: as the data suggest)"""
     embed_size: int = 32
     """Length of a symbol's learned vector; 0 for one-hot symbols."""
+    dropout: float = 0.2
     direction: Literal["forward", "both"] = "forward"
     """Whether a sequence is read forward only or from both of its ends."""
 
