@@ -19,7 +19,7 @@ from jrnn.cli import main, parsing
 from jrnn.cli.config import TRAINING
 from jrnn.cli.options import SequenceOptions
 from jrnn.cli.tasks import WORKFLOWS
-from jrnn.cli.tasks.examples import Examples, Kind
+from jrnn.cli.tasks.examples import Command, Examples
 from jrnn.cli.tasks.sequences import workflow_for
 from jrnn.cli.workflow import Guess
 from jrnn.data import Dataset, from_arrays, split_sequences
@@ -128,8 +128,8 @@ def draw(tested, path):
     path.write_bytes(repr(tested.answers.tolist()).encode())
 
 
-KIND = Kind(
-    command="regress",
+COMMAND = Command(
+    name="regress",
     read=read,
     settle=settle,
     task=task,
@@ -149,7 +149,7 @@ def tables():
     return (
         (TRAINING, "regress", Regress),
         (parsing.COMMANDS, "regress", Regress),
-        (WORKFLOWS, Regress, workflow_for(KIND)),
+        (WORKFLOWS, Regress, workflow_for(COMMAND)),
     )
 
 

@@ -53,4 +53,4 @@ def test_every_module_can_be_run():
 def test_what_was_looked_for_was_found():
     """A pattern that matches nothing would let everything through."""
     assert len(PATHS) > 25 and len(DEFINED) > 10 and len(MODULES) > 1
-    assert len(TEXT.splitlines()) < 210
+    assert len(TEXT.splitlines()) < 240

@@ -24,7 +24,7 @@ from jrnn.cli.errors import UserError
 from jrnn.cli.options import SequenceOptions, TrainingOptions, fields_of
 from jrnn.cli.run import options_as_json
 from jrnn.cli.tasks import workflow_of
-from jrnn.cli.tasks.batches import Model, answered, measured, plain
+from jrnn.cli.tasks.batches import TaskModel, answered, measured, plain
 from jrnn.cli.updates import intervals_of
 from jrnn.data import Dataset, Sequences, batching, from_arrays
 from jrnn.files import load
@@ -332,7 +332,7 @@ def rows_of(lengths) -> Sequences:
     return from_arrays([rng.normal(size=(n, 2)) for n in lengths])
 
 
-def model(dataset: Dataset, size: int) -> Model:
+def model(dataset: Dataset, size: int) -> TaskModel:
     """A task whose answers are what each row holds, and whose figure is their sum."""
 
     def of_rows(batch):
@@ -347,7 +347,7 @@ def model(dataset: Dataset, size: int) -> Model:
 
     figures = lambda sums: {"loss": sums["loss"], "count": sums["count"]}
     task = Task(lambda key: 2.0, lambda *_, **__: 0.0, sums, figures, predict)
-    return Model(task, batching(dataset, size, 0), jax.jit(sums), jax.jit(predict))
+    return TaskModel(task, batching(dataset, size, 0), jax.jit(sums), jax.jit(predict))
 
 
 @pytest.mark.parametrize("size", [1, 3, 20])

@@ -15,7 +15,7 @@ from jrnn.cli.errors import UserError
 from jrnn.cli.options import TrainingOptions
 from jrnn.cli.predict import ROWS, Answerer, load_answerer
 from jrnn.cli.run import RunDirectory, read_config
-from jrnn.cli.tasks import KINDS
+from jrnn.cli.tasks import COMMANDS
 from jrnn.cli.tasks.batches import plain, sums_of
 from jrnn.cli.words import plain_errors
 from jrnn.data import Dataset
@@ -27,7 +27,7 @@ def is_of_examples(path: Path) -> bool:
     """Whether a path is a run of a task on sequences."""
     if not RunDirectory(path).config.exists():
         return False
-    return type(read_config(RunDirectory(path))[0]) in KINDS
+    return type(read_config(RunDirectory(path))[0]) in COMMANDS
 
 
 def evaluate_examples(options: Eval) -> None:
@@ -68,11 +68,11 @@ def _show(trained: Answerer, options: Eval, parts: Parts) -> None:
     table.add_column("examples", justify="right")
     table.add_column("figures", overflow="fold")
     for name, count, figures in rows:
-        table.add_row(name, f"{count:,}", trained.kind.shown(figures))
+        table.add_row(name, f"{count:,}", trained.command.shown(figures))
     console = Console(highlight=False)
     console.print(table)
     if len(rows) == 1 or options.files:
-        for words in trained.kind.details(trained.known, rows[-1][2]):
+        for words in trained.command.details(trained.known, rows[-1][2]):
             console.print(words, markup=False, soft_wrap=True)
     for name, dataset in parts:
         for words in _unseen(name, dataset, trained.known):
@@ -89,7 +89,7 @@ def _own_parts(trained: Answerer, directory: Path) -> Parts:
     described = read_config(run)[1]
     content = run.text.read_bytes() if run.text.exists() else None
     with plain_errors():
-        data = trained.kind.read(trained.config, trained.known, content)
+        data = trained.command.read(trained.config, trained.known, content)
     if data.sha256 != described["data"]["sha256"]:
         raise UserError(
             f"The data are not those that {directory} was trained on "
@@ -111,7 +111,7 @@ def _part(trained: Answerer, file: Path) -> tuple[str, Dataset]:
         **({"test": ()} if hasattr(trained.config, "test") else {}),
     )
     with plain_errors():
-        data = trained.kind.read(config, trained.known, None)
+        data = trained.command.read(config, trained.known, None)
     if data.part("test"):  # of NAME_TRAIN.ts and NAME_TEST.ts
         return data.source, data.test
     return data.source, data.train

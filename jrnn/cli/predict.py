@@ -15,10 +15,10 @@ from jrnn.cli.config import Predict
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import SequenceOptions
 from jrnn.cli.run import RunDirectory, RunWeights, load_weights, read_config, task_of
-from jrnn.cli.tasks import KINDS
+from jrnn.cli.tasks import COMMANDS
 from jrnn.cli.tasks.answers import Lines
 from jrnn.cli.tasks.batches import answers_of
-from jrnn.cli.tasks.examples import Kind
+from jrnn.cli.tasks.examples import Command
 from jrnn.cli.tasks.files import ending_of, find
 from jrnn.cli.tasks.sequences import params_of, read_known
 from jrnn.cli.words import plain_errors
@@ -35,7 +35,7 @@ SHORTEST = 8  # step lengths of what is answered one by one are this times 2^k
 class Answerer(NamedTuple):
     """A trained run of a task on sequences, ready to answer."""
 
-    kind: Kind
+    command: Command
     config: SequenceOptions
     known: dict[str, Any]
     task: Task
@@ -56,9 +56,9 @@ def predict(options: Predict) -> None:
             f"{options.out} exists.\nReplace it by --overwrite, or choose another name."
         )
     lines = None
-    if trained.kind.lines is not None:
+    if trained.command.lines is not None:
         known, shares = trained.known, options.probabilities
-        lines = trained.kind.lines(trained.config, known, shares)
+        lines = trained.command.lines(trained.config, known, shares)
     if lines is not None and ending_of(options.file) == "lines":
         _write_lines(options, _answered(trained, lines, options.file))
         return
@@ -69,16 +69,16 @@ def load_answerer(directory: Path, which: str) -> Answerer:
     """Rebuild the task of a run, with its best or last weights."""
     run = RunDirectory(directory)
     config, described = read_config(run)
-    if type(config) not in KINDS or not isinstance(config, SequenceOptions):
+    if type(config) not in COMMANDS or not isinstance(config, SequenceOptions):
         raise UserError(
             f"{directory} is a run of jrnn {task_of(described)}, a language model.\n"
             f"It writes text: jrnn sample {directory}"
         )
-    kind, known = KINDS[type(config)], read_known(run, described)
-    task = kind.task(config, known)
-    like = params_of(kind, config, known)
+    command, known = COMMANDS[type(config)], read_known(run, described)
+    task = command.task(config, known)
+    like = params_of(command, config, known)
     weights = load_weights(run, described, like, which)
-    return Answerer(kind, config, known, task, weights, jax.jit(task.predict))
+    return Answerer(command, config, known, task, weights, jax.jit(task.predict))
 
 
 # Lines
@@ -144,10 +144,10 @@ def _write_lines(options: Predict, lines: Iterable[str]) -> None:
 
 
 def _write_table(options: Predict, trained: Answerer) -> None:
-    assert trained.kind.rows is not None  # every kind has it
+    assert trained.command.rows is not None  # every command has it
     with plain_errors():
         found = find([options.file])
-        rows = trained.kind.rows(
+        rows = trained.command.rows(
             trained.config, trained.known, found, options.probabilities
         )
     for note in rows.notes:

@@ -6,7 +6,7 @@ from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.config import Train
 from jrnn.cli.pair_options import Translate
 from jrnn.cli.tasks.classify import CLASSIFY
-from jrnn.cli.tasks.examples import Kind
+from jrnn.cli.tasks.examples import Command
 from jrnn.cli.tasks.label import LABEL
 from jrnn.cli.tasks.language import LANGUAGE
 from jrnn.cli.tasks.sequences import workflow_for
@@ -14,14 +14,14 @@ from jrnn.cli.tasks.translate import TRANSLATE
 from jrnn.cli.workflow import Workflow
 
 # Those that train on examples.
-KINDS: dict[type, Kind] = {
+COMMANDS: dict[type, Command] = {
     Classify: CLASSIFY,
     Label: LABEL,
     Translate: TRANSLATE,
 }
 WORKFLOWS: dict[type, Workflow] = {
     Train: LANGUAGE,
-    **{options: workflow_for(kind) for options, kind in KINDS.items()},
+    **{options: workflow_for(command) for options, command in COMMANDS.items()},
 }
 
 

@@ -16,7 +16,7 @@ from jrnn.tasks import Task
 from jrnn.train import Hyper, TrainState, make_step
 
 
-class Model(NamedTuple):
+class TaskModel(NamedTuple):
     """What `Job.model` is: a task and its batches, each program compiled once."""
 
     task: Task
@@ -25,10 +25,10 @@ class Model(NamedTuple):
     predict: Callable[[Params, Any], Any]
 
 
-def model_of(task: Task, data: Examples, batch_size: int, seed: int) -> Model:
+def model_of(task: Task, data: Examples, batch_size: int, seed: int) -> TaskModel:
     """A task with the batches that it is trained on."""
     stream = batching(data.train, batch_size, seed)
-    return Model(task, stream, jax.jit(task.sums), jax.jit(task.predict))
+    return TaskModel(task, stream, jax.jit(task.sums), jax.jit(task.predict))
 
 
 def compiled(job: Job, intervals: Intervals, state: TrainState, key: Key) -> Compiled:
@@ -69,7 +69,7 @@ def _update(job: Job):
     return update
 
 
-def measured(model: Model, params: Params, dataset: Dataset, size: int) -> Figures:
+def measured(model: TaskModel, params: Params, dataset: Dataset, size: int) -> Figures:
     """The figures of a dataset, which do not depend on the size of its batches."""
     total = sums_of(model.sums, params, dataset, size, model.stream.shapes)
     return {name: plain(value) for name, value in model.task.figures(total).items()}
@@ -90,7 +90,7 @@ def sums_of(
     return total
 
 
-def answered(model: Model, params: Params, dataset: Dataset, size: int) -> Any:
+def answered(model: TaskModel, params: Params, dataset: Dataset, size: int) -> Any:
     """The answers of a task, in the order of the dataset, padded to one length."""
     return answers_of(model.predict, params, dataset, size, model.stream.shapes)
 

@@ -11,7 +11,7 @@ from jrnn.cli.class_options import Classify
 from jrnn.cli.errors import UserError
 from jrnn.cli.tasks import classes, numeric, texts
 from jrnn.cli.tasks.answers import Lines, Rows
-from jrnn.cli.tasks.examples import Examples, Kind
+from jrnn.cli.tasks.examples import Command, Examples
 from jrnn.cli.tasks.files import Found, form_of, read_each, read_tables
 from jrnn.cli.tasks.settled import settle
 from jrnn.cli.tasks.sources import (
@@ -211,8 +211,8 @@ def _details(known: dict[str, Any], figures: Figures) -> list[str]:
     return [classes.confusion_words(known["classes"], figures["confusion"])]
 
 
-CLASSIFY = Kind(
-    command="classify",
+CLASSIFY = Command(
+    name="classify",
     read=_read,
     settle=settle,
     task=_task,

@@ -31,14 +31,14 @@ class Examples(NamedTuple):
         return part if len(part.inputs) else None
 
 
-class Kind(NamedTuple):
+class Command(NamedTuple):
     """All that is particular to a command that trains on examples.
 
     `config` is an instance of the command's class of options, `known` is
     `Examples.known`. Nothing here is random but by the seed in `config`.
     """
 
-    command: str  # such as "classify"
+    name: str  # such as "classify"
 
     # (config, known, content) -> Examples of `config.files`, split by `config.split`.
     # `known` is None for a new run, where it is made of the training part; given, it is

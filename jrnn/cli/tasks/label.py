@@ -12,7 +12,7 @@ from jrnn.cli.class_options import Label
 from jrnn.cli.errors import UserError
 from jrnn.cli.tasks import classes, numeric, texts
 from jrnn.cli.tasks.answers import Lines, Rows
-from jrnn.cli.tasks.examples import Examples, Kind
+from jrnn.cli.tasks.examples import Command, Examples
 from jrnn.cli.tasks.files import Found, form_of, read_each, read_tables
 from jrnn.cli.tasks.settled import settle
 from jrnn.cli.tasks.sources import (
@@ -255,8 +255,8 @@ def _details(known: dict[str, Any], figures: Figures) -> list[str]:
     return [classes.tag_table(known["classes"], figures)]
 
 
-LABEL = Kind(
-    command="label",
+LABEL = Command(
+    name="label",
     read=_read,
     settle=settle,
     task=_task,

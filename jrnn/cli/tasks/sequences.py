@@ -17,7 +17,7 @@ from jrnn.cli.results import beyond
 from jrnn.cli.run import RunDirectory
 from jrnn.cli.stored import SEAL, check_seal, read_json, write_sealed
 from jrnn.cli.tasks.batches import answered, compiled, measured, model_of
-from jrnn.cli.tasks.examples import Examples, Kind, Tested
+from jrnn.cli.tasks.examples import Command, Examples, Tested
 from jrnn.cli.words import plain_errors
 from jrnn.cli.workflow import Figures, Job, Material, Rows, Workflow
 from jrnn.devices import keep_memory
@@ -28,20 +28,20 @@ UNIT = "examples"
 TOLD = 5  # examples that are shown with their answers
 
 
-def workflow_for(kind: Kind) -> Workflow:
+def workflow_for(command: Command) -> Workflow:
     """The workflow of a command, for the table of `jrnn.cli.tasks`."""
     return Workflow(
-        command=kind.command,
-        prepare=partial(_prepare, kind),
+        command=command.name,
+        prepare=partial(_prepare, command),
         notices=of_examples,
         run_name=lambda config: run_name(config.files),
-        begin=partial(_begin, kind),
-        resume=partial(_resume, kind),
+        begin=partial(_begin, command),
+        resume=partial(_resume, command),
         write=_write,
         keep=_keep,
         facts=_facts,
-        identity=lambda job: [kind.command, job.data.sha256, job.data.known],
-        other_data=partial(_other_data, kind),
+        identity=lambda job: [command.name, job.data.sha256, job.data.known],
+        other_data=partial(_other_data, command),
         weights=lambda job, key: job.model.task.init(key),
         carry=lambda job, params, key: (),
         per_epoch=lambda job: job.model.stream.per_epoch,
@@ -49,30 +49,30 @@ def workflow_for(kind: Kind) -> Workflow:
         sizes=_sizes,
         measurable=lambda job, part: job.data.part(part) is not None,
         evaluate=_evaluate,
-        curves=kind.curves,
-        guess=lambda job: kind.guess(job.data),
-        diverged=lambda job, loss: beyond(loss, kind.guess(job.data).loss),
-        baselines=lambda job: kind.baselines(job.config, job.data),
-        record=partial(_record, kind),
+        curves=command.curves,
+        guess=lambda job: command.guess(job.data),
+        diverged=lambda job, loss: beyond(loss, command.guess(job.data).loss),
+        baselines=lambda job: command.baselines(job.config, job.data),
+        record=partial(_record, command),
         unit=lambda config: UNIT,
         per_step=lambda config: config.batch_size,
         step_words=lambda config: f"{config.batch_size} {UNIT}",
         pass_words="passes over the data",
-        about=partial(_about, kind),
+        about=partial(_about, command),
         cautions=_cautions,
-        shown=kind.shown,
-        example=partial(_example, kind),
-        conclusion=partial(_conclusion, kind),
-        plot=partial(_plot, kind),
-        model_rows=partial(_model_rows, kind),
+        shown=command.shown,
+        example=partial(_example, command),
+        conclusion=partial(_conclusion, command),
+        plot=partial(_plot, command),
+        model_rows=partial(_model_rows, command),
     )
 
 
-def _prepare(kind: Kind, config: SequenceOptions) -> SequenceOptions:
+def _prepare(command: Command, config: SequenceOptions) -> SequenceOptions:
     if config.source and config.resume is None:
         raise UserError("--source goes with --resume. Name a new run's data as FILE.")
     if not (config.files or config.resume):
-        raise UserError(f"Name the data to train on: jrnn {kind.command} FILE")
+        raise UserError(f"Name the data to train on: jrnn {command.name} FILE")
     keep_memory(one_arena=True)
     return config
 
@@ -80,20 +80,22 @@ def _prepare(kind: Kind, config: SequenceOptions) -> SequenceOptions:
 # What is trained on what
 
 
-def _begin(kind: Kind, config: SequenceOptions) -> Material:
+def _begin(command: Command, config: SequenceOptions) -> Material:
     with plain_errors():
-        data = kind.read(config, None, None)
-    config = kind.settle(dataclasses.replace(config, files=data.files), data)
+        data = command.read(config, None, None)
+    config = command.settle(dataclasses.replace(config, files=data.files), data)
     config = dataclasses.replace(config, warmup=config.rise)
     config.check()
-    return _material(kind, config, data)
+    return _material(command, config, data)
 
 
-def _resume(kind: Kind, config: SequenceOptions, run: RunDirectory, described) -> Any:
+def _resume(
+    command: Command, config: SequenceOptions, run: RunDirectory, described
+) -> Any:
     files = config.source or config.files
     moved = (
         "If it was moved, name its file:\n"
-        f"  jrnn {kind.command} --resume {run.directory} --source FILE"
+        f"  jrnn {command.name} --resume {run.directory} --source FILE"
     )
     content = None
     if not config.source and run.text.exists():
@@ -102,24 +104,24 @@ def _resume(kind: Kind, config: SequenceOptions, run: RunDirectory, described) -
     try:
         with plain_errors():
             now = dataclasses.replace(config, files=files, source=())
-            data = kind.read(now, known, content)
+            data = command.read(now, known, content)
     except UserError as error:
         if config.source:
             raise
         raise UserError(f"{str(error).splitlines()[0]}\n{moved}") from None
     if data.sha256 != described["data"]["sha256"]:
-        anew = f"To train on them, start a new run: jrnn {kind.command} FILE"
+        anew = f"To train on them, start a new run: jrnn {command.name} FILE"
         raise UserError(
             f"The data are not those that {run.directory} was trained on "
             f"({data.source}).\n{anew if config.source else moved}"
         )
     files = data.files if config.source else config.files
-    return _material(kind, dataclasses.replace(config, files=files, source=()), data)
+    return _material(command, dataclasses.replace(config, files=files, source=()), data)
 
 
-def _material(kind: Kind, config: SequenceOptions, data: Examples) -> Material:
+def _material(command: Command, config: SequenceOptions, data: Examples) -> Material:
     with plain_errors(ValueError):
-        task = kind.task(config, data.known)
+        task = command.task(config, data.known)
         model = model_of(task, data, config.batch_size, config.seed)
     return Material(config, data, model)
 
@@ -169,10 +171,10 @@ def _facts(job: Job) -> dict[str, Any]:
     return {"data": data}
 
 
-def _other_data(kind: Kind, directory: Any) -> str:
+def _other_data(command: Command, directory: Any) -> str:
     return (
         "A run that is resumed keeps its data. If the file was moved, name it by "
-        f"--source;\nto train on another, start a new run: jrnn {kind.command} FILE"
+        f"--source;\nto train on another, start a new run: jrnn {command.name} FILE"
     )
 
 
@@ -191,9 +193,9 @@ def _evaluate(job: Job, params: Params, part: str) -> tuple[float, Figures]:
 
 
 def _record(
-    kind: Kind, loss: float, figures: Figures, count: int | None
+    command: Command, loss: float, figures: Figures, count: int | None
 ) -> dict[str, Any]:
-    numbers = {name: figures[name] for name in kind.curves if name in figures}
+    numbers = {name: figures[name] for name in command.curves if name in figures}
     counted = {} if count is None else {UNIT: count}
     return {"loss": loss if np.isfinite(loss) else None, **numbers, **counted}
 
@@ -201,14 +203,14 @@ def _record(
 # Words and pictures
 
 
-def _about(kind: Kind, job: Job) -> list[str]:
+def _about(command: Command, job: Job) -> list[str]:
     data, (train, valid, test) = job.data, _sizes(job.data)
     padding = 100 * job.model.stream.padding
     return [
         f"Data: {data.source}, {train + valid + test:,} {UNIT}; {train:,} to train, "
         f"{valid:,} to validate, {test:,} to test; {padding:.0f} % of a batch is "
         "padding.",
-        *kind.about(data),
+        *command.about(data),
     ]
 
 
@@ -225,50 +227,56 @@ def _cautions(config: SequenceOptions, sizes: tuple[int, int, int]) -> list[str]
     ]
 
 
-def _example(kind: Kind, job: Job, params: Params, step: int) -> str:
-    return "\n".join(_told(kind, job, params, "valid"))
+def _example(command: Command, job: Job, params: Params, step: int) -> str:
+    return "\n".join(_told(command, job, params, "valid"))
 
 
-def _told(kind: Kind, job: Job, params: Params, part: str) -> list[str]:
+def _told(command: Command, job: Job, params: Params, part: str) -> list[str]:
     """The first examples of a part, or of what there is, with their answers."""
     dataset = job.data.part(part) or job.data.train
     n = len(dataset.inputs)  # examples of one class may lie side by side
     some = dataset.take(np.unique(np.linspace(0, n - 1, TOLD).astype(int)))
     answers = answered(job.model, params, some, job.config.batch_size)
-    return kind.told(job.data.known, some, answers)
+    return command.told(job.data.known, some, answers)
 
 
-def _conclusion(kind: Kind, job: Job, params: Params, figures: Figures) -> list[str]:
-    words = kind.details(job.data.known, figures) if figures else []
-    lines = _told(kind, job, params, "test")
+def _conclusion(
+    command: Command, job: Job, params: Params, figures: Figures
+) -> list[str]:
+    words = command.details(job.data.known, figures) if figures else []
+    lines = _told(command, job, params, "test")
     words.append("Some answers:\n\n" + "\n".join(lines) + "\n")
-    if kind.draw is not None and job.data.part("test"):
+    if command.draw is not None and job.data.part("test"):
         answers = answered(job.model, params, job.data.test, job.config.batch_size)
         tested = Tested(job.data.known, job.data.test, answers, figures)
-        kind.draw(tested, job.run.picture)
+        command.draw(tested, job.run.picture)
         words.append(f"The test part, drawn: {job.run.picture}")
     return [*words, f"Answers to new rows:\n  jrnn predict {job.run.directory} FILE"]
 
 
-def _plot(kind: Kind, job: Job, metrics: list[dict[str, Any]], title: str) -> None:
-    guess = kind.guess(job.data)
+def _plot(
+    command: Command, job: Job, metrics: list[dict[str, Any]], title: str
+) -> None:
+    guess = command.guess(job.data)
     plot_task(metrics, guess.loss, guess.what, title, job.run.plot)
 
 
-def _model_rows(kind: Kind, run: RunDirectory, config, described) -> Rows:
+def _model_rows(command: Command, run: RunDirectory, config, described) -> Rows:
     known, data = read_known(run, described), described["data"]
-    shapes = params_of(kind, config, known)
+    shapes = params_of(command, config, known)
     count = sum(int(np.prod(p.shape, dtype=object)) for p in jax.tree.leaves(shapes))
     return [
-        ("task", f"jrnn {kind.command}"),
+        ("task", f"jrnn {command.name}"),
         ("model", f"{config.layers} x {config.cell} {config.hidden_size}"),
         ("parameters", f"{count:,}"),
         ("data", f"{data['source']}, {sum(data['parts']):,} {UNIT}"),
     ]
 
 
-def params_of(kind: Kind, config: SequenceOptions, known: dict[str, Any]) -> Params:
+def params_of(
+    command: Command, config: SequenceOptions, known: dict[str, Any]
+) -> Params:
     """Shapes and dtypes of the weights of a task."""
     key = jax.eval_shape(lambda: jax.random.key(0))
-    init: Any = lambda key: kind.task(config, known).init(key)
+    init: Any = lambda key: command.task(config, known).init(key)
     return jax.eval_shape(init, key)

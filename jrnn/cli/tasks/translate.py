@@ -10,7 +10,7 @@ from jrnn.cli.pair_options import Translate
 from jrnn.cli.tasks import classes, texts
 from jrnn.cli.tasks.answers import Lines, Rows
 from jrnn.cli.tasks.classify import each_line
-from jrnn.cli.tasks.examples import Examples, Kind
+from jrnn.cli.tasks.examples import Command, Examples
 from jrnn.cli.tasks.files import Found, form_of, read_each
 from jrnn.cli.tasks.settled import settle
 from jrnn.cli.tasks.sources import examples_of, files_of
@@ -200,8 +200,8 @@ def _rows(config: Translate, known: dict, found: Found, probabilities: bool) -> 
     )
 
 
-TRANSLATE = Kind(
-    command="translate",
+TRANSLATE = Command(
+    name="translate",
     read=_read,
     settle=settle,
     task=_task,
