@@ -72,6 +72,12 @@ CASES = {
         one_class,
         True,
     ),
+    "classification-chunks": case(
+        classification(numbers(D), C, chunk=3, bidirectional=False, **small),
+        vectors,
+        one_class,
+        True,
+    ),
     "classification-symbols": case(
         classification(symbols(V), C, pool="last", embed_size=2, layers=2, **small),
         tokens,

@@ -199,11 +199,11 @@ def test_a_decoder_reads_the_truth_as_often_as_it_is_told():
     truth = lambda n: jnp.where(n == 0, 1.0, 0.0)
     task = translation(V, V, hidden_size=3, embed_size=2, truth=truth)
     batch = batch_of("translation", examples("translation", (3, 5, 4)))
-    params, key = task.init(jax.random.key(0)), jax.random.key(1)
-    loss = jax.jit(lambda step: task.loss(params, batch, key=key, step=step))
+    params, keys = task.init(jax.random.key(0)), jax.random.split(jax.random.key(1))
+    loss = jax.jit(lambda key, step: task.loss(params, batch, key=key, step=step))
     given = task.loss(params, batch)
-    assert float(loss(0)) == pytest.approx(float(given), abs=1e-10)
-    assert abs(float(loss(1)) - float(given)) > 1e-4
+    assert float(loss(keys[0], 0)) == pytest.approx(float(given), abs=1e-10)
+    assert abs(float(loss(keys[1], 1)) - float(given)) > 1e-4
 
 
 @pytest.mark.parametrize("name", ["classification", "labelling"])
@@ -219,5 +219,7 @@ def test_defaults_follow_the_number_of_examples():
     assert [s.batch_size for s in found] == [16, 16, 16, 32, 64, 64, 64, 64]
     assert [s.steps for s in found] == [600, 675, 1277, 640, 640, 1249, 1250, 4000]
     assert [s.hidden_size for s in found] == [64] * 6 + [128] * 2
+    found = [defaults(9, longest).chunk for longest in (1, 32, 33, 251)]
+    assert found == [1, 1, 2, 8]
     with pytest.raises(ValueError, match="defaults: examples must be a positive int"):
         defaults(0)

@@ -70,6 +70,11 @@ ERRORS = {
         ValueError,
         "classification: pool must be 'last', 'mean', 'max' or 'all', got 'first'.",
     ),
+    "chunk": (
+        lambda: classification(symbols(3), 2, chunk=2),
+        ValueError,
+        "classification: chunk puts numbers side by side; of symbols leave it 1, got",
+    ),
     "dropout": (
         lambda: classification(numbers(1), 2, dropout=1.0),
         ValueError,

@@ -78,16 +78,16 @@ from jrnn.tasks.fit import Fitted, fit_sequences, measure, predict
 from jrnn.tasks.forecasting import feed_back, forecast_windows, forecasting
 from jrnn.tasks.labelling import labelling
 from jrnn.tasks.reader import Numbers, Symbols, numbers, symbols
-from jrnn.tasks.sizes import Settings, defaults
-from jrnn.tasks.task import Choice, Padded, Task
+from jrnn.tasks.sizes import Defaults, defaults, wanders
+from jrnn.tasks.task import Classified, Padded, Task
 from jrnn.tasks.translation import Written, translation
 
 __all__ = [
-    "Choice",
+    "Classified",
+    "Defaults",
     "Fitted",
     "Numbers",
     "Padded",
-    "Settings",
     "Symbols",
     "Task",
     "Written",
@@ -105,4 +105,5 @@ __all__ = [
     "predict",
     "symbols",
     "translation",
+    "wanders",
 ]

@@ -185,7 +185,7 @@ def last_season(
         Hyndman, Athanasopoulos (2021), Forecasting: principles and practice, sections
         5.2 and 5.5, otexts.com/fpp3.
     """
-    (f, y), (f_train, y_train) = (_seasons(d, targets, season) for d in (test, train))
+    (f, y), (f_train, y_train) = (seasons(d, targets, season) for d in (test, train))
     misses = np.nanquantile(y_train - f_train, quantiles, axis=0)  # (Q, N, K)
     band = f[..., None] + np.moveaxis(misses, 0, -1)[None]
     as_band = forecast_sums(jnp.asarray(band), y, quantiles)
@@ -195,10 +195,29 @@ def last_season(
     return forecast_figures(as_band | errors, quantiles, unit)
 
 
-def _seasons(
+def seasons(
     dataset: Dataset, targets: Sequence[int], season: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Forecasts and what came, both (n, N, K)."""
+    """Forecasts of `last_season`, and what came.
+
+    Args:
+        dataset: windows (T, D), and what follows each, (N, K).
+        targets: which K columns of the windows are forecast.
+        season: steps.
+
+    Returns:
+        Both (n, N, K).
+
+    Raises:
+        ValueError: a window is shorter than a season.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> xs = from_arrays([np.array([[1.0], [2.0], [3.0]])])
+        >>> data = Dataset(xs, np.array([[[3.0], [5.0]]]))
+        >>> seasons(data, (0,), 3)[0].ravel().tolist()
+        [1.0, 2.0]
+    """
     inputs, ys = dataset.inputs, dataset.targets
     if isinstance(ys, Sequences):
         ys = np.stack([*ys])

@@ -16,6 +16,7 @@ from jrnn.models import many_to_one
 from jrnn.tasks.metrics import confusion, figures_of_confusion
 from jrnn.tasks.reader import (
     Inputs,
+    Numbers,
     Pool,
     counted,
     init_of,
@@ -24,7 +25,7 @@ from jrnn.tasks.reader import (
     run_rows,
     targets_of,
 )
-from jrnn.tasks.task import Choice, Task
+from jrnn.tasks.task import Classified, Task
 
 
 def classification(
@@ -36,8 +37,9 @@ def classification(
     layers: int = 1,
     embed_size: int = 32,
     dropout: float = 0.0,
-    bidirectional: bool = False,
+    bidirectional: bool = True,
     pool: Pool = "all",
+    chunk: int = 1,
 ) -> Task:
     """Say which of some classes a sequence belongs to.
 
@@ -61,13 +63,16 @@ def classification(
         layers: recurrent layers, one on the other.
         embed_size: length of a symbol's learned row; 0 for a one-hot vector.
         dropout: in training, on learned rows and on what each layer hands on.
-        bidirectional: whether the layers read in both directions.
+        bidirectional: whether the layers read in both directions; not if the class is
+            asked for while the sequence still grows.
         pool: "all", or one of "last", "mean", "max".
+        chunk: steps read at once, side by side in one vector of numbers, so that a long
+            series is short for the layers; zeros fill the last.
 
     Returns:
         A `Task`. Figures are "loss" and those of
         `jrnn.tasks.metrics.figures_of_confusion`; answers are
-        `Choice(label, probability)`, (B,) and (B, C).
+        `Classified(label, probability)`, (B,) and (B, C).
 
     Raises:
         ValueError: a size or rate outside its range, another word; a batch of another
@@ -93,7 +98,7 @@ def classification(
     at_least_two(name, classes)
     read = reader(
         name,
-        inputs,
+        _of_chunks(name, inputs, chunk),
         cell=cell,
         hidden_size=hidden_size,
         layers=layers,
@@ -109,7 +114,7 @@ def classification(
         return run_rows(
             partial(many_to_one, model, readout),
             params,
-            rows_of(name, inputs, batch),
+            _chunks(*rows_of(name, inputs, batch), chunk),
             key,
         )
 
@@ -124,10 +129,36 @@ def classification(
 
     def predict(params, batch):
         z = logits(params, batch)
-        return Choice(index_of_largest(z), jax.nn.softmax(z))
+        return Classified(index_of_largest(z), jax.nn.softmax(z))
 
     init = init_of(stack(read.evaluate, readout), read.example)
     return Task(init, loss, sums, figures_of_choices, predict)
+
+
+def _of_chunks(name: str, inputs: Inputs, chunk: int) -> Inputs:
+    """Inputs as the layers get them."""
+    _check.positive(name, "chunk", chunk)
+    if chunk == 1:
+        return inputs
+    if not isinstance(inputs, Numbers):
+        raise ValueError(
+            f"{name}: chunk puts numbers side by side; of symbols leave it 1, got "
+            f"{chunk}."
+        )
+    return Numbers(chunk * inputs.size)
+
+
+def _chunks(
+    xs: jax.Array, lengths: jax.Array, chunk: int
+) -> tuple[jax.Array, jax.Array]:
+    """Rows (B, T, D) as rows (B, T / chunk, chunk D), and their lengths."""
+    if chunk == 1:
+        return xs, lengths
+    B, T, D = xs.shape
+    valid = jnp.arange(T)[None] < lengths[:, None]
+    xs = jnp.where(valid[..., None], xs, jnp.zeros_like(xs))
+    xs = jnp.pad(xs, ((0, 0), (0, -T % chunk), (0, 0)))
+    return xs.reshape(B, -1, chunk * D), -(-lengths // chunk)
 
 
 def at_least_two(name: str, classes: int) -> None:

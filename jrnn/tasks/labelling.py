@@ -19,7 +19,7 @@ from jrnn.tasks.classification import (
     sums_of_choices,
 )
 from jrnn.tasks.reader import Inputs, counted, init_of, reader, rows_of, run_rows
-from jrnn.tasks.task import Choice, Padded, Task
+from jrnn.tasks.task import Classified, Padded, Task
 
 
 def labelling(
@@ -60,7 +60,7 @@ def labelling(
     Returns:
         A `Task`. Figures are "loss" and those of
         `jrnn.tasks.metrics.figures_of_confusion`, over steps; answers are
-        `Choice(label, probability)`, `Padded` (B, T) and (B, T, C).
+        `Classified(label, probability)`, `Padded` (B, T) and (B, T, C).
 
     Raises:
         ValueError: a size or rate outside its range, another word; a batch of another
@@ -124,7 +124,7 @@ def labelling(
     def predict(params, batch):
         z = logits(params, batch)
         padded = lambda values: Padded(values, counted(batch.lengths))
-        return Choice(padded(index_of_largest(z)), padded(jax.nn.softmax(z)))
+        return Classified(padded(index_of_largest(z)), padded(jax.nn.softmax(z)))
 
     return Task(
         init_of(evaluate, read.example), loss, sums, figures_of_choices, predict

@@ -47,7 +47,7 @@ class Padded(NamedTuple):
     lengths: jax.Array  # (B,), integers
 
 
-class Choice(NamedTuple):
+class Classified(NamedTuple):
     """The class of a sequence or of each of its steps, and how likely each is."""
 
     label: Any  # (B,), or Padded (B, T): integers
