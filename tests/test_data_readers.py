@@ -132,6 +132,7 @@ def test_a_table_without_names(write):
     [
         ("a,b\n1,2\n3\n5,6\n", r"file.csv, line 3: 1 column, but the first line has 2"),
         ("a,b\n1,2\n3,4,5\n", r"line 3: 3 columns, but the first line has 2"),
+        ("a\tb\n1\n", r"line 2: 1 column.*\n.*contains a tab needs"),
         ("a,b\n1,2\n\n3,4,5\n", r"line 4: 3 columns, but the first line has 2"),
         ('a,b\n"x\ny",2\n3\n', r"line 4: 1 column, but the first line has 2"),
         ("a;b\n1;2\n3\n", r"line 3: 1 column.*\n.*contains ';' needs quotation"),

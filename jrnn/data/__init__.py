@@ -1,6 +1,19 @@
 """Sequences of unequal length: readers, splits, scaling, batches by length.
 
-NumPy and polars: nothing here imports JAX.
+NumPy and polars: nothing here imports JAX, keeps a state or draws from one that is
+global.
+
+    frame = read_table("recordings.csv")
+    series = series_of(frame, ["x", "y", "z"], id="recording", time="t")
+    names = labels_of(frame, "activity", series)
+    classes, y = np.unique(names, return_inverse=True)
+    train, valid, test = split_sequences(Dataset(series.sequences, y), stratify=y)
+    scaling = fit_scaling(train.inputs)
+    train = train._replace(inputs=scale(scaling, train.inputs))
+    stream = batching(train, batch_size=32, seed=0)
+    stream.batch(1000)  # the thousandth, without those before it
+
+Messages of readers are two lines: what is wrong and where, and what to do.
 """
 
 from jrnn.data.batching import Batching, batching, in_order

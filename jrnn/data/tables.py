@@ -183,7 +183,7 @@ def _blank_rows(name: str, content: bytes, mark: str, width: int) -> Iterator[in
                 raise ValueError(
                     f"{name}, line {line}: {_columns(len(row))}, but the first line "
                     f"has {width}.\nGive every line as many; an entry that contains "
-                    f"{mark!r} needs quotation marks around it."
+                    f"{_called(mark)} needs quotation marks around it."
                 )
             number, line = number + 1, reader.line_num + 1
     except csv.Error as error:
@@ -191,6 +191,10 @@ def _blank_rows(name: str, content: bytes, mark: str, width: int) -> Iterator[in
             f"{name}, line {line}: a quotation mark is out of place, {error}.\n"
             'Close it, or write "" for one that belongs to the text.'
         ) from None
+
+
+def _called(mark: str) -> str:
+    return "a tab" if mark == "\t" else repr(mark)
 
 
 def _columns(number: int) -> str:

@@ -54,7 +54,7 @@ def read_ts(path: str | Path) -> Dataset:
     except UnicodeDecodeError:
         raise ValueError(f"{path} is not UTF-8 text.\nGive a .ts file.") from None
     except Exception as error:  # whatever its parser stumbles over
-        said = str(error).split("\n")[0].rstrip(".")
+        said = str(error).split("\n")[0].removeprefix("from_arrays: ").rstrip(".")
         raise ValueError(
             f"{path} is no .ts file that aeon can read: {said}.\nGive a .ts file."
         ) from None
