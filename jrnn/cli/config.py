@@ -8,6 +8,7 @@ import tyro
 
 from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.errors import UserError
+from jrnn.cli.forecast_options import Forecast
 from jrnn.cli.options import TrainingOptions, check_split
 from jrnn.cli.options import option as option  # with the classes that it names
 from jrnn.cli.pair_options import Translate
@@ -289,4 +290,5 @@ TRAINING: dict[str, type[TrainingOptions]] = {
     "classify": Classify,
     "label": Label,
     "translate": Translate,
+    "forecast": Forecast,
 }

@@ -4,9 +4,11 @@ from typing import Any
 
 from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.config import Train
+from jrnn.cli.forecast_options import Forecast
 from jrnn.cli.pair_options import Translate
 from jrnn.cli.tasks.classify import CLASSIFY
 from jrnn.cli.tasks.examples import Command
+from jrnn.cli.tasks.forecast import FORECAST
 from jrnn.cli.tasks.label import LABEL
 from jrnn.cli.tasks.language import LANGUAGE
 from jrnn.cli.tasks.sequences import workflow_for
@@ -18,6 +20,7 @@ COMMANDS: dict[type, Command] = {
     Classify: CLASSIFY,
     Label: LABEL,
     Translate: TRANSLATE,
+    Forecast: FORECAST,
 }
 WORKFLOWS: dict[type, Workflow] = {
     Train: LANGUAGE,
