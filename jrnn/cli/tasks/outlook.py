@@ -191,6 +191,7 @@ def draw(tested: Tested, path: Path) -> None:
     truth = unscale(scaling, dataset.targets.values)
     naive = unscale(scaling, _naive(known, dataset, chosen))
     starts = dataset.targets.starts[chosen]
+    first = int(dataset.targets.starts[0]) - 1
     begin = int(starts[0]) - min(known["context"], DRAWN // 4)
     steps = np.arange(begin, int(starts[-1]) + known["horizon"])
     with silent_matplotlib():
@@ -201,13 +202,13 @@ def draw(tested: Tested, path: Path) -> None:
         FigureCanvasAgg(figure)
         panels = figure.subplots(len(names), sharex=True, squeeze=False)[:, 0]
         for k, (axes, name) in enumerate(zip(panels, names, strict=True)):
-            axes.plot(steps - steps[0], truth[steps, k], color="black", lw=1.2)
-            _draw_forecasts(axes, known, starts - steps[0], forecasts[:, :, k])
-            _draw_naive(axes, starts - steps[0], naive[:, :, k])
+            axes.plot(steps - first, truth[steps, k], color="black", lw=1.2)
+            _draw_forecasts(axes, known, starts - first, forecasts[:, :, k])
+            _draw_naive(axes, starts - first, naive[:, :, k])
             axes.set_title(name, fontsize=10, loc="left", parse_math=False)
             axes.spines[["top", "right"]].set_visible(False)
-        panels[-1].set_xlabel("step")
-            _legend(figure, known)
+        panels[-1].set_xlabel("step of the test part")
+        _legend(figure, known)
         save_figure(figure, path, dpi=130)
 
 

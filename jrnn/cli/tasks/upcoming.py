@@ -103,12 +103,13 @@ def _times(observed: Observed, i: int, column: str, N: int) -> list[Any]:
     start, length = observed.raw.starts[i], observed.raw.lengths[i]
     entries = observed.frame[column][observed.rows[start : start + length]]
     if entries.dtype == pl.String:
-        entries, write = _parsed(entries.str.strip_chars())
+        entries, form = _parsed(entries.str.strip_chars())
     else:
-        write = lambda time: time
+        form = None
     if entries is None or len(entries) < 2:
         return []
-    return [write(time) for time in following(entries.to_list(), N)]
+    times = following(entries.to_list(), N)
+    return times if form is None else [time.strftime(form) for time in times]
 
 
 def following(times: list[Any], N: int) -> list[Any]:
@@ -143,8 +144,8 @@ def following(times: list[Any], N: int) -> list[Any]:
     return [times[-1].replace(year=m // 12, month=m % 12 + 1) for m in ahead]
 
 
-def _parsed(text: pl.Series):
-    """Dates out of text, and the way back; None where they are not ISO dates."""
+def _parsed(text: pl.Series) -> tuple[pl.Series | None, str | None]:
+    """Dates out of text, and how they were written; None where they are none."""
     ways = [
         ("%Y-%m-%d", lambda: text.str.to_date("%Y-%m-%d")),
         ("%Y-%m", lambda: (text + "-01").str.to_date("%Y-%m-%d")),
@@ -155,5 +156,5 @@ def _parsed(text: pl.Series):
     ]
     for form, way in ways:
         with contextlib.suppress(pl.exceptions.PolarsError):
-            return way(), lambda time, form=form: time.strftime(form)
+            return way(), form
     return None, None
