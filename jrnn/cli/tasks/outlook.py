@@ -150,19 +150,17 @@ def _table(known: dict[str, Any], name: str, of: dict[str, Any]) -> str:
 
 
 def told(known: dict[str, Any], dataset: Dataset, answers: Any) -> list[str]:
-    """Some forecasts of the first target, of the first step and the last."""
+    """Some forecasts of the first target, of the last step."""
     forecasts = unscale_quantiles(known, answers)
     truth = unscale(target_scaling(known), np.stack([*dataset.targets]))
-    m, lines = middle(known["quantiles"]), []
-    for f, y in zip(forecasts[:, :, 0], truth[:, :, 0], strict=True):
-        said = []
-        for n in sorted({0, known["horizon"] - 1}):
-            band = ""
-            if len(known["quantiles"]) > 1:
-                band = f" ({_number(f[n, 0])} to {_number(f[n, -1])})"
-            true = "missing" if np.isnan(y[n]) else _number(y[n])
-            said.append(f"{n + 1} ahead {_number(f[n, m])}{band}, true {true}")
-        lines.append(f"{known['targets'][0]}: {'; '.join(said)}")
+    m, n, lines = middle(known["quantiles"]), known["horizon"], []
+    for f, y in zip(forecasts[:, -1, 0], truth[:, -1, 0], strict=True):
+        band = ""
+        if len(known["quantiles"]) > 1:
+            band = f" ({_number(f[0])} to {_number(f[-1])})"
+        true = "missing" if np.isnan(y) else _number(y)
+        what = f"{known['targets'][0]} {n} step{'s' * (n > 1)} ahead"
+        lines.append(f"{what}: {_number(f[m])}{band}, true {true}")
     return lines
 
 
@@ -266,7 +264,7 @@ def _legend(figure, known: dict[str, Any]) -> None:
     from matplotlib.patches import Patch
 
     q = known["quantiles"]
-    entries = [
+    entries: list[Any] = [
         Line2D([], [], color="black", lw=1.2, label="what came"),
         Line2D([], [], color="#0072B2", marker="o", ms=2.5, label="forecast"),
     ]
