@@ -23,12 +23,11 @@ def run(*words) -> int:
     return main([str(word) for word in words])
 
 
-def pairs(path: Path, rows: int = 60) -> Path:
+def pairs(path: Path, rows: int = 60, longest: int = 5) -> Path:
     """Lines source<TAB>target: the target is the source in capitals."""
     chance = random.Random(3)
-    words = [
-        "".join(chance.choices("abcd", k=chance.randint(1, 5))) for _ in range(rows)
-    ]
+    word = lambda: "".join(chance.choices("abcd", k=chance.randint(1, longest)))
+    words = [word() for _ in range(rows)]
     path.write_text("".join(f"{w}\t{w.upper()}\n" for w in words), encoding="utf-8")
     return path
 
