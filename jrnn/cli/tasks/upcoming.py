@@ -51,7 +51,7 @@ def _table(
     for k, target in enumerate(known["targets"]):
         columns[_free(columns, target)] = _rounded(f[:, k, m])
         for j, q in enumerate(known["quantiles"]):
-            if j != m or len(known["quantiles"]) > 1:
+            if j != m or q != 0.5:
                 columns[_free(columns, f"{target}_q{q:g}")] = _rounded(f[:, k, j])
     return pl.DataFrame(columns)
 
