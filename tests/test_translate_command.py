@@ -203,7 +203,6 @@ def test_resumed_with_more_steps(trained, capsys):
         ("ab\tAB\nabAB\n", "line 2"),
         ("ab\tAB\n\tAB\n", "line 2"),
         ("ab\tAB\n", "one"),
-        ("", "empty"),
     ],
 )
 def test_two_plain_lines(tmp_path, capsys, content, message):
@@ -212,6 +211,12 @@ def test_two_plain_lines(tmp_path, capsys, content, message):
     out = tmp_path / "run"
     said = refused(capsys, "translate", file, "--out", out, *WORDS)
     assert message in said and not out.exists()
+
+
+def test_an_empty_file(tmp_path, capsys):
+    (tmp_path / "pairs.tsv").touch()
+    assert run("translate", tmp_path / "pairs.tsv", "--out", tmp_path / "run") == 2
+    assert "pairs.tsv is empty." in capsys.readouterr().err
 
 
 def test_a_table_is_no_text_of_pairs(tmp_path, capsys):
