@@ -171,7 +171,7 @@ def test_defaults_follow_from_the_data(tmp_path):
     assert data.known["context"] == 22
     config = COMMAND.settle(options(tmp_path / "t.csv", context=0, season=11), data)
     assert (config.context, config.centre) == (22, "no")
-    assert config.steps == 600 and config.batch_size == 16 and config.eval_every == 30
+    assert config.steps == 200 and config.batch_size == 16 and config.eval_every == 10
     assert read(tmp_path / "t.csv", context=0, season=1).known["context"] == 16
     # at most half of the training part
     assert read(tmp_path / "t.csv", context=0, horizon=10, season=30, split=(1, 0, 0))

@@ -23,8 +23,10 @@ from jrnn.cli.workflow import Figures, Guess
 from jrnn.data import Dataset
 from jrnn.tasks import Task, feed_back, forecasting
 from jrnn.tasks.baselines import last_season
+from jrnn.tasks.sizes import defaults
 
 PARTS = "training", "validation", "test"
+PASSES, LEAST_STEPS = 15, 200
 FEW = 10  # forecasts that do not overlap
 
 
@@ -54,10 +56,20 @@ def _read(config: Forecast, known: dict | None, content: bytes | None) -> Exampl
 
 
 def _settle(config: Forecast, data: Examples) -> Forecast:
-    """Windows overlap: there is as much to learn from as lies side by side."""
+    """Windows overlap: there is as much to learn from as lies side by side.
+
+    Of few windows not even the least number of steps that suits other tasks is made:
+    they would be known by heart, at most 15 passes are.
+    """
     known, windows = data.known, len(data.train.inputs)
-    apart = -(-known["steps"] // (known["context"] + config.horizon))
-    config = settle_for(config, min(apart, windows))
+    apart = min(windows, -(-known["steps"] // (known["context"] + config.horizon)))
+    suggested = defaults(apart)
+    if not config.steps:
+        batch = config.batch_size or suggested.batch_size
+        steps = max(1, suggested.steps * suggested.batch_size // batch)
+        most = max(LEAST_STEPS, PASSES * windows // batch)
+        config = dataclasses.replace(config, steps=min(steps, most))
+    config = settle_for(config, apart)
     centre = "yes" if known["centre"] else "no"
     return dataclasses.replace(config, context=known["context"], centre=centre)
 
