@@ -206,6 +206,7 @@ def draw(tested: Tested, path: Path) -> None:
             axes.set_title(name, fontsize=10, loc="left", parse_math=False)
             axes.spines[["top", "right"]].set_visible(False)
         panels[-1].set_xlabel("step of the test part")
+        panels[-1].xaxis.get_major_locator().set_params(integer=True)
         _legend(figure, known)
         save_figure(figure, path, dpi=130)
 
