@@ -163,6 +163,7 @@ def _short(text: str) -> str:
 
 
 def _decoded(vocabulary: Vocabulary, tokens: np.ndarray) -> str:
+    assert vocabulary.unknown is not None  # see `texts.vocabulary_of`
     known = np.where(np.asarray(tokens) < 0, vocabulary.unknown, tokens)
     return texts.decoded(vocabulary, known)
 
