@@ -24,7 +24,7 @@ def compiled(name):
     )
 
 
-def check_against_one_at_a_time(name, lengths, seed):
+def check_against_one_at_a_time(name, lengths, seed, target_steps=None):
     sums, predict, loss = compiled(name)
     task, params, found = (
         CASES[name].task,
@@ -32,7 +32,7 @@ def check_against_one_at_a_time(name, lengths, seed):
         examples(name, lengths, seed),
     )
     together = batch_of(name, found, ROWS, STEPS, TARGET_STEPS)
-    alone = [batch_of(name, [example]) for example in found]
+    alone = [batch_of(name, [x], target_steps=target_steps) for x in found]
 
     of_each = [sums(params, batch) for batch in alone]
     close = functools.partial(assert_trees_all_close, rtol=0, atol=1e-10)
@@ -69,13 +69,15 @@ def test_a_batch_is_its_rows(name):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=10, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
-    lengths=st.lists(st.integers(1, STEPS), min_size=1, max_size=ROWS),
+    lengths=st.lists(st.integers(1, 5), min_size=1, max_size=ROWS),
     seed=st.integers(0, 1000),
 )
 def test_any_batch_is_its_rows(name, lengths, seed):
-    check_against_one_at_a_time(name, lengths, seed)
+    # texts alone are padded too, or there would be a program for each pair of lengths
+    target_steps = 6 if name == "translation" else None
+    check_against_one_at_a_time(name, lengths, seed, target_steps)
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -45,8 +45,8 @@ class ClassOptions(SequenceOptions):
     embed_size: int = 32
     """Length of a symbol's learned vector; 0 for one-hot symbols."""
     dropout: float = 0.2
-    direction: Literal["forward", "both"] = "forward"
-    """Whether a sequence is read forward only or from both of its ends."""
+    direction: Literal["forward", "both"] = "both"
+    """Whether a sequence is read from both of its ends or forward only."""
 
     steps: int = 0
     """Updates of the weights. (default: as the data suggest)"""
@@ -72,10 +72,16 @@ class Classify(ClassOptions):
     NAME_TEST.ts, or a folder with the two, bring their own test part.
     """
 
+    from_data: ClassVar[str] = f"{ClassOptions.from_data} chunk"
+    positive: ClassVar[str] = f"{ClassOptions.positive} chunk"
+
     text_column: str | None = None
     """Of a table: the column of texts, where rows are texts. (default: none)"""
     level: Literal["char", "word"] = "char"
     """What a symbol of a text is: a character or a word."""
+    chunk: int = 0
+    """Steps of numbers that are read at once, side by side. (default: as many as leave
+    32 of the longest sequence; texts are read symbol by symbol)"""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from jrnn.cli.errors import UserError
 from jrnn.cli.options import TrainingOptions
 from jrnn.cli.predict import ROWS, Answerer, load_answerer
 from jrnn.cli.run import RunDirectory, read_config
-from jrnn.cli.tasks import COMMANDS
+from jrnn.cli.tasks import ON_EXAMPLES
 from jrnn.cli.tasks.batches import plain, sums_of
 from jrnn.cli.words import plain_errors
 from jrnn.data import Dataset
@@ -27,7 +27,7 @@ def is_of_examples(path: Path) -> bool:
     """Whether a path is a run of a task on sequences."""
     if not RunDirectory(path).config.exists():
         return False
-    return type(read_config(RunDirectory(path))[0]) in COMMANDS
+    return type(read_config(RunDirectory(path))[0]) in ON_EXAMPLES
 
 
 def evaluate_examples(options: Eval) -> None:
@@ -71,7 +71,7 @@ def _show(trained: Answerer, options: Eval, parts: Parts) -> None:
         table.add_row(name, f"{count:,}", trained.command.shown(figures))
     console = Console(highlight=False)
     console.print(table)
-    if len(rows) == 1 or options.files:
+    if options.files and rows[-1][2].get("accuracy") != 0:
         for words in trained.command.details(trained.known, rows[-1][2]):
             console.print(words, markup=False, soft_wrap=True)
     for name, dataset in parts:

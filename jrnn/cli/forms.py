@@ -24,7 +24,7 @@ GROUPS = {
     ),
     "model": (
         "context season centre feedback cell hidden_size layers embed_size direction "
-        "attention beam_size dropout recurrent_dropout"
+        "chunk attention beam_size dropout recurrent_dropout"
     ),
     "training": (
         "steps batch_size window update_every optimizer learning_rate schedule warmup "

@@ -8,7 +8,7 @@ from jrnn.cli.errors import UserError
 from jrnn.cli.options import TrainingOptions, fields_of, option
 from jrnn.cli.results import loss_of, read_results
 from jrnn.cli.run import RunDirectory, read_config
-from jrnn.cli.stored import Lines, read_metrics
+from jrnn.cli.stored import MetricsLines, read_metrics
 from jrnn.cli.tasks import workflow_of
 from jrnn.cli.workflow import Rows, Workflow
 
@@ -44,7 +44,7 @@ def _progress(
     workflow: Workflow,
     config: TrainingOptions,
     done: int,
-    metrics: Lines,
+    metrics: MetricsLines,
     results: dict[str, Any],
 ) -> Rows:
     shown = workflow.shown

@@ -15,7 +15,7 @@ from jrnn.cli.config import Predict
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import SequenceOptions
 from jrnn.cli.run import RunDirectory, RunWeights, load_weights, read_config, task_of
-from jrnn.cli.tasks import COMMANDS
+from jrnn.cli.tasks import ON_EXAMPLES
 from jrnn.cli.tasks.answers import Lines
 from jrnn.cli.tasks.batches import answers_of
 from jrnn.cli.tasks.examples import Command
@@ -23,8 +23,9 @@ from jrnn.cli.tasks.files import ending_of, find
 from jrnn.cli.tasks.sequences import params_of, read_known
 from jrnn.cli.words import plain_errors
 from jrnn.data import Dataset
+from jrnn.data.content import lines_of
 from jrnn.tasks import Task
-from jrnn.text.files import read_files, read_once
+from jrnn.text.files import read_once
 from jrnn.train.checkpoint import write_atomically
 
 ROWS = 64  # examples that are answered side by side
@@ -69,12 +70,12 @@ def load_answerer(directory: Path, which: str) -> Answerer:
     """Rebuild the task of a run, with its best or last weights."""
     run = RunDirectory(directory)
     config, described = read_config(run)
-    if type(config) not in COMMANDS or not isinstance(config, SequenceOptions):
+    if type(config) not in ON_EXAMPLES or not isinstance(config, SequenceOptions):
         raise UserError(
             f"{directory} is a run of jrnn {task_of(described)}, a language model.\n"
             f"It writes text: jrnn sample {directory}"
         )
-    command, known = COMMANDS[type(config)], read_known(run, described)
+    command, known = ON_EXAMPLES[type(config)], read_known(run, described)
     task = command.task(config, known)
     like = params_of(command, config, known)
     weights = load_weights(run, described, like, which)
@@ -89,7 +90,7 @@ def _answered(trained: Answerer, lines: Lines, file: Path) -> Iterator[str]:
     if lines.header is not None:
         yield lines.header
     piped = read_once(file)
-    units = lines.units(_piped(file) if piped else _lines_of(file))
+    units = lines.units(_piped(file) if piped else _all_lines(file))
     rows, shapes = (1, _doubling) if piped else (ROWS, None)
     while some := list(itertools.islice(units, 1 if piped else AT_ONCE)):
         real = [unit for unit in some if unit is not None]
@@ -109,11 +110,10 @@ def _doubling(dataset: Dataset) -> list[int]:
     return [SHORTEST << (-(-longest // SHORTEST) - 1).bit_length()]
 
 
-def _lines_of(file: Path) -> list[str]:
+def _all_lines(file: Path) -> list[str]:
     with plain_errors():
-        text = read_files(find([file]).files)
-    assert isinstance(text, str)  # at the level of characters
-    return text.removesuffix("\n").split("\n")
+        _, lines = lines_of(file)
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 def _piped(file: Path) -> Iterator[str]:

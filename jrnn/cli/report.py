@@ -50,6 +50,8 @@ def finish(job: Job, display: Display, step: int, progress: Progress) -> None:
     figures = {} if went_wrong else figures
     best = _best_figures(job, metrics, progress)
     end = End(status, step, training, progress, best, test, figures, baselines)
+    # with results.json a run is over: what is drawn must be there before
+    last = [] if went_wrong else workflow.conclusion(job, trained.params, figures)
     _write(job, end, trained)
     if went_wrong:
         raise Diverged(_how_it_diverged(job, step, trained, max(went_wrong), progress))
@@ -58,7 +60,7 @@ def finish(job: Job, display: Display, step: int, progress: Progress) -> None:
     if note:
         display.say(note)
     _caution(job, display)
-    for words in workflow.conclusion(job, trained.params, figures):
+    for words in last:
         display.say(words)
 
 

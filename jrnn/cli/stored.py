@@ -44,7 +44,7 @@ def check_seal(path: Path, data: dict[str, Any]) -> None:
         )
 
 
-class Lines(NamedTuple):
+class MetricsLines(NamedTuple):
     """What metrics.jsonl holds."""
 
     lines: list[dict[str, Any]]  # with rising steps
@@ -60,7 +60,7 @@ class Lines(NamedTuple):
         return f"metrics.jsonl: line{s} {numbers}{more} {are} damaged and passed over."
 
 
-def read_metrics(path: Path) -> Lines:
+def read_metrics(path: Path) -> MetricsLines:
     """The lines of metrics.jsonl, of a run that may be going on or was killed.
 
     A last line that is not ended yet is none. A line that is no metrics, or repeats a
@@ -79,7 +79,7 @@ def read_metrics(path: Path) -> Lines:
             continue
         step = line["step"]
         lines.append(line)
-    return Lines(lines, damaged)
+    return MetricsLines(lines, damaged)
 
 
 def is_number(value: Any) -> bool:

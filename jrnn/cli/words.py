@@ -15,6 +15,14 @@ _MODULES = data, export, sweep, tasks, text, train
 _FUNCTIONS = ("sample", "prime", *(name for m in _MODULES for name in m.__all__))
 _HEAD = re.compile(rf"^(?:{'|'.join(_FUNCTIONS)}): ")
 _VALUE = re.compile(rf"\b({'|'.join(_NAMES)})(?:=| (?='))['\"]?([\w.]+)['\"]?")
+# what a function of the library asks for, and what does it on the command line
+_OTHERWISE = {
+    "choose what is done about missing values: mask or interpolate": (
+        "choose --missing mask or --missing interpolate"
+    ),
+    "for one in each step, label the steps": "for one in each step use jrnn label",
+    "or fewer parts: shares such as 0.8, 0.2": "or fewer parts: --split 0.8 0.2 0",
+}
 _NAME = re.compile(rf"\b({'|'.join(n for n in _NAMES if '_' in n)})\b")
 
 
@@ -37,6 +45,8 @@ def in_command_words(message: str, **others: str) -> str:
         return option(others.get(name, name))
 
     message = _HEAD.sub("", message)
+    for said, here in _OTHERWISE.items():
+        message = message.replace(said, here)
     message = _VALUE.sub(lambda m: f"{called(m[1])} {m[2]}", message)
     return _NAME.sub(lambda m: called(m[1]), message)
 

@@ -24,7 +24,7 @@ from jrnn.interop.flax_weights import (
     BOTH,
     LINEN,
     OF_NO_CELL,
-    Found,
+    FoundLayer,
     Names,
     all_paths,
     at,
@@ -193,7 +193,7 @@ def _function(layer: ToldFunction) -> Filled:
     return Filled(activation(layer.f), ())
 
 
-def _layer(found: Found, name: str | None) -> Filled:
+def _layer(found: FoundLayer, name: str | None) -> Filled:
     """One layer in one direction."""
     to_jax = lambda entry, a: arrays.to_jax("from_flax", f"{found.place}: {entry}", a)
     if found.kind == "embed":
@@ -210,7 +210,7 @@ def _layer(found: Found, name: str | None) -> Filled:
     return _cell(found, name, to_jax)
 
 
-def _cell(found: Found, name: str | None, to_jax) -> Filled:
+def _cell(found: FoundLayer, name: str | None, to_jax) -> Filled:
     size, names = found.hidden_size, found.names
     side_by_side = lambda entries, what: np.concatenate(
         [found.array(entry, what) for entry in entries], axis=-1
@@ -253,12 +253,12 @@ def _linen(piece: Piece) -> dict[str, Any]:
     if piece.kind in WITHOUT_PARAMS:
         return node
     kind = _KIND.get(piece.kind, piece.kind)
-    found = Found((), kind, {"bias": None}, LINEN.get(kind, OF_NO_CELL))
+    found = FoundLayer((), kind, {"bias": None}, LINEN.get(kind, OF_NO_CELL))
     _fill(node, found, piece)
     return {"cell": node} if piece.kind in RECURRENT else node
 
 
-def _fill(node: dict[str, Any], found: Found, piece: Piece) -> None:
+def _fill(node: dict[str, Any], found: FoundLayer, piece: Piece) -> None:
     """Write the arrays of a layer into its dictionary."""
     kind = _KIND.get(piece.kind, piece.kind)
     if kind != found.kind:

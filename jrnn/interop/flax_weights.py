@@ -43,7 +43,7 @@ _DENSE = {
 _GATES_OF_DENSE = {1: "simple", 3: "gru", 4: "lstm"}
 
 
-class Found(NamedTuple):
+class FoundLayer(NamedTuple):
     """A layer in a nested dictionary."""
 
     path: Path
@@ -78,7 +78,7 @@ class Found(NamedTuple):
         return self.array(self.names.x[0], "kernel").shape[0], self.hidden_size
 
 
-def ways_of(function: str, tree: Node, path: Path) -> list[Found]:
+def ways_of(function: str, tree: Node, path: Path) -> list[FoundLayer]:
     """The layer at a path: one, or two of a Bidirectional."""
     node = at(tree, path)
     if isinstance(node, Mapping) and set(node) == {"cell"}:
@@ -165,33 +165,33 @@ def _paths(function: str, path: Path, node: Any):
             yield from _paths(function, (*path, name), inner)
 
 
-def _layer(function: str, path: Path, node: Node) -> Found | None:
+def _layer(function: str, path: Path, node: Node) -> FoundLayer | None:
     """The layer that a node is, by the names in it."""
     keys = set(node)
     if keys == {"embedding"}:
-        return Found(path, "embed", node)
+        return FoundLayer(path, "embed", node)
     if "kernel" in keys and keys <= {"kernel", "bias"}:
-        return _dense(function, Found(path, "dense", node))
+        return _dense(function, FoundLayer(path, "dense", node))
     if keys and keys <= {"dense_i", "dense_h"}:
-        return _checked(function, Found(path, *_of_dense(function, path, node)))
+        return _checked(function, FoundLayer(path, *_of_dense(function, path, node)))
     for kind, names in (*LINEN.items(), ("lstm", _NNX_LSTM)):
         if len(keys) > 1 and keys <= set(names.x + names.h):
             if kind == "lstm" and "if_" in keys:
                 names = _NNX_LSTM
-            return _checked(function, Found(path, kind, node, names))
+            return _checked(function, FoundLayer(path, kind, node, names))
     return None
 
 
 def _of_dense(function: str, path: Path, node: Node):
     """Which cell of nnx has gates side by side, by their number."""
     for name in ("dense_i", "dense_h"):
-        _has(function, Found(path, "", node), name, "kernel")
+        _has(function, FoundLayer(path, "", node), name, "kernel")
     size, width = np.shape(node["dense_h"]["kernel"])
     kind = _GATES_OF_DENSE.get(width // max(size, 1), "lstm")
     return kind, node, _DENSE[kind]
 
 
-def _dense(function: str, found: Found) -> Found:
+def _dense(function: str, found: FoundLayer) -> FoundLayer:
     kernel = found.array("kernel")
     if kernel.ndim != 2:
         raise ValueError(
@@ -203,7 +203,7 @@ def _dense(function: str, found: Found) -> Found:
     return found
 
 
-def _checked(function: str, found: Found) -> Found:
+def _checked(function: str, found: FoundLayer) -> FoundLayer:
     """Raise unless a cell has all of its arrays, in the right shapes."""
     names = found.names
     for name in names.x + names.h:
@@ -233,7 +233,7 @@ def _checked(function: str, found: Found) -> Found:
     return found
 
 
-def _has(function: str, found: Found, name: str, entry: str) -> None:
+def _has(function: str, found: FoundLayer, name: str, entry: str) -> None:
     if name not in found.node or entry not in found.node[name]:
         raise ValueError(
             f"{function}: {found.place}: {name}/{entry} is missing beside "
@@ -241,7 +241,9 @@ def _has(function: str, found: Found, name: str, entry: str) -> None:
         )
 
 
-def _shape(function: str, found: Found, expected: tuple[int, ...], *entry: str) -> None:
+def _shape(
+    function: str, found: FoundLayer, expected: tuple[int, ...], *entry: str
+) -> None:
     got = found.array(*entry).shape
     if got != expected:
         raise ValueError(

@@ -16,7 +16,7 @@ from jrnn.cli.tasks.translate import TRANSLATE
 from jrnn.cli.workflow import Workflow
 
 # Those that train on examples.
-COMMANDS: dict[type, Command] = {
+ON_EXAMPLES: dict[type, Command] = {
     Classify: CLASSIFY,
     Label: LABEL,
     Translate: TRANSLATE,
@@ -24,7 +24,7 @@ COMMANDS: dict[type, Command] = {
 }
 WORKFLOWS: dict[type, Workflow] = {
     Train: LANGUAGE,
-    **{options: workflow_for(command) for options, command in COMMANDS.items()},
+    **{options: workflow_for(command) for options, command in ON_EXAMPLES.items()},
 }
 
 

@@ -140,9 +140,9 @@ def confusion_words(classes: Sequence[str], counts: Any) -> str:
         return f"{_worst_pairs(classes, n)}\n{recall_words(classes, n)}"
     heads = [f"{_short(c, 7):>{w}}" for c, w in zip(classes, cells, strict=True)]
     lines = [f"{corner:{first}} {' '.join(heads)}   recall"]
-    for name, row in zip(names, n, strict=True):
+    for name, row, right in zip(names, n, np.diag(n).tolist(), strict=True):
         entries = [f"{k:>{w}}" for k, w in zip(row, cells, strict=True)]
-        recall = _percent(row[len(lines) - 1], row.sum())
+        recall = _percent(right, int(row.sum()))
         lines.append(f"{name:{first}} {' '.join(entries)}  {recall:>7}")
     return "\n".join(line.rstrip() for line in lines)
 
@@ -150,15 +150,16 @@ def confusion_words(classes: Sequence[str], counts: Any) -> str:
 def recall_words(classes: Sequence[str], n: np.ndarray) -> str:
     """The recall of each class, the worst first."""
     right, all_of = np.diag(n), n.sum(axis=1)
-    order = np.argsort(right / np.maximum(all_of, 1), kind="stable")
-    said = [f"{classes[i]} {_percent(right[i], all_of[i])}" for i in order if all_of[i]]
+    shares = zip(right.tolist(), all_of.tolist(), classes, strict=True)
+    met = sorted((r / a, r, a, name) for r, a, name in shares if a)
+    said = [f"{name} {_percent(r, a)}" for _, r, a, name in met]
     return textwrap.fill(f"Recall: {', '.join(said)}.", WIDTH)
 
 
 def tag_table(classes: Sequence[str], figures: Figures, most: int = 40) -> str:
     """Precision, recall and F1 of each class, the most frequent first."""
     n = np.asarray(figures["confusion"], int)
-    order = np.argsort(-n.sum(axis=1), kind="stable")[:most]
+    order = [int(i) for i in np.argsort(-n.sum(axis=1), kind="stable")[:most]]
     width = max(len("class"), *(len(_short(classes[i], 24)) for i in order))
     lines = [f"{'class':{width}}    steps  precision   recall       F1"]
     for i in order:
@@ -191,9 +192,11 @@ def draw(tested: Tested, path: Path) -> None:
         if C <= 60:
             size = 9 if C <= 25 else 6
             names = [_short(c, 20) for c in classes]
-            across = {"rotation": 90} if max(map(len, names)) > 3 else {}
-            axes.set_xticks(range(C), names, fontsize=size, parse_math=False, **across)
-            axes.set_yticks(range(C), names, fontsize=size, parse_math=False)
+            how: dict[str, Any] = {"fontsize": size, "parse_math": False}
+            axes.set_yticks(range(C), names, **how)
+            if max(map(len, names)) > 3:
+                how["rotation"] = 90
+            axes.set_xticks(range(C), names, **how)
         if C <= 20:
             for i, j in zip(*np.nonzero(n), strict=True):
                 color = "white" if share[i, j] > 0.6 else "black"

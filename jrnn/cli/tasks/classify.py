@@ -1,7 +1,9 @@
 """`jrnn classify`: the class of a sequence."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,7 +25,7 @@ from jrnn.cli.tasks.sources import (
 )
 from jrnn.cli.workflow import Figures
 from jrnn.data import Dataset, column, read_pairs
-from jrnn.tasks import Task, classification
+from jrnn.tasks import Task, classification, defaults
 from jrnn.tasks.baselines import most_frequent_class, nearest_mean
 from jrnn.text import from_json
 
@@ -45,7 +47,7 @@ def _read(config: Classify, known: dict | None, content: bytes | None) -> Exampl
         found = classes.classes_of(labels[parts[0]], source)
         known = {**numeric.known_of(raw, parts[0]), "classes": found}
     targets = classes.numbers_of(labels, known["classes"])
-    data = Dataset(numeric.scaled(raw, known), targets)
+    data = Dataset(numeric.scaled(raw, known), targets, raw.groups)
     return examples_of(given, data, parts, known)
 
 
@@ -82,13 +84,22 @@ def _is_text(config: Classify, found: Found) -> bool:
 
 def _labelled_texts(config: Classify, found: Found) -> tuple[list[str], list[str]]:
     if config.text_column is None:
-        pairs = [p for part in read_each(found, read_pairs) for p in part]
+        pairs = [pair for part in read_each(found, _pairs) for pair in part]
         return [label for label, _ in pairs], [text for _, text in pairs]
     frame = read_tables(found)
     assert config.label is not None  # `_is_text`
     names = config.label, config.text_column
     labels, said = (_entries(frame, name, found.source) for name in names)
     return labels, said
+
+
+def _pairs(path: Path) -> list[tuple[str, str]]:
+    try:
+        return read_pairs(path)
+    except ValueError as error:
+        ask = "Write label<TAB>text; of a table, name the column of classes: --label."
+        said = str(error).replace("Write label<TAB>text, or source<TAB>target.", ask)
+        raise ValueError(said) from None
 
 
 def _entries(frame: pl.DataFrame, wanted: str, source: str) -> list[str]:
@@ -112,7 +123,16 @@ def _task(config: Classify, known: dict[str, Any]) -> Task:
         embed_size=config.embed_size,
         dropout=config.dropout,
         bidirectional=config.direction == "both",
+        chunk=config.chunk,
     )
+
+
+def _settle(config: Classify, data: Examples) -> Classify:
+    chunk = 1
+    if data.known["form"] == "numbers":
+        lengths = data.train.inputs.lengths
+        chunk = defaults(len(lengths), int(lengths.max())).chunk
+    return replace(settle(config, data), chunk=config.chunk or chunk)
 
 
 def _baselines(config: Classify, data: Examples) -> dict[str, Figures]:
@@ -214,7 +234,7 @@ def _details(known: dict[str, Any], figures: Figures) -> list[str]:
 CLASSIFY = Command(
     name="classify",
     read=_read,
-    settle=settle,
+    settle=_settle,
     task=_task,
     guess=lambda data: classes.guess(data.train.targets, len(data.known["classes"])),
     baselines=_baselines,

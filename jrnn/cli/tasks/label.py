@@ -51,7 +51,7 @@ def _read(config: Label, known: dict | None, content: bytes | None) -> Examples:
         found = classes.classes_of(labels, source)
         known = {**numeric.known_of(raw, parts[0]), "classes": found}
     targets = of_step(classes.numbers_of(raw.labels, known["classes"]))
-    data = Dataset(numeric.scaled(raw, known), targets)
+    data = Dataset(numeric.scaled(raw, known), targets, raw.groups)
     return examples_of(given, data, parts, known)
 
 
@@ -93,7 +93,8 @@ def _sentences(config: Label, found: Found) -> list[Sentence]:
 
 def steps_of(sequences: Sequences) -> np.ndarray:
     """The steps of all sequences, one after the other."""
-    return np.concatenate(list(sequences)) if len(sequences) else sequences.values[:0]
+    parts = [sequences[i] for i in range(len(sequences))]
+    return np.concatenate(parts) if parts else sequences.values[:0]
 
 
 def _task(config: Label, known: dict[str, Any]) -> Task:
@@ -237,7 +238,7 @@ def _rows(
         valid = np.arange(answers.label.values.shape[1]) < lengths[:, None]
         labels = answers.label.values[valid]
         shares = answers.probability.values[valid]
-        if raw.frame is None:
+        if raw.frame is None or raw.rows is None:
             steps = np.concatenate([np.arange(1, n + 1) for n in lengths])
             ids = np.repeat(raw.ids, lengths)
             frame = pl.DataFrame({"sequence": ids, "step": steps})

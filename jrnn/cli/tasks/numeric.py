@@ -11,6 +11,7 @@ from jrnn.cli.tasks.files import Found, form_of, read_each, read_tables
 from jrnn.data import (
     Dataset,
     Sequences,
+    column,
     fill_missing,
     fit_scaling,
     labels_of,
@@ -58,12 +59,21 @@ def read_numeric(
     if form_of(found) in ("npz", "ts"):
         return _of_arrays(config, found, each, known, labelled)
     frame, name = read_tables(found), found.source
+    if known is not None and config.id is None:
+        raise UserError(
+            f"{name} is a table, but the run was trained on another kind of file.\n"
+            f"Give one like {', '.join(file.name for file in config.files)}."
+        )
     if config.id is None:
         raise UserError(
             f"{name} is one sequence, as long as no column tells sequences apart.\n"
             f"Name the one that does: --id COLUMN. Its columns: "
             f"{', '.join(frame.columns[:12])}."
         )
+    if labelled:  # before what is left is taken for numbers
+        for wanted in (config.label, config.group):
+            if wanted is not None:
+                column(frame, wanted, name)
     features = list(known["features"]) if known else list(config.features)
     aside = {config.id, config.time, config.label, config.group}
     series = series_of(
@@ -151,7 +161,8 @@ def _of_arrays(config, found, each, known, labelled) -> Numeric:
         if len(known["features"]) != D:
             raise UserError(
                 f"{name} has {D} numbers in each step, but the run was trained on "
-                f"{len(known['features'])}.\nThey are {_some(known['features'])}."
+                f"{len(known['features'])}: {_some(known['features'])}.\n"
+                "Give sequences of the same numbers."
             )
         names = list(known["features"])
     indicators = known["indicators"] if known else None
@@ -162,8 +173,9 @@ def _of_arrays(config, found, each, known, labelled) -> Numeric:
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from None
     labels = _labels(name, parts, each) if labelled else None
-    grouped = labelled and all(part.groups is not None for part in parts)
-    groups = np.concatenate([p.groups.astype(str) for p in parts]) if grouped else None
+    given = [part.groups for part in parts if part.groups is not None]
+    grouped = labelled and len(given) == len(parts)
+    groups = np.concatenate(given).astype(str) if grouped else None
     ids = tuple(range(1, len(inputs) + 1))
     return Numeric(inputs, *_split_names(found_names), labels, groups, ids)
 

@@ -4,11 +4,11 @@ import dataclasses
 from typing import Any
 
 from jrnn.cli.tasks.examples import Examples
-from jrnn.tasks.sizes import defaults
+from jrnn.tasks import defaults
 
 
 def settle(config: Any, data: Examples) -> Any:
-    """Fill in what is 0 for "as the data suggest", by `jrnn.tasks.sizes.defaults`.
+    """Fill in what is 0 for "as the data suggest", by `jrnn.tasks.defaults`.
 
     Where another batch size is given, the number of passes over the data stays.
     """
