@@ -9,8 +9,10 @@ import tyro
 from jrnn.cli.cells import PASSING
 from jrnn.cli.class_options import Classify, Label
 from jrnn.cli.errors import UserError
+from jrnn.cli.forecast_options import Forecast
 from jrnn.cli.options import TrainingOptions, check_split
 from jrnn.cli.options import option as option  # with the classes that it names
+from jrnn.cli.pair_options import Translate
 
 Preset = Literal["quick", "standard", "best"]
 
@@ -320,4 +322,6 @@ TRAINING: dict[str, type[TrainingOptions]] = {
     "train": Train,
     "classify": Classify,
     "label": Label,
+    "translate": Translate,
+    "forecast": Forecast,
 }

@@ -19,11 +19,12 @@ WIDTH = 79  # of the text above the boxes, which tyro does not wrap
 
 GROUPS = {
     "data": (
-        "label text_column id time features group missing token_column tag_column "
-        "level min_count split test"
+        "target horizon quantiles label text_column id time features group missing "
+        "token_column tag_column level min_count split test"
     ),
     "model": (
-        "cell hidden_size layers embed_size direction chunk dropout recurrent_dropout"
+        "context season centre feedback cell hidden_size layers embed_size direction "
+        "chunk attention beam_size dropout recurrent_dropout"
     ),
     "training": (
         "steps batch_size window update_every optimizer learning_rate schedule warmup "
@@ -38,6 +39,7 @@ _VALUES = {
     "file": "[FILE]",
     "examples": "FILE",
     "run": "RUN",
+    "target": "COLUMN[,COLUMN]",
     "cluster": "HOST:PORT,N,I|auto",
 }
 _DEFAULTS = {"None": "none", "": "none", "''": "none", "False": "no"}

@@ -144,7 +144,7 @@ def _write_lines(options: Predict, lines: Iterable[str]) -> None:
 
 
 def _write_table(options: Predict, trained: Answerer) -> None:
-    assert trained.command.rows is not None  # every kind has it
+    assert trained.command.rows is not None  # every command has it
     with plain_errors():
         found = find([options.examples])
         rows = trained.command.rows(

@@ -238,7 +238,8 @@ def _at_log_step(
         line["valid_loss"], figures = evaluate(job, params, "valid")
         if not math.isfinite(line["valid_loss"]):
             raise _diverged(job, step, "The validation loss")
-        line |= {f"valid_{name}": figures[name] for name in job.workflow.curves}
+        curves = [name for name in job.workflow.curves if figures.get(name) is not None]
+        line |= {f"valid_{name}": figures[name] for name in curves}
         shown = job.workflow.shown({"loss": line["valid_loss"], **figures})
         loss_now = line["valid_loss"]
         progress = _note_best(job, display, params, step, loss_now, shown, progress)

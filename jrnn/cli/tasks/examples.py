@@ -60,6 +60,8 @@ class Command(NamedTuple):
     told: Callable[[dict[str, Any], Dataset, Any], list[str]]
     details: Callable[[dict[str, Any], Figures], list[str]]  # of the test part
     draw: Callable[[Any, Path], None] | None = None  # (Tested, path of a PNG file)
+    # (config, sizes of the parts): what to say of small ones; None: of shares in them
+    cautions: Callable[[Any, tuple[int, int, int]], list[str]] | None = None
 
     # new examples, for jrnn predict
     # (config, known, probabilities); None where the run does not read lines of text

@@ -59,7 +59,7 @@ def workflow_for(command: Command) -> Workflow:
         step_words=lambda config: f"{config.batch_size} {UNIT}",
         pass_words="passes over the data",
         about=partial(_about, command),
-        cautions=_cautions,
+        cautions=command.cautions or _cautions,
         shown=command.shown,
         example=partial(_example, command),
         conclusion=partial(_conclusion, command),

@@ -12,7 +12,14 @@ def settle(config: Any, data: Examples) -> Any:
 
     Where another batch size is given, the number of passes over the data stays.
     """
-    suggested = defaults(len(data.train.inputs))
+    config = settle_for(config, len(data.train.inputs))
+    test = tuple(file.resolve() for file in config.test)
+    return dataclasses.replace(config, test=test)
+
+
+def settle_for(config: Any, examples: int) -> Any:
+    """The same for so many examples to learn from."""
+    suggested = defaults(examples)
     batch = config.batch_size or suggested.batch_size
     steps = config.steps or max(1, suggested.steps * suggested.batch_size // batch)
     log = config.log_every or max(1, min(50, steps // 20))
@@ -24,5 +31,4 @@ def settle(config: Any, data: Examples) -> Any:
         learning_rate=config.learning_rate or suggested.learning_rate,
         log_every=log,
         eval_every=config.eval_every or max(log, steps // 20),
-        test=tuple(file.resolve() for file in config.test),
     )
