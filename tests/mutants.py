@@ -1052,10 +1052,18 @@ ENGINE = [
     Mutant(
         "shared: cotangents put in order for each reader",
         "_replacements/shared.py",
-        "if value.ndim < 3:",
+        "if value.ndim < 3 or is_symbolic(value.shape):",
         "if value.ndim < 9:",
         GUARDS,
         "batch_first",
+    ),
+    Mutant(
+        "shared: rows of sizes without a number",
+        "_replacements/shared.py",
+        " or is_symbolic(value.shape)",
+        "",
+        DROP_IN,
+        "symbolic_sizes and gradient",
     ),
     Mutant(
         "operation: checks do not look inside",

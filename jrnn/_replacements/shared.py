@@ -13,6 +13,7 @@ from jax import lax
 from jax.interpreters import ad
 
 from jrnn._programs.operation import batch_as_itself, lower, operation
+from jrnn._programs.program import is_symbolic
 
 
 def share_cotangent(value: Any) -> Any:
@@ -29,7 +30,7 @@ def _computed_once(value: Any) -> list[Any]:
 
     The cotangent of logits (T, B, V) may come from a loss with the batch leading.
     """
-    if value.ndim < 3:
+    if value.ndim < 3 or is_symbolic(value.shape):
         return [lax.optimization_barrier(value)]
     rows = lax.reshape(value, (math.prod(value.shape[:-1]), value.shape[-1]))
     return [lax.reshape(lax.optimization_barrier(rows), value.shape)]
