@@ -58,7 +58,8 @@ ERRORS = {
     "cell": (
         lambda: classification(numbers(1), 2, cell="gur"),
         ValueError,
-        "classification: cell must be 'elman', 'irnn', 'gru' or 'lstm', got 'gur'.",
+        "classification: cell must be a name in jrnn.models.CELLS or a cell factory, "
+        "got 'gur'. Did you mean 'gru'?",
     ),
     "whole-sequences": (
         lambda: labelling(numbers(1), 2, cell=lambda size: jrnn.conv(size, 3)),

@@ -1,5 +1,6 @@
 """What all tasks have in front: layers that read a sequence of symbols or numbers."""
 
+import difflib
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -170,7 +171,13 @@ def cell_of(name: str, cell: str | Callable[[int], Cell]) -> Callable[[int], Cel
     """
     if callable(cell):
         return cell
-    _check.one_of(name, "cell", cell, CELLS)
+    if cell not in CELLS:
+        near = difflib.get_close_matches(cell, CELLS, n=1)
+        hint = f"Did you mean {near[0]!r}?" if near else "Pass 'gru', or jrnn.gru."
+        raise ValueError(
+            f"{name}: cell must be a name in jrnn.models.CELLS or a cell factory, got "
+            f"{cell!r}. {hint}"
+        )
     return CELLS[cell]
 
 

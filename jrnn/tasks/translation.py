@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from jrnn import _check
+from jrnn import _check, wrappers
 from jrnn.attention import dot
 from jrnn.cell import Cell
 from jrnn.combine import bidirectional, stack
@@ -17,7 +17,6 @@ from jrnn.seq2seq import scheduled_sampling, seq2seq
 from jrnn.tasks.reader import cell_of, counted, rows_of, run_rows, symbols, targets_of
 from jrnn.tasks.task import Padded, Task
 from jrnn.unroll import unroll
-from jrnn.wrappers import dropout as dropped
 
 
 class Written(NamedTuple):
@@ -212,7 +211,7 @@ def _model(source, target, cell, hidden_size, layers, embed_size, attention, rat
     """A model whose every recurrent layer may have dropout on what it hands on."""
     _check.positive("translation", "layers", layers)
     make = cell_of("translation", cell)
-    drop = lambda part: dropped(part, rate) if rate else part
+    drop = lambda part: wrappers.dropout(part, rate) if rate else part
     one = make(hidden_size)
     _check.cell("translation", one, "A decoder reads from left to right.")
     both = bidirectional(one, one)
