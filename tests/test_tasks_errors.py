@@ -56,10 +56,10 @@ ERRORS = {
         "labelling: needs at least two classes, got 1.",
     ),
     "cell": (
-        lambda: classification(numbers(1), 2, cell="gur"),
+        lambda: classification(numbers(1), 2, cell="gruu"),
         ValueError,
         "classification: cell must be a name in jrnn.models.CELLS or a cell factory, "
-        "got 'gur'. Did you mean 'gru'?",
+        "got 'gruu'. Did you mean 'gru'?",
     ),
     "whole-sequences": (
         lambda: labelling(numbers(1), 2, cell=lambda size: jrnn.conv(size, 3)),

@@ -1,7 +1,9 @@
 """From the words of a command line to the options of one command."""
 
+import contextlib
 import functools
 import operator
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,13 +55,33 @@ def parse(arguments: list[str], training_default: TrainingOptions) -> Any:
         for name, kind in COMMANDS.items()
     ]
     # no command: this shows help, or says that the word is none, and ends the program
-    tyro.cli(
-        functools.reduce(operator.or_, kinds),
-        args=arguments,
-        prog="jrnn",
-        description=ABOUT,
-    )
+    with contextlib.redirect_stdout(_WithoutNames(sys.stdout)):
+        tyro.cli(
+            functools.reduce(operator.or_, kinds),
+            args=arguments,
+            prog="jrnn",
+            description=ABOUT,
+        )
     raise AssertionError("a word that is no command was taken for one")
+
+
+class _WithoutNames:
+    """A stream in which the line of usage says COMMAND: all names are too many for it.
+
+    They follow with what each does; tyro has no option to leave them out.
+    """
+
+    def __init__(self, stream: Any):
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(text.replace(f"{{{','.join(COMMANDS)}}}", "COMMAND"))
+
+    def flush(self) -> None:
+        self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def training_default(words: list[str]) -> TrainingOptions:
