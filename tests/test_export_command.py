@@ -158,7 +158,7 @@ def test_figures_of_other_weights_are_left_out(capsys, copied, tmp_path):
     write_results(RunDirectory(copied), "finished", 5, parts)
     done(capsys, "export", copied, *to)
     card = (tmp_path / "a" / "README.md").read_text()
-    assert "No figure was given." in card and "3.5" not in card
+    assert "No figure was given." in card and "3.5000" not in card
     (copied / "results.json").unlink()
     done(capsys, "export", copied, *to, "--overwrite")
     assert (tmp_path / "a" / "README.md").read_text() == card

@@ -267,7 +267,7 @@ def test_what_a_resumed_run_may_change(left_alone, file, tmp_path, capsys):
         ("task.json", '{"mean": 0.25}', "is damaged or from another run"),
         ("task.json", "[]", "does not describe a task"),
         ("task.json", None, "is missing"),
-        ("config.json", ("regress", "forget"), "its task is none of train, regress"),
+        ("config.json", ("regress", "forget"), "its task is none of train, classify, "),
     ],
 )
 def test_damaged_files(left_alone, tmp_path, capsys, name, content, message):

@@ -181,7 +181,7 @@ def test_a_line_is_answered_before_the_next_is_read(trained, monkeypatch):
         "_write_lines",
         lambda options, lines: events.extend(("said", line) for line in lines),
     )
-    predict.predict(Predict(run=trained, file=Path("-")))
+    predict.predict(Predict(run=trained, examples=Path("-")))
     kinds = [kind for kind, _ in events]
     assert kinds == ["read", "said", "read", "said", "read"]
 
