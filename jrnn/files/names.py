@@ -28,7 +28,7 @@ def register(name: str) -> Callable[[Function], Function]: ...
 def register(name: str, function: Callable[..., Any] | None = None) -> Any:
     """Give a function of yours the name by which model files call it.
 
-    A file holds no code. One with a cell of your own says `"leaky"`, and whoever loads
+    A file holds no code. One with a cell of your own says `"drift"`, and whoever loads
     it registers the factory of that name first. Besides factories of cells, the name
     may be that of any function that stands among the arguments of one: an activation,
     an initialiser, the `choose` of `feedback`.
@@ -40,7 +40,7 @@ def register(name: str, function: Callable[..., Any] | None = None) -> Any:
 
     Returns:
         The function; the cells that it makes know by which name and arguments. Use this
-        one: `leaky = register("leaky", leaky)`, or `@register("leaky")` above its
+        one: `drift = register("drift", drift)`, or `@register("drift")` above its
         definition.
 
     Raises:
