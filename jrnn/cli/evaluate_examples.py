@@ -16,9 +16,10 @@ from jrnn.cli.options import TrainingOptions
 from jrnn.cli.predict import ROWS, Answerer, load_answerer
 from jrnn.cli.run import RunDirectory, read_config
 from jrnn.cli.tasks import ON_EXAMPLES
-from jrnn.cli.tasks.batches import plain, sums_of
+from jrnn.cli.tasks.batches import plain
 from jrnn.cli.words import plain_errors
 from jrnn.data import Dataset
+from jrnn.tasks.fit import sums_over
 
 Parts = list[tuple[str, Dataset]]
 
@@ -52,7 +53,7 @@ def evaluate_examples(options: Eval) -> None:
 def _show(trained: Answerer, options: Eval, parts: Parts) -> None:
     task, params = trained.task, trained.weights.params
     sums = jax.jit(task.sums)
-    measured = [sums_of(sums, params, dataset, ROWS) for _, dataset in parts]
+    measured = [sums_over(sums, params, dataset, ROWS) for _, dataset in parts]
     rows = [
         (name, len(dataset.inputs), _figures(trained, of))
         for (name, dataset), of in zip(parts, measured, strict=True)

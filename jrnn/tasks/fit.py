@@ -1,6 +1,8 @@
 """Training, measuring and answering: a task on a dataset, with batches by length."""
 
+import functools
 import warnings
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -162,11 +164,7 @@ def measure(
             "measure: the dataset has no targets to compare with. Call predict for "
             "answers."
         )
-    sums = jax.jit(task.sums)
-    parts = [sums(params, batch) for _, batch in in_order(dataset, batch_size)]
-    # in double precision: single batches are small, their sum need not be
-    total = lambda *values: np.sum([np.asarray(v, np.float64) for v in values], axis=0)
-    return task.figures(jax.tree.map(total, *parts))
+    return task.figures(sums_over(jax.jit(task.sums), params, dataset, batch_size))
 
 
 def predict(task: Task, params: Params, dataset: Dataset, batch_size: int = 128) -> Any:
@@ -194,15 +192,80 @@ def predict(task: Task, params: Params, dataset: Dataset, batch_size: int = 128)
         >>> answers.label.lengths.tolist(), answers.probability[1].shape
         ([2, 3], (3, 3))
     """
-    run, found, order = jax.jit(task.predict), [], []
-    for which, batch in in_order(dataset._replace(targets=None), batch_size):
-        answers = jax.tree.map(np.asarray, run(params, batch))
-        found.append(_only_rows(answers, batch.real))
-        order.append(which)
-    place = np.argsort(np.concatenate(order))  # where each example was done
+    asked = dataset._replace(targets=None)
+    found, place = answers_over(jax.jit(task.predict), params, asked, batch_size)
     return jax.tree.map(
         lambda *parts: _joined(parts, place), *found, is_leaf=_is_padded
     )
+
+
+def sums_over(
+    sums: Callable[[Params, Any], Any],
+    params: Params,
+    dataset: Dataset,
+    batch_size: int,
+    buckets: Any = None,
+) -> Any:
+    """What a compiled `Task.sums` adds up to over a dataset.
+
+    In double precision: single batches are small, their sum need not be.
+
+    Args:
+        sums: `sums(params, batch)`.
+        params: of the task.
+        dataset: examples with targets.
+        batch_size: examples done at once.
+        buckets: as for `jrnn.data.in_order`.
+
+    Returns:
+        The tree of `sums` with arrays of NumPy, for `Task.figures`.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> data = Dataset(from_arrays([[1], [2, 3], [4]]))
+        >>> count = lambda params, batch: {"steps": batch.lengths.sum()}
+        >>> sums_over(count, (), data, 2)["steps"].item()
+        4
+    """
+    parts = [sums(params, batch) for _, batch in in_order(dataset, batch_size, buckets)]
+    total = lambda *values: functools.reduce(np.add, map(_wide, values))
+    return jax.tree.map(total, *jax.device_get(parts))
+
+
+def answers_over(
+    predict: Callable[[Params, Any], Any],
+    params: Params,
+    dataset: Dataset,
+    batch_size: int,
+    buckets: Any = None,
+) -> tuple[list[Any], np.ndarray]:
+    """What a compiled `Task.predict` answers, batch by batch.
+
+    Args:
+        predict: `predict(params, batch)`.
+        params: of the task.
+        dataset: examples.
+        batch_size: examples done at once.
+        buckets: as for `jrnn.data.in_order`.
+
+    Returns:
+        `(parts, place)`: the answers of each batch, its rows that are real, and where
+        each example of the dataset stands among all of them.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> data = Dataset(from_arrays([[1, 2], [3]]))
+        >>> first = lambda params, batch: batch.inputs[:, 0]
+        >>> parts, place = answers_over(first, (), data, 1)
+        >>> np.concatenate(parts)[place].tolist()
+        [1, 3]
+    """
+    found, order = [], []
+    for which, batch in in_order(dataset, batch_size, buckets):
+        answers = jax.device_get(predict(params, batch))
+        found.append(jax.tree.map(lambda a, real=batch.real: a[real], answers))
+        order.append(which)
+    return found, np.argsort(np.concatenate(order))
 
 
 def _rates(learning_rate: ArrayLike, steps: int) -> np.ndarray:
@@ -261,9 +324,10 @@ def _is_padded(node: Any) -> bool:
     return isinstance(node, Padded)
 
 
-def _only_rows(answers: Any, real: np.ndarray) -> Any:
-    """Answers of the rows that are examples."""
-    return jax.tree.map(lambda a: a[real], answers)
+def _wide(array: Any) -> np.ndarray:
+    # sums of many batches in few bits would depend on how they were batched
+    array = np.asarray(array)
+    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
 def _joined(parts: tuple, place: np.ndarray) -> Any:

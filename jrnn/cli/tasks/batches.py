@@ -11,8 +11,9 @@ from jrnn.cell import Key, Params
 from jrnn.cli.tasks.examples import Examples
 from jrnn.cli.updates import Intervals, optimizer
 from jrnn.cli.workflow import Compiled, Figures, Job
-from jrnn.data import Batching, Dataset, batching, in_order
+from jrnn.data import Batching, Dataset, batching
 from jrnn.tasks import Task
+from jrnn.tasks.fit import answers_over, sums_over
 from jrnn.train import Hyper, TrainState, make_step
 
 
@@ -71,23 +72,8 @@ def _update(job: Job):
 
 def measured(model: TaskModel, params: Params, dataset: Dataset, size: int) -> Figures:
     """The figures of a dataset, which do not depend on the size of its batches."""
-    total = sums_of(model.sums, params, dataset, size, model.stream.shapes)
+    total = sums_over(model.sums, params, dataset, size, model.stream.shapes)
     return {name: plain(value) for name, value in model.task.figures(total).items()}
-
-
-def sums_of(
-    sums: Callable[[Params, Any], Any],
-    params: Params,
-    dataset: Dataset,
-    size: int,
-    shapes: Any = None,
-) -> Any:
-    """What a compiled `Task.sums` adds up to over a dataset, in double precision."""
-    total: Any = None
-    for _, batch in in_order(dataset, size, shapes):
-        part = jax.tree.map(_wide, jax.device_get(sums(params, batch)))
-        total = part if total is None else jax.tree.map(np.add, total, part)
-    return total
 
 
 def answered(model: TaskModel, params: Params, dataset: Dataset, size: int) -> Any:
@@ -103,12 +89,7 @@ def answers_of(
     shapes: Any = None,
 ) -> Any:
     """The same of a compiled `Task.predict`, in batches of these shapes."""
-    parts, order = [], []
-    for which, batch in in_order(dataset, size, shapes):
-        answers = jax.device_get(predict(params, batch))
-        parts.append(jax.tree.map(lambda a, real=batch.real: a[real], answers))
-        order.append(which)
-    places = np.argsort(np.concatenate(order))
+    parts, places = answers_over(predict, params, dataset, size, shapes)
     return jax.tree.map(lambda *a: _joined(a)[places], *parts)
 
 
@@ -120,12 +101,6 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _wide(array: Any) -> np.ndarray:
-    # sums of many batches in few bits would depend on how they were batched
-    array = np.asarray(array)
-    return array.astype(np.float64 if array.dtype.kind == "f" else np.int64)
 
 
 def _joined(parts: tuple[np.ndarray, ...]) -> np.ndarray:
