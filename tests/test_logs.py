@@ -3,6 +3,8 @@
 import csv
 import json
 import struct
+import subprocess
+import sys
 
 import jax
 import jax.numpy as jnp
@@ -187,16 +189,22 @@ def test_a_log_whose_package_is_missing(tmp_path, capsys, monkeypatch):
     assert "--log tensorboard: no_such_package is not installed: pip install" in said
 
 
+TELL_WANDB = """
+import sys, jrnn
+with jrnn.logs.wandb(sys.argv[1], name="mine", identity="abc", config={"cell": "gru"}) as log:
+    log({"step": 2, "loss": 0.5})
+    log({"step": 4, "loss": 0.25})
+"""
+
+
 @pytest.mark.slow
 def test_what_wandb_is_told(tmp_path):
     pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
 
-    with logs.wandb(
-        tmp_path, name="mine", identity="abc", config={"cell": "gru"}
-    ) as log:
-        log({"step": 2, "loss": 0.5})
-        log({"step": 4, "loss": 0.25})
+    # In a process of its own: the file is complete once wandb's service, which writes it
+    # in the background, has ended with the process that started it.
+    subprocess.run([sys.executable, "-c", TELL_WANDB, tmp_path], check=True)
     (path,) = tmp_path.glob("wandb/offline-run-*-abc/run-abc.wandb")
     data, records = path.read_bytes()[7:], []
     assert len(data) < 2**15  # one block; each record: 4 of a checksum, 2 of its length
@@ -212,4 +220,5 @@ def test_what_wandb_is_told(tmp_path):
         for r in records
         if r.HasField("history")
     ]
-    assert [(row["_step"], row["loss"]) for row in told] == [(2, 0.5), (4, 0.25)]
+    kinds = [r.WhichOneof("record_type") for r in records]
+    assert [(row["_step"], row["loss"]) for row in told] == [(2, 0.5), (4, 0.25)], kinds
