@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import types
 from pathlib import Path
 
 import jax
@@ -16,6 +17,7 @@ import numpy as np
 import pytest
 import regression
 from settings import ordinary_settings  # noqa: F401
+from test_drop_in import compilations
 from test_resume import digests, environment
 
 from jrnn.cli import main
@@ -24,12 +26,12 @@ from jrnn.cli.errors import UserError
 from jrnn.cli.options import SequenceOptions, TrainingOptions, fields_of
 from jrnn.cli.run import options_as_json
 from jrnn.cli.tasks import workflow_of
-from jrnn.cli.tasks.batches import TaskModel, answered, measured, plain
-from jrnn.cli.updates import intervals_of
+from jrnn.cli.tasks.batches import TaskModel, answered, compiled, measured, plain
+from jrnn.cli.updates import intervals_of, optimizer
 from jrnn.data import Dataset, Sequences, batching, from_arrays
 from jrnn.files import load
 from jrnn.tasks import Padded, Task
-from jrnn.train import CheckpointError
+from jrnn.train import CheckpointError, Hyper, init_state
 
 KILLS = int(os.environ.get("JRNN_TEST_KILLS", "2"))
 SMALL = (
@@ -364,6 +366,29 @@ def test_figures_and_answers_whatever_the_batch(size):
     assert padded.lengths.tolist() == lengths
     for values, row in zip(padded.values, dataset.inputs, strict=True):
         assert (values[: len(row)] == row[:, 0]).all() and not values[len(row) :].any()
+
+
+@pytest.mark.parametrize("seen", [4, 1])
+def test_programs_are_compiled_before_the_first_step(seen):
+    dataset = Dataset(rows_of([1, 1, 5, 5, 9, 9, 3, 3]))
+    config = regression.Regress(steps=20)
+    task = Task(
+        lambda key: jnp.float32(2),
+        lambda params, batch, **_: params * batch.inputs.mean(),
+        *[lambda *_: None] * 3,
+    )
+    stream = batching(dataset, 2, 0, buckets=(1, 3, 5, 9))._replace(per_epoch=seen)
+    job = types.SimpleNamespace(
+        model=TaskModel(task, stream, task.sums, task.predict), config=config
+    )
+    state = init_state(jnp.float32(2), (), optimizer(config))
+    key = jax.random.key(0)
+    advance, state, *_ = compiled(job, intervals_of(config), state, key)
+    hypers = Hyper(np.full(1, 0.1, np.float32), np.full(1, jnp.inf, np.float32))
+    with compilations() as names:
+        for step in range(20):
+            state, _ = advance(state, step, hypers, key)
+    assert len(names) == 4 - seen and int(state.step) == 20
 
 
 def test_plain_numbers():

@@ -1,7 +1,9 @@
 """Updates, figures and answers of a task, batch by batch."""
 
 import math
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import jax
@@ -11,7 +13,7 @@ from jrnn.cell import Key, Params
 from jrnn.cli.tasks.examples import Examples
 from jrnn.cli.updates import Intervals, optimizer
 from jrnn.cli.workflow import Compiled, Figures, Job
-from jrnn.data import Batching, Dataset, batching
+from jrnn.data import Batch, Batching, Dataset, batching
 from jrnn.tasks import Task
 from jrnn.tasks.fit import answers_over, sums_over
 from jrnn.train import Hyper, TrainState, make_step
@@ -37,20 +39,40 @@ def compiled(job: Job, intervals: Intervals, state: TrainState, key: Key) -> Com
     stream, update = job.model.stream, jax.jit(_update(job), donate_argnums=0)
     programs: dict[Any, Any] = {}
 
-    def program(state, batch, hyper, key):
-        shape = tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
-        if shape not in programs:
-            programs[shape] = update.lower(state, batch, hyper, key).compile()
-        return programs[shape]
+    def lowered(batch):
+        hyper = Hyper(*[np.zeros((), np.float32)] * 2)
+        return update.lower(state, batch, hyper, key)
 
     def advance(state: TrainState, step: int, hypers: Hyper, key: Key):
         # one step: `TrainingOptions.steps_per_call` is 1
-        arguments = stream.batch(step), jax.tree.map(lambda a: a[0], hypers), key
-        return program(state, *arguments)(state, *arguments)
+        batch, hyper = stream.batch(step), jax.tree.map(lambda a: a[0], hypers)
+        shape = _shape(batch)
+        if shape not in programs:  # of a later epoch than the first
+            programs[shape] = lowered(batch).compile()
+        return programs[shape](state, batch, hyper, key)
 
-    first = stream.batch(int(state.step)), Hyper(*[np.zeros((), np.float32)] * 2), key
-    program(state, *first)  # now, while it is said that programs are compiled
+    first = _of_each_shape(stream, int(state.step), intervals.steps)
+    # now, while it is said that programs are compiled, and side by side
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        pending = {shape: lowered(batch) for shape, batch in first.items()}
+        compiling = [pool.submit(program.compile) for program in pending.values()]
+    programs |= zip(pending, [program.result() for program in compiling], strict=True)
     return Compiled(advance, state, job.config)
+
+
+def _of_each_shape(stream: Batching, start: int, stop: int) -> dict[Any, Batch]:
+    """One batch of each shape, looked for in an epoch at most."""
+    found: dict[Any, Batch] = {}
+    for n in range(start, min(stop, start + stream.per_epoch)):
+        if len(found) == len(stream.shapes):
+            break
+        batch = stream.batch(n)
+        found.setdefault(_shape(batch), batch)
+    return found
+
+
+def _shape(batch: Batch) -> Any:
+    return tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
 
 
 def _update(job: Job):
