@@ -409,6 +409,23 @@ ROWS = (
             )
         ),
     ),
+    Row(
+        "text",
+        "sequence_speed",
+        "DataLoader and packed sequences",
+        "5 min",
+        lambda m: (
+            "of jrnn's time for an epoch, "
+            + ", ".join(
+                f"{name} {times['median over jrnn in the round']:.1f}"
+                for name, times in m["speed"].items()
+                if name != "jrnn"
+            )
+            + f"; first batch after {m['first_batch']['seconds']:.2g} s, memory "
+            f"{m['first_batch']['memory over data']:.2f} times the data"
+            + (" (on a loaded machine)" if m["loaded"] else "")
+        ),
+    ),
 )
 
 
