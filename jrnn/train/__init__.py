@@ -3,6 +3,12 @@
 from jrnn.train.checkpoint import CheckpointError, load, read, save
 from jrnn.train.evaluate import evaluate, evaluation_rows
 from jrnn.train.fit import fit
+from jrnn.train.hessian_free import (
+    HessianFreeMetrics,
+    HessianFreeState,
+    gauss_newton_product,
+    hessian_free,
+)
 from jrnn.train.step import (
     Hyper,
     Metrics,
@@ -16,6 +22,8 @@ from jrnn.train.truncated import batched, initial_carries, truncated_loss
 
 __all__ = [
     "CheckpointError",
+    "HessianFreeMetrics",
+    "HessianFreeState",
     "Hyper",
     "Metrics",
     "TrainState",
@@ -23,6 +31,8 @@ __all__ = [
     "evaluate",
     "evaluation_rows",
     "fit",
+    "gauss_newton_product",
+    "hessian_free",
     "init_state",
     "initial_carries",
     "load",
