@@ -176,40 +176,40 @@ LIBRARY = [
     ),
     Mutant(
         "masked: carry not held",
-        "wrappers.py",
-        "return _where(valid, new_carry, carry), y",
+        "wrappers/steps.py",
+        "return where(valid, new_carry, carry), y",
         "return new_carry, y",
         WRAPPERS,
         "masked",
     ),
     Mutant(
         "masked: output not zeroed",
-        "wrappers.py",
-        "        y = _where(valid, y, jax.tree.map(_zeros, y))\n",
+        "wrappers/steps.py",
+        "        y = where(valid, y, jax.tree.map(zeros, y))\n",
         "",
         WRAPPERS,
         "masked",
     ),
     Mutant(
         "masked: padding let into the step",
-        "wrappers.py",
-        "        x = _where(valid, x, jax.tree.map(_zeros, x))\n",
+        "wrappers/steps.py",
+        "        x = where(valid, x, jax.tree.map(zeros, x))\n",
         "",
         WRAPPERS,
         "masked",
     ),
     Mutant(
         "reset: after the step instead of before",
-        "wrappers.py",
-        "return cell.step(params, _where(start, fresh, carry), x, key=step_key)",
+        "wrappers/steps.py",
+        "return cell.step(params, where(start, fresh, carry), x, key=step_key)",
         "c, y = cell.step(params, carry, x, key=step_key)\n"
-        "        return _where(start, fresh, c), y",
+        "        return where(start, fresh, c), y",
         WRAPPERS,
         "reset",
     ),
     Mutant(
         "reset: one key for two uses",
-        "wrappers.py",
+        "wrappers/steps.py",
         "(None, None) if key is None else jax.random.split(key)",
         "(None, None) if key is None else (key, jax.random.clone(key))",
         WRAPPERS,
@@ -257,7 +257,7 @@ LIBRARY = [
     ),
     Mutant(
         "sequence: the flags of an outer mask are lost",
-        "wrappers.py",
+        "wrappers/steps.py",
         "jnp.asarray(own) if valid is None else own & valid",
         "jnp.asarray(own)",
         SEQUENCE_LAWS,
@@ -265,7 +265,7 @@ LIBRARY = [
     ),
     Mutant(
         "sequence: a residual reads padding",
-        "wrappers.py",
+        "wrappers/outputs.py",
         "add(only_valid(valid, xs), ys)",
         "add(xs, ys)",
         SEQUENCE_LAWS,
@@ -273,7 +273,7 @@ LIBRARY = [
     ),
     Mutant(
         "sequence: the offset of layer_norm stays at padding",
-        "wrappers.py",
+        "wrappers/outputs.py",
         "only_valid(valid, jax.vmap(normal, (None, 0))(params, us))",
         "jax.vmap(normal, (None, 0))(params, us)",
         SEQUENCE_LAWS,
@@ -281,11 +281,10 @@ LIBRARY = [
     ),
     Mutant(
         "sequence: learned_carry keeps the carry of the model",
-        "wrappers.py",
-        "return _acting(cell, step, run, init=init, initial_carry=initial_carry)\n\n\n"
-        "def length_mask",
-        "return _acting(cell, step, run, init=init, initial_carry=lambda params, *, "
-        "key=None: cell.initial_carry(params.cell))\n\n\ndef length_mask",
+        "wrappers/carries.py",
+        "return acting(cell, step, run, init=init, initial_carry=initial_carry)",
+        "return acting(cell, step, run, init=init, initial_carry=lambda params, *, "
+        "key=None: cell.initial_carry(params.cell))",
         SEQUENCE,
         "learned_carry",
     ),
@@ -371,7 +370,7 @@ LIBRARY = [
     ),
     Mutant(
         "dropout: survivors not scaled",
-        "wrappers.py",
+        "wrappers/form.py",
         "(kept.astype(dtype) / keep).astype",
         "kept.astype",
         WRAPPERS,
@@ -379,7 +378,7 @@ LIBRARY = [
     ),
     Mutant(
         "dropout: rate is the share kept",
-        "wrappers.py",
+        "wrappers/form.py",
         "jax.random.bernoulli(key, keep, like.shape)",
         "jax.random.bernoulli(key, 1 - keep, like.shape)",
         WRAPPERS,
@@ -387,7 +386,7 @@ LIBRARY = [
     ),
     Mutant(
         "variational_dropout: mask on the cell state",
-        "wrappers.py",
+        "wrappers/noise.py",
         "carry.cell._replace(h=h)",
         "carry.cell._replace(h=h, c=carry.cell.c * carry.mask)",
         WRAPPERS,
@@ -395,7 +394,7 @@ LIBRARY = [
     ),
     Mutant(
         "variational_dropout: mask not carried",
-        "wrappers.py",
+        "wrappers/noise.py",
         "return VariationalDropoutCarry(inner, carry.mask), y",
         "return VariationalDropoutCarry(inner, 0 * carry.mask), y",
         WRAPPERS,
@@ -403,7 +402,7 @@ LIBRARY = [
     ),
     Mutant(
         "resample: state drawn anew, masks kept",
-        "wrappers.py",
+        "wrappers/noise.py",
         "new if is_mask(path) else old",
         "old if is_mask(path) else new",
         WRAPPERS,
@@ -411,7 +410,7 @@ LIBRARY = [
     ),
     Mutant(
         "record: carry before the step",
-        "wrappers.py",
+        "wrappers/carries.py",
         "        carry, y = cell.step(params, carry, x, key=key)\n"
         "        return carry, Recorded(y, carry)",
         "        new, y = cell.step(params, carry, x, key=key)\n"
@@ -421,7 +420,7 @@ LIBRARY = [
     ),
     Mutant(
         "learned_carry: not learned",
-        "wrappers.py",
+        "wrappers/carries.py",
         "        return params.carry\n",
         "        return jax.lax.stop_gradient(params.carry)\n",
         WRAPPERS,
@@ -429,7 +428,7 @@ LIBRARY = [
     ),
     Mutant(
         "layer_norm: sample variance",
-        "wrappers.py",
+        "wrappers/outputs.py",
         "var = jnp.square(u).mean(axis=-1, keepdims=True)",
         "var = jnp.square(u).sum(axis=-1, keepdims=True) / (u.shape[-1] - 1)",
         WRAPPERS,
@@ -501,7 +500,7 @@ LIBRARY = [
     ),
     Mutant(
         "a wrapper with a case of its own missing",
-        "wrappers.py",
+        "wrappers/steps.py",
         "def length_mask(",
         "def twice(cell: Cell) -> Cell:\n    return cell\n\n\ndef length_mask(",
         PUBLIC,
@@ -1167,8 +1166,8 @@ EXPORTS = [
     Mutant(
         "export: dropout passes",
         "export/arguments.py",
-        'RANDOM = "dropout", "variational_dropout"',
-        'RANDOM = ("variational_dropout",)',
+        '"dropout recurrent_dropout',
+        '"recurrent_dropout',
         EXPORT,
         "refuses",
     ),

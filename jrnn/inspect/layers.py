@@ -108,6 +108,29 @@ def gates(params: Params, carry: Carry, x: Input) -> dict[str, jax.Array]:
     return gates_of(params, carry, x) if is_lstm or is_gru else {}
 
 
+def changes_weights(cell: Cell) -> bool:
+    """Whether a cell computes with other weights than stand in its parameters.
+
+    Args:
+        cell: of a layer.
+
+    Returns:
+        True of `spectral_norm` and `spectral_bound`, and what is made of them.
+
+    Example:
+        >>> import jrnn
+        >>> changes_weights(jrnn.layer_norm(jrnn.spectral_norm(jrnn.lstm(4))))
+        True
+    """
+    made = cell.description
+    if not isinstance(made, Description):
+        return False
+    inner = made.arguments.get("cell")
+    return made.factory in ("spectral_norm", "spectral_bound") or (
+        isinstance(inner, Cell) and changes_weights(inner)
+    )
+
+
 def _cells(model: Cell, params: Params) -> Iterator[tuple[Cell, Params]]:
     made = model.description
     if isinstance(made, Description) and made.factory == "stack":
