@@ -11,6 +11,7 @@ from jrnn._description import Description
 from jrnn.cell import Carry, Cell, Input, Params
 from jrnn.cells import GRUParams, LSTMCarry, LSTMParams
 from jrnn.gradients.saturation import gates_of
+from jrnn.layers import LinearParams, linear
 from jrnn.wrappers import LayerNormParams, LearnedCarryParams
 
 
@@ -136,6 +137,11 @@ def _cells(model: Cell, params: Params) -> Iterator[tuple[Cell, Params]]:
     if isinstance(made, Description) and made.factory == "stack":
         for cell, own in zip(made.arguments["cells"], params, strict=True):
             yield from _cells(cell, own)
+    elif isinstance(made, Description) and made.factory == "tied":
+        yield made.arguments["embedding"], params.embed
+        yield from _cells(made.arguments["cell"], params.cell)
+        table = params.embed.table
+        yield linear(len(table)), LinearParams(table.T, params.b)
     else:
         yield model, params
 
