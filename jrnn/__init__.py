@@ -13,7 +13,15 @@ import importlib.metadata
 import typing
 
 from jrnn import dynamics, gradients, initializers, losses, optimizers
-from jrnn.cell import Cell, DiagonalStep, diagonal, output_spec, spec, stateless
+from jrnn.cell import (
+    CandidateStep,
+    Cell,
+    DiagonalStep,
+    diagonal,
+    output_spec,
+    spec,
+    stateless,
+)
 from jrnn.cells import (
     AntisymmetricParams,
     CfCParams,
@@ -92,7 +100,7 @@ from jrnn.cells import (
     ugrnn,
     window,
 )
-from jrnn.combine import bidirectional, parallel, stack
+from jrnn.combine import bidirectional, concat_states, parallel, skip, stack
 from jrnn.feedback import FeedbackCarry, FeedbackParams, feedback
 from jrnn.layers import (
     EmbedParams,
@@ -107,20 +115,35 @@ from jrnn.sequence import SequenceModel
 from jrnn.sequence_layers import ConvParams, conv, pool
 from jrnn.unroll import unroll
 from jrnn.wrappers import (
+    HighwayParams,
     LayerNormParams,
     LearnedCarryParams,
     Recorded,
+    TiedParams,
     VariationalDropoutCarry,
+    WeightDropoutCarry,
+    WeightNormParams,
+    clip_carry,
     dropout,
+    highway,
     layer_norm,
     learned_carry,
     length_mask,
     masked,
+    mixed_precision,
     record,
+    recurrent_dropout,
     resample,
     reset,
     residual,
+    spectral_bound,
+    spectral_norm,
+    tied,
     variational_dropout,
+    weight_dropout,
+    weight_norm,
+    zoneout,
+    zoneout_mean,
 )
 
 if typing.TYPE_CHECKING:
@@ -148,6 +171,7 @@ if typing.TYPE_CHECKING:
 
 __all__ = [
     "AntisymmetricParams",
+    "CandidateStep",
     "Cell",
     "CfCParams",
     "ClockworkCarry",
@@ -166,6 +190,7 @@ __all__ = [
     "FeedbackCarry",
     "FeedbackParams",
     "GRUParams",
+    "HighwayParams",
     "IndRNNParams",
     "JANETParams",
     "LEMCarry",
@@ -197,14 +222,19 @@ __all__ = [
     "SRUParams",
     "ScanReport",
     "SequenceModel",
+    "TiedParams",
     "UGRNNParams",
     "VariationalDropoutCarry",
+    "WeightDropoutCarry",
+    "WeightNormParams",
     "WindowParams",
     "activation",
     "antisymmetric",
     "bidirectional",
     "cfc",
+    "clip_carry",
     "clockwork",
+    "concat_states",
     "conv",
     "conv_gru",
     "conv_lstm",
@@ -221,6 +251,7 @@ __all__ = [
     "feedback",
     "gradients",
     "gru",
+    "highway",
     "indrnn",
     "initializers",
     "irnn",
@@ -243,6 +274,7 @@ __all__ = [
     "mgu",
     "min_gru",
     "min_lstm",
+    "mixed_precision",
     "mlstm",
     "one_hot",
     "optimizers",
@@ -254,6 +286,7 @@ __all__ = [
     "projected_lstm",
     "qrnn",
     "record",
+    "recurrent_dropout",
     "register",
     "resample",
     "reset",
@@ -263,15 +296,23 @@ __all__ = [
     "save",
     "scan",
     "scan_report",
+    "skip",
     "slstm",
     "spec",
+    "spectral_bound",
+    "spectral_norm",
     "sru",
     "stack",
     "stateless",
+    "tied",
     "ugrnn",
     "unroll",
     "variational_dropout",
+    "weight_dropout",
+    "weight_norm",
     "window",
+    "zoneout",
+    "zoneout_mean",
 ]
 
 # They import what cells do not need, such as checkpoint formats and process pools.

@@ -320,12 +320,12 @@ def above_zero(name: str, argument: str, value, most: float | None = None) -> No
         raise ValueError(f"{name}: {argument} must be {expected}, got {value!r}.")
 
 
-def rate(name: str, value) -> None:
+def rate(name: str, value, argument: str = "rate") -> None:
     """Raise where a concrete probability is outside [0, 1); tracers pass."""
     if isinstance(value, Tracer):
         return
     if not 0.0 <= float(value) < 1.0:
-        raise ValueError(f"{name}: rate must be in [0, 1), got {value}.")
+        raise ValueError(f"{name}: {argument} must be in [0, 1), got {value}.")
 
 
 def takes(name: str, argument: str, function, form: str) -> None:
@@ -354,12 +354,17 @@ def takes(name: str, argument: str, function, form: str) -> None:
         ) from None
 
 
-def key_given(name: str, key: jax.Array | None, call: str) -> jax.Array:
+def key_given(
+    name: str,
+    key: jax.Array | None,
+    call: str,
+    instead: str = "evaluate with the cell without dropout",
+) -> jax.Array:
     """The key; an error where a stochastic cell is run without one."""
     if key is None:
         raise ValueError(
-            f"{name}: {call} needs a key. Pass unroll(..., key=key), or evaluate with "
-            "the cell without dropout: it has the same parameters."
+            f"{name}: {call} needs a key. Pass unroll(..., key=key), or {instead}: it "
+            "has the same parameters."
         )
     return key
 

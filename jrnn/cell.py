@@ -170,6 +170,26 @@ class DiagonalStep:
         return h, self.output(params, h, x)
 
 
+@dataclass(frozen=True)
+class CandidateStep:
+    """A step that says what its candidate is: what it would write into its state.
+
+        run(params, carry, x, change, *, key) -> (carry, y)
+
+    `change` is a function of the candidate, which `run` calls once, before the
+    candidate enters the state; as a step it leaves the candidate as it is.
+    `recurrent_dropout` is made of it. A wrapper that changes the step makes an ordinary
+    one of it.
+    """
+
+    run: Callable[..., tuple[Carry, Output]]
+
+    def __call__(  # noqa: D102
+        self, params: Params, carry: Carry, x: Input, *, key: Key | None = None
+    ) -> tuple[Carry, Output]:
+        return self.run(params, carry, x, lambda candidate: candidate, key=key)
+
+
 @described
 def diagonal(
     init: InitFn,

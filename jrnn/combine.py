@@ -7,7 +7,7 @@ they make a `SequenceModel`, in which neighbouring cells still share one scan.
 import functools
 import itertools
 from collections.abc import Callable, Sequence
-from typing import overload
+from typing import Literal, overload
 
 import jax
 import jax.numpy as jnp
@@ -153,6 +153,137 @@ def parallel(*cells: Part) -> Part:
 
     if any(map(_check.is_sequence, cells)):
         return SequenceModel(init, initial_carry, run, _pools("parallel", cells))
+    return Cell(init, initial_carry, step)
+
+
+@described
+def concat_states(*cells: Cell) -> Cell:
+    """Feed each cell's output to the next, and return all of them joined.
+
+        y^1 = cell_1(x),  y^i = cell_i(y^{i-1}),   y = [y^1, ..., y^n]
+
+    The readout behind it sees every layer, and every layer gets the gradient of the
+    readout without passing those above it. `skip` gives every layer the input too.
+
+    Args:
+        *cells: at least one cell, whose outputs are vectors.
+
+    Returns:
+        A cell whose params and carry are tuples with one entry for each cell, as those
+        of `stack`, and whose output has the sizes of all together.
+
+    Raises:
+        ValueError: no cell is given, or params or carry have another number of entries.
+        TypeError: something else than a cell is given; a model of whole sequences.
+
+    Example:
+        >>> import jrnn
+        >>> model = stack(concat_states(jrnn.lstm(4), jrnn.gru(3)), jrnn.linear(2))
+        >>> params = model.init(jax.random.key(0), jnp.zeros(5))
+        >>> params[1].w.shape, jrnn.unroll(model, params, jnp.ones((6, 5)))[1].shape
+        ((7, 2), (6, 2))
+
+    References:
+        Graves (2013), Generating sequences with recurrent neural networks,
+        arXiv:1308.0850, section 2 (hidden layers to the outputs).
+    """
+    return _layered("concat_states", cells, lambda x, y: y, _join)
+
+
+@described
+def skip(*cells: Cell, outputs: Literal["all", "last"] = "all") -> Cell:
+    """Feed each cell the input of the first beside the output of the one before.
+
+        y^1 = cell_1(x),  y^i = cell_i([x, y^{i-1}])
+        y = [y^1, ..., y^n]   outputs="all"
+            y^n               outputs="last"
+
+    With "all" it is the deep network of Graves, and Haiku's
+    `deep_rnn_with_skip_connections`, to which weights can be copied; where the paper
+    has a matrix for each of several inputs of a layer, their rows lie in one here. With
+    one cell it is that cell.
+
+    Args:
+        *cells: at least one cell, whose input and outputs are vectors.
+        outputs: what is returned, the outputs of all cells joined or the last one's.
+
+    Returns:
+        A cell whose params and carry are tuples with one entry for each cell.
+
+    Raises:
+        ValueError: no cell is given, or params or carry have another number of entries;
+            `outputs` is neither.
+        TypeError: something else than a cell is given; a model of whole sequences.
+
+    Example:
+        >>> import jrnn
+        >>> model = skip(jrnn.lstm(4), jrnn.lstm(3))
+        >>> params = model.init(jax.random.key(0), jnp.zeros(5))
+        >>> params[1].w_x.shape, jrnn.unroll(model, params, jnp.ones((6, 5)))[1].shape
+        ((9, 12), (6, 7))
+
+    References:
+        Graves (2013), Generating sequences with recurrent neural networks,
+        arXiv:1308.0850, section 2 (inputs to all layers, all layers to the outputs).
+    """
+    _check.one_of("skip", "outputs", outputs, ("all", "last"))
+    last = lambda ys: ys[-1]
+
+    def beside(x, y):
+        if jnp.ndim(x) == 0:
+            raise ValueError(
+                "skip: x must be a vector, got a scalar. Put one_hot(V) or embed(V, D) "
+                "in front: stack(embed(V, D), skip(...))."
+            )
+        return _join([x, y])
+
+    return _layered("skip", cells, beside, _join if outputs == "all" else last)
+
+
+def _join(vectors: Sequence[jax.Array]) -> jax.Array:
+    """One vector of several."""
+    return jnp.concatenate(vectors, axis=-1)
+
+
+def _layered(name: str, cells: tuple[Cell, ...], read: Callable, give: Callable):
+    """Cells one after the other: what each reads, and what all of them give.
+
+    y^1 = cell_1(x),  y^i = cell_i(read(x, y^{i-1})),   y = give([y^1, ..., y^n])
+    """
+    _at_least_one(name, cells)
+    for cell in cells:
+        _check.cell(
+            name, cell, f"Put {name}(lstm(64), ...) of cells in each direction."
+        )
+
+    def init(key, x):
+        _check.random_key(name, key)
+        params, given = [], x
+        for cell, cell_key in zip(
+            cells, jax.random.split(key, len(cells)), strict=True
+        ):
+            params.append(cell.init(cell_key, given))
+            y = output_spec(cell, params[-1], given)
+            given = jax.eval_shape(read, x, y)
+        return tuple(params)
+
+    def initial_carry(params, *, key=None):
+        _entries(name, "params", params, cells)
+        return _initial_carries(cells, params, key)
+
+    def step(params, carry, x, *, key=None):
+        _entries(name, "params", params, cells)
+        _entries(name, "carry", carry, cells)
+        carries, ys, given = [], [], x
+        for cell, p, c, k in zip(
+            cells, params, carry, _split(key, len(cells)), strict=True
+        ):
+            c, y = cell.step(p, c, given, key=k)
+            carries.append(c)
+            ys.append(y)
+            given = read(x, y)
+        return tuple(carries), give(ys)
+
     return Cell(init, initial_carry, step)
 
 

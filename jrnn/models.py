@@ -5,7 +5,7 @@ to many, many to one, many to many, and sequence to sequence (`jrnn.seq2seq`). E
 function of one sequence, by cells and their params; batches are `jax.vmap`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import jax
@@ -52,7 +52,7 @@ from jrnn.layers import embed, linear, one_hot
 from jrnn.seq2seq import seq2seq
 from jrnn.sequence import SequenceModel, pools_over_time
 from jrnn.unroll import unroll
-from jrnn.wrappers import dropout, length_mask, masked, variational_dropout
+from jrnn.wrappers import dropout, length_mask, masked, tied, variational_dropout
 
 __all__ = [
     "CELLS",
@@ -117,6 +117,7 @@ def language_model(
     embed_size: int = 0,
     dropout_rate: ArrayLike = 0.0,
     recurrent_dropout_rate: ArrayLike = 0.0,
+    tie_weights: bool = False,
 ) -> LanguageModel:
     """Recurrent language model: from a token to logits of the next.
 
@@ -132,6 +133,8 @@ def language_model(
         embed_size: length of a token's learned row; 0 for a one-hot vector.
         dropout_rate: on the output of every recurrent layer, new at every step.
         recurrent_dropout_rate: on the recurrent state, one mask a window.
+        tie_weights: whether logits are products with the same learned rows, see `tied`;
+            a linear layer makes embed_size numbers of hidden_size before it.
 
     Returns:
         `LanguageModel(train, evaluate)`: both are cells from an integer token to
@@ -139,7 +142,8 @@ def language_model(
         given.
 
     Raises:
-        ValueError: a size is not positive or a rate outside [0, 1).
+        ValueError: a size is not positive or a rate outside [0, 1); weights to be tied
+            without an embed_size.
         TypeError: `cell` makes a model that reads the whole sequence, the next token
             too.
 
@@ -156,6 +160,10 @@ def language_model(
         Zaremba, Sutskever, Vinyals (2014), Recurrent neural network regularization,
         arXiv:1409.2329 (where the dropout is).
     """
+    if tie_weights and not embed_size:
+        raise ValueError(
+            "language_model: tie_weights needs learned rows, embed_size above 0."
+        )
     front = embed(vocab_size, embed_size) if embed_size else one_hot(vocab_size)
     recurrent = [cell(hidden_size) for _ in range(layers)]
     for layer in recurrent:
@@ -169,9 +177,16 @@ def language_model(
             layer = variational_dropout(layer, recurrent_dropout_rate)
         return layer if _is_zero(dropout_rate) else dropout(layer, dropout_rate)
 
+    def joined(layers: Iterable[Cell]) -> Cell:
+        if not tie_weights:
+            return stack(front, *layers, readout)
+        small = embed(
+            vocab_size, embed_size, table_init=jax.nn.initializers.normal(0.1)
+        )
+        return tied(small, stack(*layers, linear(embed_size)))
+
     return LanguageModel(
-        train=stack(front, *map(noisy, recurrent), readout),
-        evaluate=stack(front, *recurrent, readout),
+        train=joined(map(noisy, recurrent)), evaluate=joined(recurrent)
     )
 
 

@@ -241,6 +241,87 @@ CASES |= {
     "ugrnn": _brief(lambda d: jrnn.ugrnn(H), "ugrnn"),
 }
 
+# Wrappers and combinators that regularise or deepen
+CASES |= {
+    "zoneout": _brief(
+        lambda d: jrnn.zoneout(jrnn.lstm(H), 0.3, 0.4),
+        "zoneout",
+        step_key=True,
+        inner=lambda d: jrnn.lstm(H),
+    ),
+    "zoneout-h": _brief(
+        lambda d: jrnn.zoneout(jrnn.gru(H), 0.3),
+        "zoneout",
+        step_key=True,
+        inner=lambda d: jrnn.gru(H),
+    ),
+    "zoneout_mean": _brief(
+        lambda d: jrnn.zoneout_mean(jrnn.lstm(H), 0.3, 0.4),
+        "zoneout_mean",
+        inner=lambda d: jrnn.lstm(H),
+    ),
+    "recurrent_dropout": _brief(
+        lambda d: jrnn.recurrent_dropout(jrnn.lstm(H), 0.3),
+        "recurrent_dropout",
+        step_key=True,
+        inner=lambda d: jrnn.lstm(H),
+    ),
+    "recurrent_dropout-gru": _brief(
+        lambda d: jrnn.recurrent_dropout(jrnn.gru(H, "before"), 0.3),
+        "recurrent_dropout",
+        step_key=True,
+        inner=lambda d: jrnn.gru(H, "before"),
+    ),
+    "weight_dropout": _brief(
+        lambda d: jrnn.weight_dropout(jrnn.gru(H), 0.4, weights=("w_h", "w_x")),
+        "weight_dropout",
+        carry_key=True,
+        inner=lambda d: jrnn.gru(H),
+    ),
+    "weight_norm": _brief(lambda d: jrnn.weight_norm(jrnn.gru(H)), "weight_norm"),
+    "spectral_norm": _brief(
+        lambda d: jrnn.spectral_norm(jrnn.lstm(H), 0.8),
+        "spectral_norm",
+        inner=lambda d: jrnn.lstm(H),
+    ),
+    "spectral_bound": _brief(
+        lambda d: jrnn.spectral_bound(jrnn.elman(H), 0.7, weights=("w_h", "w_x")),
+        "spectral_bound",
+        inner=lambda d: jrnn.elman(H),
+    ),
+    "clip_carry": _brief(
+        lambda d: jrnn.clip_carry(jrnn.lstm(H), 0.3),
+        "clip_carry",
+        inner=lambda d: jrnn.lstm(H),
+    ),
+    "mixed_precision": _brief(  # to the dtype that there is, so that sums are exact
+        lambda d: jrnn.mixed_precision(jrnn.lstm(H), d),
+        "mixed_precision",
+        inner=lambda d: jrnn.lstm(H),
+    ),
+    "highway": _brief(lambda d: jrnn.highway(jrnn.gru(H)), "highway", size=H),
+    "concat_states": _brief(
+        lambda d: jrnn.concat_states(jrnn.gru(H), jrnn.lstm(O)), "concat_states"
+    ),
+    "skip": _brief(lambda d: jrnn.skip(jrnn.gru(H), jrnn.lstm(O)), "skip"),
+    "skip-last": _brief(
+        lambda d: jrnn.skip(jrnn.gru(H), jrnn.elman(O), jrnn.lstm(I), outputs="last"),
+        "skip",
+    ),
+    "tied": _brief(
+        lambda d: jrnn.tied(
+            jrnn.dropout(jrnn.embed(V, O, dtype=d), 0.2),
+            jrnn.stack(jrnn.lstm(H), jrnn.linear(O)),
+        ),
+        "tied",
+        input="token",
+        step_key=True,
+        inner=lambda d: jrnn.tied(
+            jrnn.embed(V, O, dtype=d), jrnn.stack(jrnn.lstm(H), jrnn.linear(O))
+        ),
+    ),
+}
+
 # Functions of the public interface that are no cells and make none.
 NOT_CELLS = frozenset(
     "Cell diagonal_scan length_mask load output_spec register resample ridge_readout "

@@ -78,6 +78,19 @@ def _noisy():
     )
 
 
+def _regularised():
+    return jrnn.stack(
+        jrnn.bidirectional(
+            jrnn.zoneout(jrnn.recurrent_dropout(jrnn.lstm(H), 0.2), 0.3, 0.4),
+            jrnn.weight_dropout(jrnn.gru(O), 0.3),
+        ),
+        jrnn.bidirectional(
+            jrnn.clip_carry(jrnn.spectral_norm(jrnn.lstm(O)), 0.4),
+            jrnn.skip(jrnn.weight_norm(jrnn.gru(O)), jrnn.elman(I)),
+        ),
+    )
+
+
 def _ends():
     one = lambda cell: jrnn.stack(cell, jrnn.pool("last"))
     return jrnn.bidirectional(one(jrnn.lstm(H)), one(jrnn.gru(O)))
@@ -127,6 +140,11 @@ SEQUENCES: dict[str, SequenceCase] = {
         size=H + O,
         inner=lambda: jrnn.bidirectional(jrnn.gru(H), jrnn.gru(O)),
     ),
+    "highway": SequenceCase(
+        lambda: jrnn.highway(jrnn.bidirectional(jrnn.gru(H), jrnn.gru(O))),
+        ("highway",),
+        size=H + O,
+    ),
     "layer_norm": SequenceCase(lambda: jrnn.layer_norm(_both()), ("layer_norm",)),
     "layer_norm-pooled": SequenceCase(
         lambda: jrnn.layer_norm(jrnn.stack(jrnn.gru(H), jrnn.pool("mean"))),
@@ -143,6 +161,11 @@ SEQUENCES: dict[str, SequenceCase] = {
     ),
     "ends": SequenceCase(_ends, ("bidirectional", "pool")),
     "noisy": SequenceCase(_noisy, ("dropout", "stack"), noisy=True),
+    "regularised": SequenceCase(
+        _regularised,
+        ("bidirectional", "zoneout", "recurrent_dropout", "weight_dropout"),
+        noisy=True,
+    ),
     "many": SequenceCase(_many, ("residual", "layer_norm", "parallel", "pool")),
 }
 

@@ -216,6 +216,7 @@ def test_word_level(text, tmp_path, capsys):
         ("--devices 64", "--devices is 64, but this machine has 2"),
         ("--devices 2 --batch-size 5", "--devices 2 does not divide --batch-size 5"),
         ("--recurrent-dropout 0.1", "--recurrent-dropout does not go with --cell gru"),
+        ("--tie-weights", "--tie-weights needs learned vectors of tokens, and"),
     ],
 )
 def test_values_that_cannot_work(capsys, text, tmp_path, words, message):

@@ -20,9 +20,10 @@ PACKAGE = Path(jrnn.__file__).parent
 CORE = [
     *(PACKAGE / f"{name}.py" for name in (
         "cell", "initializers", "losses", "optimizers", "unroll", "layers",
-        "combine", "wrappers", "_check", "_activation", "sequence", "sequence_layers",
+        "combine", "_check", "_activation", "sequence", "sequence_layers",
     )),
     *sorted((PACKAGE / "cells").glob("*.py")),
+    *sorted((PACKAGE / "wrappers").glob("*.py")),
 ]  # fmt: skip
 
 FLOATS = jax.ShapeDtypeStruct((I,), jnp.float64)
@@ -519,7 +520,8 @@ ERRORS = {
         TypeError,
         "variational_dropout: not for a GRU, whose state also passes by the product, "
         "z * h, so that 1 / (1 - rate) would multiply at every step. Use "
-        "dropout(gru(...), rate), on its output, or an LSTM or Elman network.",
+        "dropout(gru(...), rate), on its output, recurrent_dropout(gru(...), rate), "
+        "or an LSTM or Elman network.",
     ),
     "variational-gru-inside": (
         lambda: jrnn.unroll(
@@ -535,6 +537,172 @@ ERRORS = {
         lambda: step(jrnn.reset(gru), params(gru), x=(jnp.zeros(I),)),
         TypeError,
         "reset: the input must be a pair (x, start), got 1 entries.",
+    ),
+    # wrappers that regularise or deepen
+    "recurrent-candidate": (
+        lambda: jrnn.recurrent_dropout(elman, 0.5),
+        TypeError,
+        "recurrent_dropout: the cell's step does not say what its candidate is. Wrap "
+        "an lstm(64) or a gru(64) itself, inside of other wrappers and of a stack; a "
+        "cell of yours needs a jrnn.CandidateStep.",
+    ),
+    "recurrent-rate": (
+        lambda: jrnn.recurrent_dropout(gru, 1.0),
+        ValueError,
+        "recurrent_dropout: rate must be in [0, 1), got 1.0.",
+    ),
+    "recurrent-key": (
+        lambda: step(jrnn.recurrent_dropout(gru, 0.5), params(gru)),
+        ValueError,
+        f"recurrent_dropout: step needs a key. Pass unroll(..., key=key), or {WITHOUT}",
+    ),
+    "zoneout-key": (
+        lambda: step(jrnn.zoneout(gru, 0.5), params(gru)),
+        ValueError,
+        "zoneout: step needs a key. Pass unroll(..., key=key), or evaluate with "
+        "zoneout_mean(cell, h_rate, c_rate): it has the same parameters.",
+    ),
+    "zoneout-rates": (
+        lambda: jrnn.zoneout(lstm, 0.5, 1.5),
+        ValueError,
+        "zoneout: c_rate must be in [0, 1), got 1.5.",
+    ),
+    "zoneout-c": (
+        lambda: step(jrnn.zoneout_mean(gru, 0.5, 0.5), params(gru)),
+        TypeError,
+        "zoneout_mean: c_rate is for the cell state c, and the carry has none: an "
+        "array of shape (4,). Leave c_rate out.",
+    ),
+    "zoneout-output": (
+        lambda: step(
+            jrnn.zoneout_mean(jrnn.layer_norm(gru), 0.5), params(jrnn.layer_norm(gru))
+        ),
+        TypeError,
+        "zoneout_mean: the cell's output must be its new state h, the very same array. "
+        "Wrap the cell itself and put what changes outputs outside: "
+        "layer_norm(zoneout_mean(lstm(64), h_rate)).",
+    ),
+    "zoneout-stack": (
+        lambda: step(jrnn.zoneout_mean(both, 0.5), params(both)),
+        TypeError,
+        "zoneout_mean: expected a carry that is one array or has a field h, got tuple. "
+        "Wrap the layers of a stack one by one.",
+    ),
+    "weight-dropout-carry": (
+        lambda: step(jrnn.weight_dropout(gru, 0.5), params(gru), jnp.zeros(H)),
+        TypeError,
+        "weight_dropout: the carry must be WeightDropoutCarry(cell, mask), got an "
+        "array of shape (4,).",
+    ),
+    "weight-dropout-key": (
+        lambda: jrnn.weight_dropout(gru, 0.5).initial_carry(params(gru)),
+        ValueError,
+        "weight_dropout: initial_carry needs a key. Pass unroll(..., key=key), or "
+        f"{WITHOUT}",
+    ),
+    "weight-of-a-stack": (
+        lambda: jrnn.weight_norm(both).init(key(), FLOATS),
+        TypeError,
+        "weight_norm: tuple has no weight w_x. It has none: name them, weights=("
+        '"w_x", "w_h"), and wrap the cell itself, inside of other wrappers and of a '
+        "stack.",
+    ),
+    "weight-of-another-name": (
+        lambda: step(jrnn.spectral_norm(jrnn.lem(H)), params(jrnn.lem(H))),
+        TypeError,
+        "spectral_norm: LEMParams has no weight w_h. It has w_x, w_y, w_z: name them, ",
+    ),
+    "weight-names": (
+        lambda: jrnn.spectral_bound(gru, weights="w_h"),
+        TypeError,
+        "spectral_bound: weights must be a tuple of names, got 'w_h'. Write "
+        'weights=("w_h",).',
+    ),
+    "weight-norm-params": (
+        lambda: step(jrnn.weight_norm(gru), params(gru), jnp.zeros(H)),
+        TypeError,
+        "weight_norm: expected WeightNormParams, got GRUParams.",
+    ),
+    "spectral-value": (
+        lambda: jrnn.spectral_norm(gru, 0.0),
+        ValueError,
+        "spectral_norm: value must be a number above 0, got 0.0.",
+    ),
+    "clip-limit": (
+        lambda: jrnn.clip_carry(gru, -1.0),
+        ValueError,
+        "clip_carry: limit must be a number above 0, got -1.0.",
+    ),
+    "clip-field": (
+        lambda: step(jrnn.clip_carry(lstm, 1.0, fields=("m",)), params(lstm)),
+        TypeError,
+        "clip_carry: the carry, LSTMCarry, has no field 'm'. It has h, c.",
+    ),
+    "clip-field-of-an-array": (
+        lambda: step(jrnn.clip_carry(gru, 1.0, fields=("h",)), params(gru)),
+        TypeError,
+        "clip_carry: the carry, an array of shape (4,), has no field 'h'. Leave fields "
+        "out.",
+    ),
+    "mixed-dtype": (
+        lambda: jrnn.mixed_precision(gru, jnp.int8),
+        TypeError,
+        "mixed_precision: dtype must be a floating type, such as jnp.bfloat16, got ",
+    ),
+    "mixed-name": (
+        lambda: jrnn.mixed_precision(gru, "half a float"),
+        TypeError,
+        "mixed_precision: dtype must be a floating type, such as jnp.bfloat16, got "
+        "'half a float'.",
+    ),
+    "highway-shapes": (
+        lambda: jrnn.unroll(jrnn.highway(gru), params(jrnn.highway(gru)), xs()),
+        ValueError,
+        "highway: input has shape (2,) and output (4,); they must match.",
+    ),
+    "tied-size": (
+        lambda: jrnn.tied(jrnn.embed(7, 3), gru).init(key(), jnp.array(0)),
+        ValueError,
+        "tied: the rows of the table have shape (3,), but the cell returns shape (4,). "
+        "Put linear(3) behind it: stack(lstm(64), linear(3)).",
+    ),
+    "tied-embedding": (
+        lambda: jrnn.tied(jrnn.linear(3), gru).init(key(), FLOATS),
+        TypeError,
+        "tied: expected EmbedParams, got LinearParams.",
+    ),
+    "tied-whole": (
+        lambda: jrnn.tied(jrnn.embed(7, 3), two_ways),
+        TypeError,
+        "tied: the model, by its bidirectional, reads the whole sequence and cannot be "
+        "stepped. It would read the tokens to be guessed.",
+    ),
+    "skip-whole": (
+        lambda: jrnn.skip(gru, two_ways),
+        TypeError,
+        "skip: the model, by its bidirectional, reads the whole sequence and cannot be "
+        "stepped. Put skip(lstm(64), ...) of cells in each direction.",
+    ),
+    "skip-outputs": (
+        lambda: jrnn.skip(gru, outputs="first"),
+        ValueError,
+        "skip: outputs must be 'all' or 'last', got 'first'.",
+    ),
+    "skip-token": (
+        lambda: jrnn.skip(jrnn.embed(7, 3), gru).init(key(), jnp.array(0)),
+        ValueError,
+        "skip: x must be a vector, got a scalar. Put one_hot(V) or embed(V, D) in "
+        "front: stack(embed(V, D), skip(...)).",
+    ),
+    "concat-entries": (
+        lambda: jrnn.concat_states(gru, lstm).initial_carry((params(gru),)),
+        ValueError,
+        "concat_states: params must be a tuple with 2 entries, got 1 entries.",
+    ),
+    "concat-nothing": (
+        lambda: jrnn.concat_states(),
+        ValueError,
+        "concat_states: needs at least one cell.",
     ),
     # cells of the literature
     "variational-mgu": (

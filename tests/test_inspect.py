@@ -152,6 +152,14 @@ def test_a_layer_in_wrappers_has_the_gates_of_the_cell_in_it(two_layers):
     assert layer.gates == ("r", "z")
 
 
+@pytest.mark.parametrize("wrap", [jrnn.spectral_norm, jrnn.spectral_bound])
+def test_a_layer_with_norms_of_its_own_shows_no_gates_of_other_weights(wrap):
+    cell = jrnn.layer_norm(wrap(jrnn.lstm(3), 0.5))
+    model = jrnn.stack(jrnn.one_hot(V), cell, jrnn.linear(V))
+    (layer,) = record_text(model, drawn(model), [0, 2, 1], top=2).layers
+    assert layer.gates == () and sorted(layer.parts) == ["c", "h"]
+
+
 @pytest.mark.parametrize(
     ("make", "kind", "words"),
     [

@@ -1,5 +1,7 @@
 """`jrnn eval` and `jrnn sample` of a file that `jrnn.save` has written."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from test_command import TEXT, untrained
 
 import jrnn
 from jrnn.cli import main
-from jrnn.cli.run import load_trained
+from jrnn.cli.run import RunDirectory, load_trained, read_train
 from jrnn.interop import from_torch
 from jrnn.text import build_vocabulary, encode
 from jrnn.train import evaluate
@@ -85,6 +87,25 @@ def test_a_file_says_what_the_run_that_it_comes_from_says(text, tmp_path, capsys
         for source in (tmp_path / "run", path)
     ]
     assert rows[0] == rows[1] and "sea.txt" in rows[0]
+
+
+@pytest.mark.slow
+def test_a_run_with_tied_weights_is_a_run_like_any_other(text, tmp_path, capsys):
+    out, few = tmp_path / "run", "--steps 4 --eval-every 4 --save-every 4 --window 10"
+    small = "--cell gru --hidden-size 8 --batch-size 4 --embed-size 5 --tie-weights"
+    run(capsys, "train", text, "--out", out, *small.split(), *few.split())
+    trained = load_trained(out, "last")
+    assert sorted(trained.params._fields) == ["b", "cell", "embed"]
+    assert "best.safetensors" in run(capsys, "eval", out)[0]
+    assert run(capsys, "sample", out, "--length", 20)[0]
+    run(capsys, "inspect", out, text, "--out", tmp_path / "page.html", "--ablate", 0)
+    assert (tmp_path / "page.html").stat().st_size > 10_000
+    # as before there was such an option
+    path = out / "config.json"
+    old = json.loads(path.read_text())
+    assert old["options"].pop("tie_weights") is True and old.pop("sha256")
+    path.write_text(json.dumps(old))
+    assert not read_train(RunDirectory(out))[0].tie_weights
 
 
 def refused(capsys, *words):

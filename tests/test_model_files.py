@@ -397,7 +397,8 @@ def test_every_public_factory_is_in_the_table():
     in_root = {n for n in returning(*MODELS) if n in jrnn.__all__}
     assert in_root == set(table.CELLS_BY_NAME)
     # a wrapper of which `jrnn.gradients` makes its own use is no part of a model
-    assert set(returning(*MODELS)) - in_root == {"probed_cell"}
+    # nor is what wrappers are made of
+    assert set(returning(*MODELS)) - in_root == {"probed_cell", "acting"}
     own = set(returning(jrnn.initializers.Initializer))
     assert own == set(table.INITIALIZERS_BY_NAME)
     cases = *CASES.values(), *SEQUENCES.values()
@@ -442,7 +443,13 @@ initializers = st.recursive(
     lambda inner: st.builds(jrnn.initializers.gatewise, inner, st.integers(1, 9)),
     max_leaves=3,
 )
+names = st.lists(st.text(), min_size=1, max_size=3).map(tuple)
 leaves = st.one_of(
+    st.builds(
+        jrnn.recurrent_dropout,
+        st.builds(jrnn.gru, sizes) | st.builds(jrnn.lstm, sizes),
+        rates,
+    ),
     st.builds(jrnn.elman, sizes, activations, w_x_init=initializers),
     st.builds(jrnn.irnn, sizes, numbers),
     st.builds(jrnn.lstm, sizes, forget_bias=numbers, w_h_init=initializers),
@@ -482,6 +489,20 @@ cells = st.recursive(
         st.builds(jrnn.layer_norm, inner, epsilon=st.floats(0, 1)),
         st.builds(jrnn.dropout, inner, rates),
         st.builds(jrnn.variational_dropout, inner, rates),
+        st.builds(jrnn.zoneout, inner, rates, st.one_of(st.none(), rates)),
+        st.builds(jrnn.zoneout_mean, inner, rates),
+        st.builds(jrnn.weight_dropout, inner, rates, weights=names),
+        st.builds(jrnn.weight_norm, inner, weights=names),
+        st.builds(jrnn.spectral_norm, inner, st.floats(0.1, 9), weights=names),
+        st.builds(jrnn.spectral_bound, inner, st.floats(0.1, 9)),
+        st.builds(jrnn.clip_carry, inner, st.floats(0.1, 9), fields=names | st.none()),
+        st.builds(
+            jrnn.mixed_precision, inner, st.sampled_from(["float16", "bfloat16"])
+        ),
+        st.builds(jrnn.highway, inner, gate_bias=numbers, w_t_init=initializers),
+        st.builds(jrnn.tied, inner, inner),
+        st.builds(jrnn.skip, inner, inner, outputs=st.sampled_from(["all", "last"])),
+        st.builds(jrnn.concat_states, inner),
     ),
     max_leaves=6,
 )

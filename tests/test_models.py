@@ -85,6 +85,27 @@ def test_noise_reaches_every_configuration():
         assert 5 < int((a == 0).sum()) < 35 and bool((a != b).any()), name
 
 
+def test_a_language_model_with_tied_weights():
+    options = {"hidden_size": H, "layers": 2, "embed_size": O, "dropout_rate": 0.3}
+    train, evaluate = models.language_model(V, tie_weights=True, **options)
+    tokens = jnp.array([0, 4, 2])
+    params = train.init(jax.random.key(0), tokens[0])
+    assert params.embed.table.std() < 0.3  # a readout does not start with 1
+    params = perturb(1, params)
+    table, b = params.embed.table, params.b
+    own = params.embed, *params.cell, jrnn.LinearParams(table.T, b)
+    same = jrnn.stack(
+        jrnn.embed(V, O), jrnn.lstm(H), jrnn.lstm(H), jrnn.linear(O), jrnn.linear(V)
+    )
+    got = jrnn.unroll(evaluate, params, tokens)[1]
+    expected = jrnn.unroll(same, own, tokens)[1]
+    chex.assert_trees_all_close(got, expected, rtol=1e-12)
+    noisy = jrnn.unroll(train, params, tokens, key=jax.random.key(1))[1]
+    assert (noisy != got).any()
+    with pytest.raises(ValueError, match="language_model: tie_weights needs learned"):
+        models.language_model(V, tie_weights=True)
+
+
 def test_a_front_of_another_size_is_refused():
     cell = jrnn.gru(H)
     params = cell.init(jax.random.key(0), normal(I))

@@ -389,8 +389,29 @@ TAKES = {
     "dropout": lambda model: jrnn.dropout(model, 0.5),
     "masked": jrnn.masked,
     "learned_carry": jrnn.learned_carry,
+    "highway": jrnn.highway,
+}
+INSIDE = {
+    "zoneout": ("zoneout(lstm(64), h_rate)", 0.5),
+    "zoneout_mean": ("zoneout_mean(lstm(64), h_rate)", 0.5),
+    "recurrent_dropout": ("recurrent_dropout(lstm(64), rate)", 0.5),
+    "weight_dropout": ("weight_dropout(lstm(64), rate)", 0.5),
+    "weight_norm": ("weight_norm(lstm(64))",),
+    "spectral_norm": ("spectral_norm(lstm(64))",),
+    "spectral_bound": ("spectral_bound(lstm(64))",),
+    "clip_carry": ("clip_carry(lstm(64), limit)", 1.0),
+    "mixed_precision": ("mixed_precision(lstm(64))",),
 }
 REFUSES = {
+    **{
+        name: (
+            lambda model, name=name, arguments=arguments: getattr(jrnn, name)(
+                model, *arguments
+            ),
+            f"Wrap the cells in it: bidirectional({call}, ...).",
+        )
+        for name, (call, *arguments) in INSIDE.items()
+    },
     "variational_dropout": (
         lambda model: jrnn.variational_dropout(model, 0.5),
         "Wrap the cells in it: "
@@ -419,7 +440,7 @@ def test_every_wrapper_is_in_one_of_the_tables():
         for module in (wrappers, inspect.getmodule(jrnn.feedback))
         for name, function in vars(module).items()
         if inspect.isfunction(function)
-        and function.__module__ == module.__name__
+        and function.__module__.startswith(module.__name__)
         and not name.startswith("_")
         and next(iter(inspect.signature(function).parameters)) == "cell"
     }

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._description import described
-from jrnn.cell import Cell
+from jrnn.cell import CandidateStep, Cell
 from jrnn.cells._gates import gates
 from jrnn.initializers import Initializer, gatewise, orthogonal
 
@@ -96,7 +96,7 @@ def gru(
         _check.params_type("gru", params, GRUParams)
         return jnp.zeros(params.w_h.shape[0], params.w_h.dtype)
 
-    def step(params, carry, x, *, key=None):
+    def step(params, carry, x, change, *, key=None):
         del key
         _check.params_type("gru", params, GRUParams)
         _check.step_input("gru", x, params.w_x.shape[0])
@@ -113,7 +113,8 @@ def gru(
             b_rz, b_n = jnp.split(params.b_h, [2 * H], axis=-1)
             r, z = gates(rz_x + h @ w_rz + b_rz, "ss")
             n = jnp.tanh(n_x + (r * h) @ w_n + b_n)
+        n = change(n)
         h = (1 - z) * n + z * h  # (H,)
         return h, h
 
-    return Cell(init, initial_carry, step)
+    return Cell(init, initial_carry, CandidateStep(step))

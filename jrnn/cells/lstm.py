@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._description import described
-from jrnn.cell import Cell
+from jrnn.cell import CandidateStep, Cell
 from jrnn.cells._gates import gates
 from jrnn.initializers import Initializer, gatewise, orthogonal
 
@@ -100,7 +100,7 @@ def lstm(
         zeros = jnp.zeros(params.w_h.shape[0], params.w_h.dtype)
         return LSTMCarry(h=zeros, c=zeros)
 
-    def step(params, carry, x, *, key=None):
+    def step(params, carry, x, change, *, key=None):
         del key
         _check.params_type("lstm", params, LSTMParams)
         _check.carry_type("lstm", carry, LSTMCarry)
@@ -110,8 +110,8 @@ def lstm(
         _check.step_dtype("lstm", x, params.w_h, carry.h)
         z = x @ params.w_x + carry.h @ params.w_h + params.b  # (4H,)
         i, f, g, o = gates(z, "ssts")  # sigmoid, but tanh for g; (H,) each
-        c = f * carry.c + i * g  # (H,)
+        c = f * carry.c + i * change(g)  # (H,)
         h = o * jnp.tanh(c)  # (H,)
         return LSTMCarry(h, c), h
 
-    return Cell(init, initial_carry, step)
+    return Cell(init, initial_carry, CandidateStep(step))

@@ -28,12 +28,12 @@ class Train(TrainingOptions):
 
     order: ClassVar[str] = (
         "files preset out resume text from_ overwrite level min_count split "
-        "cell hidden_size layers embed_size dropout recurrent_dropout "
+        "cell hidden_size layers embed_size tie_weights dropout recurrent_dropout "
         "steps batch_size window update_every optimizer learning_rate schedule warmup "
         "clip weight_decay average devices cluster "
         "eval_every patience log_every save_every sample_every log seed"
     )
-    later: ClassVar[str] = "text from_ log"
+    later: ClassVar[str] = "text from_ log tie_weights"
     elsewhere: ClassVar[str] = (
         "files out resume text from_ overwrite cluster devices"  # devices: rounding
     )
@@ -73,6 +73,8 @@ class Train(TrainingOptions):
     hidden_size: int = 512
     embed_size: int = 0
     """Length of a token's learned vector; 0 for one-hot tokens."""
+    tie_weights: bool = False
+    """Guess tokens by the vectors by which they are read: needs --embed-size."""
     dropout: float = 0.3
     recurrent_dropout: float = 0.0
     """Share of the recurrent state set to zero, one mask a window (not with gru
@@ -113,6 +115,11 @@ class Train(TrainingOptions):
             raise UserError(
                 f"--recurrent-dropout does not go with --cell {self.cell}, whose state "
                 "passes by the product and would grow.\nUse --cell lstm, or --dropout."
+            )
+        if self.tie_weights and not self.embed_size:
+            raise UserError(
+                "--tie-weights needs learned vectors of tokens, and --embed-size is 0."
+                "\nGive it, such as --embed-size 64."
             )
         if self.devices is not None and self.devices < 1:
             raise UserError(f"--devices must be > 0, got {self.devices}.")

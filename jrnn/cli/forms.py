@@ -23,8 +23,8 @@ GROUPS = {
         "token_column tag_column level min_count split test"
     ),
     "model": (
-        "context season centre feedback cell hidden_size layers embed_size direction "
-        "chunk attention beam_size dropout recurrent_dropout"
+        "context season centre feedback cell hidden_size layers embed_size tie_weights "
+        "direction chunk attention beam_size dropout recurrent_dropout"
     ),
     "training": (
         "steps batch_size window update_every optimizer learning_rate schedule warmup "

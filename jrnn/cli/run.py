@@ -295,6 +295,7 @@ def build_model(config: Train, vocab_size: int) -> LanguageModel:
             hidden_size=config.hidden_size,
             layers=config.layers,
             embed_size=config.embed_size,
+            tie_weights=config.tie_weights,
             dropout_rate=config.dropout,
             recurrent_dropout_rate=config.recurrent_dropout,
         )

@@ -14,7 +14,7 @@ from jrnn.cli.run import Origin, RunDirectory, Trained, load_trained, read_train
 from jrnn.text import Vocabulary, build_vocabulary
 
 # What the weights decide; it cannot be another than that of the run they come from.
-MODEL = ("level", "cell", "hidden_size", "layers", "embed_size")
+MODEL = ("level", "cell", "hidden_size", "layers", "embed_size", "tie_weights")
 # What is taken from that run as well, but may be given anew.
 HABITS = ("min_count", "dropout", "recurrent_dropout")
 

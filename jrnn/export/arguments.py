@@ -27,7 +27,9 @@ class Exported(NamedTuple):
     measured: dict[str, float]  # what the format costs in accuracy, if anything
 
 
-RANDOM = "dropout", "variational_dropout"
+RANDOM = (
+    "dropout recurrent_dropout variational_dropout weight_dropout zoneout"
+).split()
 
 
 def parts(
@@ -77,9 +79,12 @@ def checked(
         )
     for place, cell in parts(model):
         if cell.description and cell.description.factory in RANDOM:
+            name = cell.description.factory
+            mean = "zoneout_mean in its place"
+            instead = mean if name == "zoneout" else "the cell without it"
             raise Unsupported(
-                f"{function}: {place} is {cell.description.factory}, which draws "
-                "random numbers. Export the cell without it: it has the same params."
+                f"{function}: {place} is {name}, which draws random numbers. Export "
+                f"{instead}: it has the same params."
             )
     try:
         x = tensors.input_from_json(tensors.input_to_json(x))

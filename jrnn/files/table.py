@@ -48,21 +48,32 @@ from jrnn.cells import (
     ugrnn,
     window,
 )
-from jrnn.combine import bidirectional, parallel, stack
+from jrnn.combine import bidirectional, concat_states, parallel, skip, stack
 from jrnn.feedback import feedback
 from jrnn.initializers import gain, gatewise, identity, orthogonal, spectral_radius
 from jrnn.layers import activation, embed, linear, one_hot
 from jrnn.sequence import SequenceModel
 from jrnn.sequence_layers import conv, pool
 from jrnn.wrappers import (
+    clip_carry,
     dropout,
+    highway,
     layer_norm,
     learned_carry,
     masked,
+    mixed_precision,
     record,
+    recurrent_dropout,
     reset,
     residual,
+    spectral_bound,
+    spectral_norm,
+    tied,
     variational_dropout,
+    weight_dropout,
+    weight_norm,
+    zoneout,
+    zoneout_mean,
 )
 
 # What `safetensors` and NumPy write and read without change.
@@ -98,7 +109,9 @@ ANYTHING = Kind("anything", lambda v: True)
 WHOLE = Kind("a whole number", lambda v: type(v) is int and abs(v) < 2**63)
 WHOLE_OR_NULL = Kind("a whole number or null", lambda v: v is None or WHOLE.fits(v))
 NUMBER = Kind("a number", lambda v: type(v) in (int, float) and abs(v) < 2**1023)
+NUMBER_OR_NULL = Kind("a number or null", lambda v: v is None or NUMBER.fits(v))
 CELL = Kind("a cell", is_cell)
+CELLS = Kind("a list of cells", lambda v: type(v) is tuple and all(map(is_cell, v)))
 MODEL = Kind("a cell", is_model)  # or a model of whole sequences
 MODELS = Kind("a list of cells", lambda v: type(v) is tuple and all(map(is_model, v)))
 FUNCTION = Kind("a function", is_function)
@@ -126,6 +139,11 @@ FORGET = Kind(
 SIZES = Kind(
     "a list of whole numbers", lambda v: type(v) is tuple and all(map(WHOLE.fits, v))
 )
+NAMES = Kind(
+    "a list of names", lambda v: type(v) is tuple and all(type(n) is str for n in v)
+)
+NAMES_OR_NULL = Kind("a list of names or null", lambda v: v is None or NAMES.fits(v))
+WHICH = Kind('"all" or "last"', lambda v: type(v) is str and v in ("all", "last"))
 PADDING = Kind(
     '"same" or "causal"', lambda v: type(v) is str and v in ("same", "causal")
 )
@@ -397,6 +415,8 @@ CELLS_BY_NAME: dict[str, Factory] = {
     "stack": Factory(stack, {"cells": MODELS}),
     "parallel": Factory(parallel, {"cells": MODELS}),
     "bidirectional": Factory(bidirectional, {"forward": MODEL, "backward": MODEL}),
+    "concat_states": Factory(concat_states, {"cells": CELLS}),
+    "skip": Factory(skip, {"cells": CELLS, "outputs": WHICH}),
     "conv": Factory(
         conv,
         {
@@ -413,6 +433,31 @@ CELLS_BY_NAME: dict[str, Factory] = {
     "layer_norm": Factory(layer_norm, {"cell": MODEL, "epsilon": NUMBER}),
     "dropout": Factory(dropout, {"cell": MODEL, "rate": NUMBER}),
     "variational_dropout": Factory(variational_dropout, {"cell": CELL, "rate": NUMBER}),
+    "recurrent_dropout": Factory(recurrent_dropout, {"cell": CELL, "rate": NUMBER}),
+    "zoneout": Factory(
+        zoneout, {"cell": CELL, "h_rate": NUMBER, "c_rate": NUMBER_OR_NULL}
+    ),
+    "zoneout_mean": Factory(
+        zoneout_mean, {"cell": CELL, "h_rate": NUMBER, "c_rate": NUMBER_OR_NULL}
+    ),
+    "weight_dropout": Factory(
+        weight_dropout, {"cell": CELL, "rate": NUMBER, "weights": NAMES}
+    ),
+    "weight_norm": Factory(weight_norm, {"cell": CELL, "weights": NAMES}),
+    "spectral_norm": Factory(
+        spectral_norm, {"cell": CELL, "value": NUMBER, "weights": NAMES}
+    ),
+    "spectral_bound": Factory(
+        spectral_bound, {"cell": CELL, "bound": NUMBER, "weights": NAMES}
+    ),
+    "clip_carry": Factory(
+        clip_carry, {"cell": CELL, "limit": NUMBER, "fields": NAMES_OR_NULL}
+    ),
+    "highway": Factory(
+        highway, {"cell": MODEL, "gate_bias": NUMBER, "w_t_init": INITIALIZER}
+    ),
+    "mixed_precision": Factory(mixed_precision, {"cell": CELL, "dtype": DTYPE}),
+    "tied": Factory(tied, {"embedding": CELL, "cell": CELL}),
     "record": Factory(record, {"cell": CELL}),
     "masked": Factory(masked, {"cell": MODEL}),
     "reset": Factory(reset, {"cell": CELL}),

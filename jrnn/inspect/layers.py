@@ -11,6 +11,7 @@ from jrnn._description import Description
 from jrnn.cell import Carry, Cell, Input, Params
 from jrnn.cells import GRUParams, LSTMCarry, LSTMParams
 from jrnn.gradients.saturation import gates_of
+from jrnn.layers import LinearParams, linear
 from jrnn.wrappers import LayerNormParams, LearnedCarryParams
 
 
@@ -108,11 +109,39 @@ def gates(params: Params, carry: Carry, x: Input) -> dict[str, jax.Array]:
     return gates_of(params, carry, x) if is_lstm or is_gru else {}
 
 
+def changes_weights(cell: Cell) -> bool:
+    """Whether a cell computes with other weights than stand in its parameters.
+
+    Args:
+        cell: of a layer.
+
+    Returns:
+        True of `spectral_norm` and `spectral_bound`, and what is made of them.
+
+    Example:
+        >>> import jrnn
+        >>> changes_weights(jrnn.layer_norm(jrnn.spectral_norm(jrnn.lstm(4))))
+        True
+    """
+    made = cell.description
+    if not isinstance(made, Description):
+        return False
+    inner = made.arguments.get("cell")
+    return made.factory in ("spectral_norm", "spectral_bound") or (
+        isinstance(inner, Cell) and changes_weights(inner)
+    )
+
+
 def _cells(model: Cell, params: Params) -> Iterator[tuple[Cell, Params]]:
     made = model.description
     if isinstance(made, Description) and made.factory == "stack":
         for cell, own in zip(made.arguments["cells"], params, strict=True):
             yield from _cells(cell, own)
+    elif isinstance(made, Description) and made.factory == "tied":
+        yield made.arguments["embedding"], params.embed
+        yield from _cells(made.arguments["cell"], params.cell)
+        table = params.embed.table
+        yield linear(len(table)), LinearParams(table.T, params.b)
     else:
         yield model, params
 

@@ -9,7 +9,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from jrnn.cell import Cell, Params
-from jrnn.inspect.layers import Layer, gates, layers_of, states
+from jrnn.inspect.layers import Layer, changes_weights, gates, layers_of, states
 from jrnn.scan import scan
 
 _NUMBERS = 1 << 23  # of logits that are held at once
@@ -135,7 +135,7 @@ def _step(cells, params, carry, x):
     """One step of a stack; beside it the states and gates of each layer."""
     carries, parts = [], []
     for cell, own, old in zip(cells, params, carry, strict=True):
-        seen = gates(own, old, x)
+        seen = {} if changes_weights(cell) else gates(own, old, x)
         new, x = cell.step(own, old, x)
         carries.append(new)
         parts.append({"states": states(new), "gates": seen})

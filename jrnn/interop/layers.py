@@ -25,7 +25,12 @@ PARAMS = {
 RECURRENT = "elman", "lstm", "gru"
 WITHOUT_PARAMS = "one_hot", "activation", "pool"
 # their parameters are those of the cell inside, and they do nothing in evaluation
-TRANSPARENT = "dropout", "variational_dropout"
+TRANSPARENT = (
+    "dropout",
+    "recurrent_dropout",
+    "variational_dropout",
+    "weight_dropout",
+)
 
 
 class Filled(NamedTuple):
