@@ -142,7 +142,13 @@ def accumulate(
         Williams, Zipser (1989), A learning algorithm for continually running fully
         recurrent neural networks, doi:10.1162/neco.1989.1.2.270.
     """
-    num_steps = _check.num_steps("accumulate", (xs, targets))
+    num_steps = _check.num_steps("accumulate", xs)
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(targets)]
+    if any(shape[:1] != (num_steps,) for shape in shapes):
+        raise ValueError(
+            f"accumulate: targets must have {num_steps} rows, one for each step of xs, "
+            f"got shapes {shapes}."
+        )
     keys = None if key is None else jax.random.split(key, num_steps)
 
     def step(state, inputs):

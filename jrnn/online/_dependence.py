@@ -23,11 +23,12 @@ Pattern = Any
 
 # One result of each element, which reads that element of every operand.
 ELEMENTWISE = frozenset(
-    "abs acos acosh add add_any asin asinh atan atan2 atanh cbrt ceil clamp complex "
-    "conj convert_element_type copy copy_p cos cosh digamma div erf erf_inv erfc exp "
-    "exp2 expm1 floor imag integer_pow lgamma log log1p logistic max min mul neg "
-    "nextafter optimization_barrier pow real reduce_precision rem round rsqrt select_n "
-    "sign sin sinh sqrt square sub tan tanh".split()
+    "abs acos acosh add add_any and asin asinh atan atan2 atanh cbrt ceil clamp "
+    "complex conj convert_element_type copy copy_p cos cosh digamma div eq erf erf_inv "
+    "erfc exp exp2 expm1 floor ge gt imag integer_pow is_finite le lgamma log log1p "
+    "logistic lt max min mul ne neg nextafter not or pow real reduce_precision rem "
+    "round rsqrt select_n sign sin sinh sqrt square stop_gradient sub tan tanh "
+    "xor".split()
 )
 # Every element of a result is one of the elements read.
 MOVES = frozenset(
