@@ -145,6 +145,38 @@ def test_the_influence_of_a_diagonal_cell_is_no_larger_than_its_parameters(name)
     assert rows <= {0, complex_state} and complex_state in rows
 
 
+def delay_line():
+    """A weight acts on the first of three places, and is heard from the last."""
+
+    def step(p, carry, x, *, key=None):
+        first, second, _ = jnp.unstack(carry)
+        new = jnp.stack([p * x, first, second])
+        return new, new[2]
+
+    return jrnn.Cell(
+        lambda key, x: jnp.ones((), x.dtype),
+        lambda p, *, key=None: jnp.zeros(3, p.dtype),
+        step,
+    )
+
+
+@pytest.mark.parametrize(
+    ("make", "heard"),
+    [
+        (online.rtrl, True),
+        (functools.partial(online.snap, order=3), True),
+        (functools.partial(online.snap, order=2), False),
+    ],
+    ids=["rtrl", "snap-3", "snap-2"],
+)
+def test_a_delay_line_of_three_places_takes_three_steps(make, heard):
+    xs, one = jnp.array([1.0, 2.0, 4.0, 8.0, 16.0]), jnp.ones(5)
+    gradient = stream(make(delay_line()), jnp.array(1.0), xs, one).gradient
+    # y_t = p x_{t-2}, and the loss of a number y is y + y^2 / 2 times cos 1
+    expected = sum(np.cos(1) * x + x * x for x in (1, 2, 4))
+    assert gradient == pytest.approx(expected if heard else 0.0)
+
+
 def test_layers_on_top_do_not_reach_those_below():
     cell = jrnn.stack(jrnn.gru(3), jrnn.elman(2), jrnn.linear(4))
     x = jnp.zeros(5)
@@ -258,6 +290,40 @@ def test_eprop_of_an_lstm_is_that_of_the_paper():
         np.testing.assert_allclose(got, value, rtol=1e-10, atol=1e-12)
 
 
+def gru_eprop(params, xs, scales):
+    """A trace eps_t = z_t eps_{t-1} + dh_t/dtheta and L_t = dL_t/dh_t, in NumPy."""
+    w_x, w_h, b_x, b_h = map(np.asarray, params)
+    h, weigh = np.zeros(len(w_h)), np.cos(np.arange(1, len(w_h) + 1))
+    sigmoid = lambda a: 1 / (1 + np.exp(-a))
+    eps = [np.zeros((n, 3, len(h))) for n in (len(w_x), len(w_h), 1, 1)]
+    gradient = [np.zeros_like(e) for e in eps]
+    for x, scale in zip(np.asarray(xs), np.asarray(scales), strict=True):
+        r_x, z_x, n_x = np.split(x @ w_x + b_x, 3)
+        r_h, z_h, n_h = np.split(h @ w_h + b_h, 3)
+        r, z = sigmoid(r_x + r_h), sigmoid(z_x + z_h)
+        n = np.tanh(n_x + r * n_h)
+        d_n, d_z = (1 - z) * (1 - n * n), (h - n) * z * (1 - z)
+        d_r = d_n * n_h * r * (1 - r)
+        of_x, of_h = np.stack([d_r, d_z, d_n]), np.stack([d_r, d_z, d_n * r])
+        one = np.ones(1)
+        pairs = (x, of_x), (h, of_h), (one, of_x), (one, of_h)
+        eps = [
+            z * e + a[:, None, None] * d for e, (a, d) in zip(eps, pairs, strict=True)
+        ]
+        h = (1 - z) * n + z * h
+        signal = scale * (weigh + h)
+        gradient = [g + signal * e for g, e in zip(gradient, eps, strict=True)]
+    return [np.squeeze(g.reshape(len(g), -1)) for g in gradient]
+
+
+def test_eprop_of_a_gru_keeps_what_its_update_gate_keeps():
+    ex = example("gru")
+    found = found_by(online.eprop, "gru")
+    expected = gru_eprop(ex.params, ex.xs, SCALES)
+    for got, value in zip(found.gradient, expected, strict=True):
+        np.testing.assert_allclose(got, value, rtol=1e-10, atol=1e-12)
+
+
 def stacked(size_of_h):
     """An LSTM under a GRU under a readout, whose recurrent weights are scaled."""
     cell = jrnn.stack(jrnn.lstm(4), jrnn.gru(3), jrnn.linear(2))
@@ -331,11 +397,12 @@ def uoro_draws(name, number):
 
 @pytest.mark.parametrize("name", ["gru", "learned_carry"])
 def test_uoro_is_right_on_average(name):
-    """All entries together: the mean of n draws is off by its standard error.
+    """The mean of n draws is off from the exact gradient by its standard error.
 
-    z = (mean - exact) / (std / sqrt(n)) of each entry has mean square 1. Entries are
-    far from independent; the bounds hold for all of 20 seeds by a wide margin, and a
-    bias of a tenth of the gradient's norm is far outside of them.
+    z = (mean - exact) / (std / sqrt(n)) of each entry has mean square 1. Entries depend
+    on each other: over 20 keys the largest |z| was between 1.1 and 3.7, the mean square
+    between 0.3 and 2.2. All standard errors together are 2 to 3 % of the gradient, so
+    that a bias of a tenth of it is far outside.
     """
     number = 4000
     draws, (_, exact) = uoro_draws(name, number), exact_of(name)
@@ -349,8 +416,7 @@ def test_uoro_is_right_on_average(name):
     z = (draws.mean(axis=0) - exact)[random] / error
     assert random.sum() > 40
     assert np.abs(z).max() < 5 and np.square(z).mean() < 3
-    # the error bound is tight enough to tell a bias from noise
-    assert np.linalg.norm(error) < 0.1 * np.linalg.norm(exact)
+    assert np.linalg.norm(error) < 0.04 * np.linalg.norm(exact)
 
 
 def test_uoro_carries_two_vectors_whose_product_has_rank_one():

@@ -32,8 +32,8 @@ ELEMENTWISE = frozenset(
 )
 # Every element of a result is one of the elements read.
 MOVES = frozenset(
-    "broadcast_in_dim concatenate expand_dims reshape rev slice split squeeze tile "
-    "transpose".split()
+    "broadcast_in_dim concatenate expand_dims reshape rev slice split squeeze stack tile "
+    "transpose unstack".split()
 )
 _REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"}
 _NESTED = {
@@ -92,7 +92,7 @@ def _run(jaxpr: Any, inputs: Sequence[Pattern | None]) -> list[Pattern | None]:
     """What each result depends on; None for nothing."""
     env = dict(zip(jaxpr.invars, inputs, strict=True))
     find = lambda atom: env.get(atom) if program.is_variable(atom) else None
-    for eqn in jaxpr.eqns:
+    for eqn in program.backward_slice(jaxpr.eqns, jaxpr.outvars):
         found = _results(eqn, [find(atom) for atom in eqn.invars])
         for var, pattern in zip(eqn.outvars, found, strict=True):
             env[var] = pattern if program.is_differentiable(var) else None
