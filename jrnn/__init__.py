@@ -157,6 +157,7 @@ if typing.TYPE_CHECKING:
     from jrnn import interop as interop
     from jrnn import logs as logs
     from jrnn import models as models
+    from jrnn import online as online
     from jrnn import seq2seq as seq2seq
     from jrnn import sweep as sweep
     from jrnn import tasks as tasks
@@ -327,6 +328,7 @@ _LATER = {
     "interop",
     "logs",
     "models",
+    "online",
     "seq2seq",
     "sweep",
     "tasks",

@@ -34,6 +34,7 @@ INITIALIZERS, LOSSES = "test_initializers.py", "test_losses.py"
 OPTIMIZERS, PUBLIC, ERRORS = "test_optimizers.py", "test_public.py", "test_errors.py"
 SCAN, GUARDS, DROP_IN = "test_scan.py", "test_scan_guards.py", "test_drop_in.py"
 MIN_CUT, DIAGONAL, GENERATE = "test_min_cut.py", "test_diagonal.py", "test_generate.py"
+ONLINE = "test_online.py"
 LARGEST, THREEFRY = "test_largest.py", "test_threefry.py"
 EXPORT, EXPORT_ONNX, EXPORT_C = (
     f"test_export{part}.py" for part in ("", "_onnx", "_c")
@@ -2077,7 +2078,182 @@ OF_LITERATURE = [
     ),
 ]
 
-MUTANTS = LIBRARY + ENGINE + EXPORTS + OF_LITERATURE
+OF_STREAMS = [
+    Mutant(
+        "rtrl: what reaches a unit in one more step at most",
+        "online/rtrl.py",
+        "reachable(found.jacobian)",
+        "found.jacobian",
+        ONLINE,
+        "delay_line",
+    ),
+    Mutant(
+        "rtrl: a first carry that is learnt counts as constant",
+        "online/rtrl.py",
+        "(found.direct + found.start)",
+        "found.direct",
+        ONLINE,
+        "is_the_gradient and learned_carry",
+    ),
+    Mutant(
+        "rtrl: of a loss only what its own step says",
+        "online/rtrl.py",
+        "[a + b for a, b in zip(direct, past, strict=True)]",
+        "direct",
+        ONLINE,
+        "is_the_gradient and elman",
+    ),
+    Mutant(
+        "influence: not handed on to the next step",
+        "online/_kept.py",
+        "[a + b for a, b in zip(through, direct, strict=True)]",
+        "direct",
+        ONLINE,
+        "is_the_gradient and elman",
+    ),
+    Mutant(
+        "influence: states that share a parameter in one row",
+        "online/_pattern.py",
+        "set(row_of[:n][meets[n, :n]])",
+        "set()",
+        ONLINE,
+        "a_row_never",
+    ),
+    Mutant(
+        "influence: through the transpose of the Jacobian",
+        "online/_pattern.py",
+        "to, by = units[:, None], units[None]",
+        "to, by = units[None], units[:, None]",
+        ONLINE,
+        "is_the_gradient and elman",
+    ),
+    Mutant(
+        "online: real and imaginary parts exchanged",
+        "online/_state.py",
+        "(a.real, a.imag)",
+        "(a.imag, a.real)",
+        ONLINE,
+        "is_the_gradient and lru",
+    ),
+    Mutant(
+        "dependence: a product reads its first factor only",
+        "online/_dependence.py",
+        "read.reshape(B * L * R, C), _count(shape)) if w else None",
+        "read.reshape(B * L * R, C), _count(shape)) if w and shape is left else None",
+        ONLINE,
+        "dependence_of_products",
+    ),
+    Mutant(
+        "dependence: of a sum on the other axes",
+        "online/_dependence.py",
+        "if n not in axes]",
+        "if n in axes]",
+        ONLINE,
+        "dependence_of_products",
+    ),
+    Mutant(
+        "accumulate: the gradient of the last step",
+        "online/_algorithm.py",
+        "total = jax.tree.map(jnp.add, total, made.gradient)",
+        "total = made.gradient",
+        ONLINE,
+        "goes_on_where and rtrl",
+    ),
+    Mutant(
+        "snap: keeps one step more",
+        "online/snap.py",
+        "range(order - 1)",
+        "range(order)",
+        ONLINE,
+        "its_own_unit and elman",
+    ),
+    Mutant(
+        "snap: by the influence on the old state",
+        "online/snap.py",
+        """    influence = advanced(moment, pull, influence)
+    new = _pattern.weighed(where, d_new, influence)
+""",
+        """    new = _pattern.weighed(where, d_new, influence)
+    influence = advanced(moment, pull, influence)
+""",
+        ONLINE,
+        "one_step_is_that_of_the_paper",
+    ),
+    Mutant(
+        "snap: what is not kept counts for a step",
+        "online/snap.py",
+        "y = output(made, tree.unflatten(params), old, new)",
+        "_, y = evaluate(made, tree.unflatten(params), old)",
+        ONLINE,
+        "one_step_is_that_of_the_paper",
+    ),
+    Mutant(
+        "snap: what an output reads of the old state is left out",
+        "online/snap.py",
+        "[a + b + c for a, b, c in zip(direct, old, new, strict=True)]",
+        "[a + c for a, c in zip(direct, new, strict=True)]",
+        ONLINE,
+        "snap_of_many_steps and masked",
+    ),
+    Mutant(
+        "eprop: the loss speaks through recurrent weights",
+        "online/eprop.py",
+        "spatial(made), local(made)",
+        "None, local(made)",
+        ONLINE,
+        "eprop_of_a_gru",
+    ),
+    Mutant(
+        "eprop: traces through recurrent weights",
+        "online/eprop.py",
+        "spatial(made), local(made)",
+        "spatial(made), None",
+        ONLINE,
+        "eprop_of_a_gru",
+    ),
+    Mutant(
+        "eprop: traces of what nothing reads",
+        "online/eprop.py",
+        "read @ reached",
+        "reached",
+        ONLINE,
+        "eprop_keeps and lstm",
+    ),
+    Mutant(
+        "eprop: nothing is heard through layers above",
+        "online/_step.py",
+        "old.update(v for v in eqn.outvars if v not in new)",
+        "old.update(eqn.outvars)",
+        ONLINE,
+        "eprop_hears",
+    ),
+    Mutant(
+        "uoro: always the same signs",
+        "online/uoro.py",
+        "jax.random.rademacher(key, like.shape, like.dtype)",
+        "jnp.ones(like.shape, like.dtype)",
+        ONLINE,
+        "uoro_is_right and gru",
+    ),
+    Mutant(
+        "uoro: a factor that is not undone",
+        "online/uoro.py",
+        "d / rho_1.astype(d.dtype)",
+        "d",
+        ONLINE,
+        "uoro_is_right and gru",
+    ),
+    Mutant(
+        "uoro: the first carry counts as constant",
+        "online/uoro.py",
+        "UOROInfluence(nu, tree.unflatten(pull(nu)[0]))",
+        "zeros(vector)",
+        ONLINE,
+        "uoro_is_right and learned_carry",
+    ),
+]
+
+MUTANTS = LIBRARY + ENGINE + EXPORTS + OF_LITERATURE + OF_STREAMS
 
 
 def changed(mutant: Mutant, package: Path) -> str:

@@ -43,6 +43,7 @@ SMALL = [
     "languages",
     "learning_rate",
     "lyapunov",
+    "online_learning",
     "output_recurrence",
     "recite",
     "sentences",

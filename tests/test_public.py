@@ -28,12 +28,13 @@ MODULES = {
     "initializers": initializers,
     "interop": jrnn.interop,
     "losses": losses,
+    "online": jrnn.online,
     "optimizers": optimizers,
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
-    "attention data devices export files generate inspect interop logs models seq2seq "
-    "sweep tasks testing text train"
+    "attention data devices export files generate inspect interop logs models online "
+    "seq2seq sweep tasks testing text train"
 ).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {
@@ -70,6 +71,7 @@ FLOORS = {
     "__main__": 5,
     "gradients": 3,
     "models": 3,
+    "online": 3,
     "seq2seq": 3,
     "testing": 3,
     "train": 3,
