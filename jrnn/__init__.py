@@ -134,6 +134,7 @@ if typing.TYPE_CHECKING:
     from jrnn import interop as interop
     from jrnn import logs as logs
     from jrnn import models as models
+    from jrnn import parallel_time as parallel_time
     from jrnn import seq2seq as seq2seq
     from jrnn import sweep as sweep
     from jrnn import tasks as tasks
@@ -286,6 +287,7 @@ _LATER = {
     "interop",
     "logs",
     "models",
+    "parallel_time",
     "seq2seq",
     "sweep",
     "tasks",
