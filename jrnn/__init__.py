@@ -158,6 +158,7 @@ if typing.TYPE_CHECKING:
     from jrnn import logs as logs
     from jrnn import models as models
     from jrnn import online as online
+    from jrnn import parallel_time as parallel_time
     from jrnn import seq2seq as seq2seq
     from jrnn import sweep as sweep
     from jrnn import tasks as tasks
@@ -329,6 +330,7 @@ _LATER = {
     "logs",
     "models",
     "online",
+    "parallel_time",
     "seq2seq",
     "sweep",
     "tasks",

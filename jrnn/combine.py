@@ -14,6 +14,7 @@ import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._description import described
+from jrnn._stack import StackStep
 from jrnn.cell import Cell, Key, Output, output_spec
 from jrnn.sequence import RunFn, SequenceModel, pools_over_time
 from jrnn.unroll import unroll
@@ -84,10 +85,11 @@ def stack(*cells: Part) -> Part:
             carries.append(c)
         return tuple(carries), x
 
-    if any(map(_check.is_sequence, cells)):
+    layers = tuple(cell for cell in cells if not _check.is_sequence(cell))
+    if len(layers) < len(cells):
         pools = any(map(pools_over_time, cells))
         return SequenceModel(init, initial_carry, _stack_run(cells), pools)
-    return Cell(init, initial_carry, step)
+    return Cell(init, initial_carry, StackStep(layers, step))
 
 
 @overload

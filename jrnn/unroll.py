@@ -6,6 +6,7 @@ import jax
 from jax import lax
 
 from jrnn import _check
+from jrnn._stack import StackStep, has_diagonal
 from jrnn.cell import Carry, Cell, DiagonalStep, Input, Key, Output, Params
 from jrnn.scan import diagonal_scan, scan
 from jrnn.sequence import SequenceModel
@@ -33,6 +34,10 @@ def unroll(
     way, once and as a whole:
 
         carry, ys = run(params, xs, carry)
+
+    Off the CPU, cells declared `diagonal` run in parallel over time, also those in a
+    `stack`, whose layers then run one after the other. A wrapper around them, or
+    `remat`, makes it one loop again.
 
     Args:
         cell: any cell, or a model of whole sequences.
@@ -81,19 +86,48 @@ def unroll(
     if carry is None:
         carry = cell.initial_carry(params, key=carry_key)
 
+    arguments = params, xs, carry, step_keys, reverse
+    loop = lambda: _loop(cell, *arguments, remat=remat)
+    if remat is None and has_diagonal(cell):
+        # on CPU `scan` itself decides what is best done for all steps at once
+        parallel = lambda: _parallel(cell, *arguments)
+        return lax.platform_dependent(cpu=loop, default=parallel)
+    return loop()
+
+
+def _loop(cell: Cell, params, xs, carry, keys, reverse, remat=None):
+    """One step after the other."""
+
     def step(carry, x_and_key):
         x, step_key = x_and_key
         return cell.step(params, carry, x, key=step_key)
 
-    def loop():
-        by_step = xs, step_keys
-        return scan(step, carry, by_step, num_steps, reverse=reverse, remat=remat)
+    num_steps, by_step = _check.num_steps("unroll", xs), (xs, keys)
+    return scan(step, carry, by_step, num_steps, reverse=reverse, remat=remat)
 
-    if isinstance(cell.step, DiagonalStep) and remat is None:
-        arguments = cell.step, params, xs, carry, step_keys, reverse
-        # on CPU `scan` itself decides what is best done for all steps at once
-        return lax.platform_dependent(cpu=loop, default=lambda: _all_states(*arguments))
-    return loop()
+
+def _parallel(cell: Cell, params, xs, carry, keys, reverse):
+    """All steps of what is declared diagonal at once, and of what has no state."""
+    if isinstance(cell.step, DiagonalStep):
+        return _all_states(cell.step, params, xs, carry, keys, reverse)
+    if isinstance(cell.step, StackStep):
+        return _layer_by_layer(cell.step.cells, params, xs, carry, keys, reverse)
+    if jax.tree.leaves(carry):
+        return _loop(cell, params, xs, carry, keys, reverse)
+    step = lambda x, key: cell.step(params, carry, x, key=key)[1]
+    return carry, jax.vmap(step)(xs, keys)
+
+
+def _layer_by_layer(cells, params, xs, carry, keys, reverse):
+    """The layers of a stack, each along the whole sequence."""
+    by_layer = [None] * len(cells)
+    if keys is not None:  # (T,) -> one (T,) for each layer, those that its step draws
+        by_layer = jax.vmap(lambda key: list(jax.random.split(key, len(cells))))(keys)
+    carries = []
+    for cell, p, c, k in zip(cells, params, carry, by_layer, strict=True):
+        c, xs = _parallel(cell, p, xs, c, k, reverse)
+        carries.append(c)
+    return tuple(carries), xs
 
 
 def _all_states(step: DiagonalStep, params, xs, carry, keys, reverse):

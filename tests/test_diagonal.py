@@ -82,6 +82,103 @@ def test_only_a_declared_cell_may_run_in_parallel():
     assert loops(changed, ex.params, ex.xs) == 0
 
 
+# Stacks: layers one after the other, those that are linear in parallel
+
+STACKS = {
+    "one": lambda: jrnn.stack(jrnn.linear(H), jrnn.min_gru(H), jrnn.linear(2)),
+    "nested": lambda: jrnn.stack(
+        jrnn.stack(jrnn.lru(H), jrnn.activation(jnp.tanh)),
+        jrnn.elman(2),
+        jrnn.stack(jrnn.sru(H), jrnn.residual(jrnn.min_lstm(H))),
+    ),
+    "noisy": lambda: jrnn.stack(
+        jrnn.dropout(jrnn.linear(H), 0.4),
+        jrnn.qrnn(H),
+        jrnn.dropout(jrnn.gru(H), 0.3),
+    ),
+}
+
+
+def stack_example(name):
+    """The model, its params, inputs and a carry that is not zero."""
+    model = STACKS[name]()
+    xs = jax.random.normal(jax.random.key(1), (T, 2))
+    params = model.init(jax.random.key(0), xs[0])
+    carry = model.initial_carry(params, key=jax.random.key(2))
+    away = lambda h: h + jnp.cos(jnp.arange(1.0, h.size + 1)).astype(h.dtype)
+    carry = jax.tree.map(away, carry)
+    return model, params, xs, carry, jax.random.key(3)
+
+
+@pytest.fixture
+def as_off_the_cpu(monkeypatch):
+    """What `unroll` does on other platforms, done on this one."""
+
+    def other(*args, cpu, default):
+        del cpu
+        return default(*args)
+
+    monkeypatch.setattr(jax.lax, "platform_dependent", other)
+
+
+def test_a_stack_may_run_in_parallel_where_a_layer_is_linear():
+    for name in STACKS:
+        model, params, xs, carry, key = stack_example(name)
+        run = lambda xs: jrnn.unroll(model, params, xs, carry, key=key)  # noqa: B023
+        assert "platform_index" in str(jax.make_jaxpr(run)(xs)), name
+    ex = example("stack-nested")
+    assert loops(ex.cell, ex.params, ex.xs) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("name", STACKS)
+def test_a_stack_layer_by_layer_equals_a_loop_of_steps(name, reverse, as_off_the_cpu):
+    """Values with the keys of `unroll`, and gradients."""
+    model, params, xs, carry, key = stack_example(name)
+
+    def loop(params, xs, carry):
+        keys = jax.random.split(jax.random.split(key)[1], T)
+        step = lambda c, now: model.step(params, c, now[0], key=now[1])
+        return jax.lax.scan(step, carry, (xs, keys), reverse=reverse)
+
+    def layers(params, xs, carry):
+        return jrnn.unroll(model, params, xs, carry, key=key, reverse=reverse)
+
+    def answers(run):
+        total = lambda *args: sum(
+            jnp.sin(x.real).sum() + jnp.cos(x.imag).sum()
+            for x in jax.tree.leaves(run(*args))
+        )
+        both = lambda *args: (run(*args), jax.grad(total, (0, 1, 2))(*args))
+        with jax.debug_key_reuse(False):  # the same noise, by both forms
+            return jax.jit(both)(params, xs, carry)
+
+    chex.assert_trees_all_close(answers(layers), answers(loop), rtol=1e-10, atol=1e-11)
+
+
+def test_no_loop_over_time_is_left_in_a_stack_of_linear_layers():
+    model = jrnn.stack(
+        jrnn.linear(H), jrnn.lru(H), jrnn.activation(jnp.tanh), jrnn.sru(H)
+    )
+    xs = jnp.ones((T, 2))
+    params = model.init(jax.random.key(0), xs[0])
+    run = lambda params: jrnn.unroll(model, params, xs)[1].sum()
+    traced = jax.jit(jax.grad(run)).trace(params)
+    loops = lambda platform: (
+        traced.lower(lowering_platforms=(platform,)).as_text().count("stablehlo.while")
+    )
+    assert loops("cuda") == 0 and loops("cpu") > 0
+
+
+def test_a_stack_with_params_of_another_names_its_entries(as_off_the_cpu):
+    model, params, xs, *_ = stack_example("one")
+    with pytest.raises(
+        ValueError, match="stack: params must be a tuple with 3 entries"
+    ):
+        jrnn.unroll(model, params[:2], xs)
+
+
 # Numbers of any magnitude. The oracle is a loop in NumPy's long double, whose range of
 # exponents no product here leaves. With H_t = |a_t| H_{t-1} + |u_t|, the sum of the
 # magnitudes of all that h_t is made of, joining in any order is promised to be right to

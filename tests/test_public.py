@@ -30,11 +30,12 @@ MODULES = {
     "losses": losses,
     "online": jrnn.online,
     "optimizers": optimizers,
+    "parallel_time": jrnn.parallel_time,
 }
 # imported when they are first asked for, and what a module of theirs has
 LATER = (
     "attention data devices export files generate inspect interop logs models online "
-    "seq2seq sweep tasks testing text train"
+    "parallel_time seq2seq sweep tasks testing text train"
 ).split()
 OF_FILES = {"load", "register", "save"}
 FLOORS = {
@@ -47,6 +48,7 @@ FLOORS = {
     "_replacements": 0,
     "_rows": 0,
     "_setting": 0,
+    "_stack": 0,
     "cell": 0,
     "initializers": 0,
     "losses": 0,
@@ -59,6 +61,7 @@ FLOORS = {
     "unroll": 1,
     "attention": 2,
     "feedback": 2,
+    "parallel_time": 2,
     "combine": 2,  # of cells in a stack with whole sequences, which uses masked
     "text": 2,
     "wrappers": 2,

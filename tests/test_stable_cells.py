@@ -80,7 +80,7 @@ def test_parallel_states_and_gradients_equal_those_of_steps(name, reverse):
 
 @pytest.mark.slow
 @pytest.mark.skipif(jax.config.jax_disable_jit, reason="100,000 steps in Python")
-@pytest.mark.parametrize("name", ["min_gru", "s5"])  # the least and the most of error
+@pytest.mark.parametrize("name", ["lru", "min_gru", "min_lstm", "qrnn", "s5", "sru"])
 def test_a_hundred_thousand_steps_in_parallel(name):
     """In float32, from the parameters that `init` draws; shares of the largest."""
     cell, rng = getattr(jrnn, name)(8), np.random.default_rng(0)
@@ -92,6 +92,39 @@ def test_a_hundred_thousand_steps_in_parallel(name):
         difference = jnp.abs(a - b).max() / jnp.abs(b).max()
         print(f"{name}: {difference:.1e}")  # pytest -rP shows it
         assert difference < 1e-5
+
+
+def paper_log_space(log_a, log_u):
+    """Feng et al. (2024), appendix B: exp(a* + log sum exp(log u - a*)), from zero."""
+    a_star = np.cumsum(log_a, axis=0, dtype=log_a.dtype)
+    return np.exp(a_star + np.logaddexp.accumulate(log_u - a_star, axis=0))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(jax.config.jax_disable_jit, reason="100,000 steps in Python")
+@pytest.mark.parametrize("scale", [1, 10, 100])
+@pytest.mark.parametrize("name", ["min_gru", "min_lstm"])
+def test_extreme_gates_are_as_safe_without_logarithms(name, scale):
+    """A hundred thousand steps in float32, against the paper's own form in float32.
+
+    With weights 100 times those of `init`, gates are 0 and 1 to the last digit.
+    """
+    cell, rng = getattr(jrnn, name)(8), np.random.default_rng(0)
+    xs = jnp.asarray(rng.normal(size=(100_000, 3)), jnp.float32)
+    params = cell.init(jax.random.key(0), xs[0])
+    params = params._replace(w_x=scale * params.w_x)
+    all_states, _ = both_forms(cell, params, xs)
+    _, hs = jax.jit(all_states)(params, xs, cell.initial_carry(params))
+    a, u = jax.vmap(lambda x: cell.step.coefficients(params, x))(xs)
+    exact, h = np.zeros(u.shape), np.zeros(8)
+    for t, (factor, add) in enumerate(zip(*np.asarray([a, u], "f8"), strict=True)):
+        exact[t] = h = factor * h + add
+    error = lambda hs: np.abs(np.asarray(hs) - exact).max() / exact.max()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_space = paper_log_space(np.log(np.asarray(a)), np.log(np.asarray(u)))
+    print(f"{name} {scale}: {error(hs):.1e}, log space {error(log_space):.1e}")
+    assert error(hs) < 1e-6
+    assert not error(log_space) < 100 * error(hs)  # it may be NaN
 
 
 def test_min_gru_is_the_log_space_form_of_the_paper():
