@@ -167,7 +167,7 @@ ROWS = (
         "texts",
         "digits",
         "texts 000, 001",
-        "1 min",
+        "2 min",
         lambda m: (
             ", ".join(f"{n} {percent(a)}" for n, a in m["accuracy"].items())
             + "; linear on all pixels "
@@ -189,7 +189,7 @@ ROWS = (
         "texts",
         "languages",
         "text 001",
-        "1 min",
+        "2 min",
         lambda m: (
             f"{percent(m['accuracy'])} of {m['labels']} languages right; "
             f"counts of letters {100 * m['baseline_counts_of_letters']:.1f} %"

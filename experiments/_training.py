@@ -1,4 +1,4 @@
-"""How experiments train: `jrnn.train.fit` in one call, for a loss without a carry."""
+"""How experiments train: `fit_sequences`, or `jrnn.train.fit` in one call."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +10,8 @@ import optax
 from jax.typing import ArrayLike
 
 from jrnn import optimizers
+from jrnn.data import Dataset
+from jrnn.tasks import Fitted, Task, fit_sequences
 from jrnn.train import TrainState, fit, init_state, make_step
 
 Optimizer = Callable[..., optax.GradientTransformation]
@@ -24,7 +26,7 @@ def descend(
     learning_rate: ArrayLike,
     max_norm: ArrayLike = jnp.inf,
 ) -> tuple[TrainState, jax.Array]:
-    """The state after some updates, and the losses on the way (updates,).
+    """State and losses (updates,) of some updates of a loss without a carry.
 
     Update n, counted from 0 over all calls, is one of `loss(params, *batches(n))`. To
     be traced: called in `jit`, it is compiled once for any number of seeds.
@@ -87,6 +89,20 @@ def trainer(
         return params, np.asarray(losses)
 
     return on_device
+
+
+def fitted(cfg: Any, task: Task, train: Dataset, seed: int, **options) -> Fitted:
+    """`fit_sequences` as `cfg` says, which has what it has for `trainer`."""
+    return fit_sequences(
+        task,
+        train,
+        steps=cfg.updates,
+        key=jax.random.key(seed),
+        batch_size=cfg.batch_size,
+        learning_rate=cfg.learning_rate,
+        max_norm=cfg.clip,
+        **options,
+    )
 
 
 def keys_of_blocks(key: jax.Array, blocks: int, block: int) -> jax.Array:

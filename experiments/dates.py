@@ -18,43 +18,41 @@ never asked for; its share of right characters is what to compare with.
 
 --data FILE takes a table of your own, `source<TAB>target` in UTF-8, and nothing is
 saved. No source is in both parts. Characters of a source that training has not seen are
-read as one unknown character; a target with such characters counts as wrong.
+read as nothing; a target with such characters counts as wrong. To keep what was
+learned, and for more options, see `jrnn translate FILE`.
 
 Time: about 4 minutes on two CPU cores.
 """
 
 import datetime
-import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
-import jax
 import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import tyro
 
-import jrnn
 from experiments._results import need, save, show
-from experiments._tables import TableError, parted, read_pairs
-from experiments._training import descend, falling, spread
-from jrnn import optimizers
-from jrnn.attention import dot
-from jrnn.generate import beam_search, prime, sample
-from jrnn.seq2seq import (
-    Seq2Seq,
-    inverse_sigmoid,
-    scheduled_sampling,
-    seq2seq,
-    teacher_forcing,
+from experiments._tables import Pairs, refuse, users_pairs
+from experiments._training import fitted, spread
+from jrnn.data import Dataset, Sequences, from_arrays
+from jrnn.seq2seq import inverse_sigmoid
+from jrnn.tasks import (
+    Task,
+    baselines,
+    measure,
+    predict,
+    translation,
+    translation_model,
 )
-from jrnn.train import init_state
 
 LANGUAGES = "cs da de el en es fi fr hu it nl pl pt ro sv tr".split()
 FORMATS = ("medium", "long", "full")
-EDGE = 0  # before and after a target; in a source: unknown
+UNKNOWN = -1  # read as zeros, and never written
 Run = Literal["attention", "attention, scheduled sampling", "no attention"]
 RUNS: dict[Run, tuple[bool, bool]] = {  # with attention, with scheduled sampling
     "attention": (True, False),
@@ -93,8 +91,6 @@ class Config:
     """Beams are compared by log p / length^power."""
     seeds: tuple[int, ...] = (0, 1, 2)
     """One network of each kind for each; the data are the same."""
-    longest: int = 200
-    """Characters of a source or target at most."""
 
 
 SMOKE = Config(
@@ -110,19 +106,11 @@ SMOKE = Config(
 )
 
 
-class Pairs(NamedTuple):
-    source: np.ndarray  # (n, S) int32, padded
-    length: np.ndarray  # (n,) of the sources
-    target: np.ndarray  # (n, N) int32, ends with EDGE and is padded with it
-    valid: np.ndarray  # (n, N): up to the first EDGE
-
-
 @dataclass(frozen=True)
 class Data:
-    train: list[tuple[str, str]]
-    test: list[tuple[str, str]]
-    source_symbols: str  # token 1 is the first
-    target_symbols: str
+    train: Pairs
+    test: Pairs
+    symbols: tuple[str, str]  # of sources and targets
 
 
 @dataclass(frozen=True)
@@ -130,13 +118,13 @@ class Result:
     data: Data
     right: dict[str, dict[str, np.ndarray]]  # run, decoding: (seeds,) shares
     characters: dict[str, np.ndarray]  # run: (seeds,) share of characters, greedy
-    baseline: tuple[float, float]  # exact, characters
+    baseline: dict[str, float]  # exact_match and token_accuracy
     written: list[str]  # by the first network with attention, greedy
     look: np.ndarray  # (N, S) of the example
     example: int  # its number
 
 
-def written_dates(cfg: Config) -> tuple[list, list]:
+def written_dates(cfg: Config) -> tuple[Pairs, Pairs]:
     """Pairs for training and test, no date in both."""
     from babel.dates import format_date
 
@@ -152,109 +140,23 @@ def written_dates(cfg: Config) -> tuple[list, list]:
     return pairs[: cfg.training_pairs], pairs[cfg.training_pairs :]
 
 
-def users_table(cfg: Config) -> tuple[list, list]:
-    """Pairs for training and test, no source in both."""
-    pairs = read_pairs(cfg.data)
-    for pair in pairs:
-        if max(map(len, pair)) > cfg.longest:
-            raise TableError(
-                f"{cfg.data}: {pair[0][:30]!r} or its target has more than "
-                f"{cfg.longest} characters; see --longest."
-            )
-    return parted(cfg.data, pairs, 0, "sources", cfg.test_pairs)
-
-
 def load(cfg: Config) -> Data:
-    train, test = written_dates(cfg) if cfg.data is None else users_table(cfg)
-    symbols = lambda column: "".join(
-        sorted({c for pair in train for c in pair[column]})
-    )
-    return Data(train, test, symbols(0), symbols(1))
+    if cfg.data is None:
+        train, test = written_dates(cfg)
+    else:
+        train, test = users_pairs(cfg.data, 0)
+    symbols = ("".join(sorted(set("".join(c)))) for c in zip(*train, strict=True))
+    return Data(train, test[: cfg.test_pairs], tuple(symbols))
 
 
-def encode(data: Data, pairs: list[tuple[str, str]]) -> Pairs:
-    """Tokens, padded to the longest of all the data, so that shapes stay the same."""
-    ids = {c: n for n, c in enumerate(data.source_symbols, 1)}
-    # -1 is never written, so it counts as wrong
-    target_ids = {c: n for n, c in enumerate(data.target_symbols, 1)}
-    both = data.train + data.test
-    S, N = (max(len(pair[column]) for pair in both) for column in (0, 1))
-    source = np.zeros((len(pairs), S), np.int32)
-    target = np.full((len(pairs), N + 1), EDGE, np.int32)
-    for n, (s, t) in enumerate(pairs):
-        source[n, : len(s)] = [ids.get(c, EDGE) for c in s]
-        target[n, : len(t)] = [target_ids.get(c, -1) for c in t]
-    length = np.array([len(s) for s, _ in pairs], np.int32)
-    ends = np.array([[len(t)] for _, t in pairs])
-    return Pairs(source, length, target, np.arange(N + 1) <= ends)
+def encode(symbols: str, texts: Iterable[str]) -> Sequences:
+    token = {c: n for n, c in enumerate(symbols)}
+    return from_arrays([[token.get(c, UNKNOWN) for c in text] for text in texts])
 
 
-def network(cfg: Config, data: Data, attention: bool) -> Seq2Seq:
-    return seq2seq(
-        len(data.source_symbols) + 1,
-        len(data.target_symbols) + 1,
-        hidden_size=cfg.hidden_size,
-        embed_size=cfg.embed_size,
-        attention=dot() if attention else None,
-    )
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def learn(cfg: Config, model: Seq2Seq, scheduled: bool, params, pairs, key):
-    """Parameters after all updates."""
-
-    def logits(params, pair, key, truth):
-        decoder = model.decoder(model.encode(params, pair.source, pair.length))
-        if not scheduled:
-            return teacher_forcing(decoder, params, EDGE, pair.target)
-        return scheduled_sampling(decoder, params, key, EDGE, pair.target, truth)[0]
-
-    def loss(params, batch, key, truth):
-        keys = jax.random.split(key, cfg.batch_size)
-        out = jax.vmap(logits, (None, 0, 0, None))(params, batch, keys, truth)
-        return jrnn.losses.cross_entropy(out, batch.target, batch.valid)
-
-    def batches(number):
-        rows_key, own_key = jax.random.split(jax.random.fold_in(key, number))
-        rows = jax.random.randint(rows_key, (cfg.batch_size,), 0, len(pairs.length))
-        batch = jax.tree.map(lambda a: a[rows], pairs)
-        return batch, own_key, inverse_sigmoid(number, cfg.pace)
-
-    adam, rate = optimizers.adam, falling(cfg)
-    state = init_state(params, (), adam)
-    state, _ = descend(loss, adam, state, batches, cfg.updates, rate, cfg.clip)
-    return state.params
-
-
-def train(cfg: Config, model: Seq2Seq, scheduled: bool, pairs: Pairs, seed: int):
-    """Parameters after all updates."""
-    init_key, key = jax.random.split(jax.random.key(seed))
-    return learn(cfg, model, scheduled, model.init(init_key), pairs, key)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def decode(cfg: Config, model: Seq2Seq, params, pairs: Pairs):
-    """Tokens (n, N) by greedy choice and by beam search."""
-    length = pairs.target.shape[1]
-
-    def one(pair):
-        decoder = model.decoder(model.encode(params, pair.source, pair.length))
-        state = prime(decoder, params, jnp.array([EDGE]))
-        _, greedy = sample(
-            decoder, params, None, state, length, greedy=True, stop_token=EDGE
-        )
-        beams, _ = beam_search(
-            decoder,
-            params,
-            state,
-            length,
-            cfg.beam_size,
-            stop_token=EDGE,
-            length_power=cfg.length_power,
-        )
-        return greedy, beams[0]
-
-    return jax.lax.map(one, pairs, batch_size=250)
+def dataset(data: Data, pairs: Pairs) -> Dataset:
+    sources, targets = map(encode, data.symbols, zip(*pairs, strict=True))
+    return Dataset(sources, targets)
 
 
 def nearest(data: Data) -> list[str]:
@@ -271,53 +173,55 @@ def nearest(data: Data) -> list[str]:
     return found
 
 
+def sizes(cfg: Config, data: Data) -> dict[str, int]:
+    """Of the model, for `translation` and `translation_model`."""
+    source, target = map(len, data.symbols)
+    layers = {"hidden_size": cfg.hidden_size, "embed_size": cfg.embed_size}
+    return {"source": source, "target": target, **layers}
+
+
+def tasks(cfg: Config, data: Data, name: Run) -> dict[str, Task]:
+    """By greedy choice and by beam search, with the same parameters."""
+    attention, scheduled = RUNS[name]
+    task = partial(
+        translation,
+        **sizes(cfg, data),
+        attention=attention,
+        truth=partial(inverse_sigmoid, pace=cfg.pace) if scheduled else 1.0,
+        longest=max(len(target) for _, target in data.train + data.test),
+    )
+    beams = {"beam_size": cfg.beam_size, "length_power": cfg.length_power}
+    return {"greedy": task(), "beam": task(**beams)}
+
+
 def run(cfg: Config) -> Result:
     data = load(cfg)
-    pairs, asked = encode(data, data.train), encode(data, data.test)
-    pairs, asked = jax.tree.map(jnp.asarray, (pairs, asked))
-    models = {yes: network(cfg, data, yes) for yes in (True, False)}
-    right, characters, shown = {}, {}, None
+    train, test = (dataset(data, pairs) for pairs in (data.train, data.test))
+    right, characters, first = {}, {}, None
     for name in cfg.runs:
-        attention, scheduled = RUNS[name]
-        model = models[attention]
-        exact, each = {"greedy": [], "beam": []}, []
-        for seed in cfg.seeds:
-            params = train(cfg, model, scheduled, pairs, seed)
-            found = decode(cfg, model, params, asked)
-            for way, tokens in zip(exact, found, strict=True):
-                exact[way].append((tokens == asked.target).all(axis=1).mean())
-            each.append(jnp.mean(found[0] == asked.target, where=asked.valid))
-            shown = shown or (model, params, found[0])
-        right[name] = {way: np.array(shares) for way, shares in exact.items()}
-        characters[name] = np.array(each)
-    words, (exact, each) = texts(data, shown[2]), score(data, nearest(data))
-    example = int(np.argmax(asked.length))
-    look = np.asarray(look_at(*shown, asked, example))
-    return Result(data, right, characters, (exact, each), words, look, example)
+        ways = tasks(cfg, data, name)
+        params = [fitted(cfg, ways["greedy"], train, n).params for n in cfg.seeds]
+        first = first or (ways["greedy"], params[0])
+        found = {way: [measure(t, p, test) for p in params] for way, t in ways.items()}
+        of_seeds = lambda figure, figures: np.array([each[figure] for each in figures])
+        right[name] = {way: of_seeds("exact_match", f) for way, f in found.items()}
+        characters[name] = of_seeds("token_accuracy", found["greedy"])
+    written = predict(*first, test).tokens
+    example = int(np.argmax(test.inputs.lengths))
+    look = look_at(cfg, data, first[1], test.inputs[example], written[example])
+    # the figures of a text that is written as it stands
+    known = test._replace(inputs=encode(data.symbols[1], nearest(data)))
+    lines = ["".join(data.symbols[1][n] for n in tokens) for tokens in written]
+    baseline = baselines.copying(known)
+    return Result(data, right, characters, baseline, lines, look, example)
 
 
-@partial(jax.jit, static_argnums=0)
-def look_at(model: Seq2Seq, params, found, asked: Pairs, n: int) -> jax.Array:
-    """Where the network looks while it writes the n-th answer, (N, S)."""
-    memory = model.encode(params, asked.source[n], asked.length[n])
-    inputs = jnp.concatenate([jnp.array([EDGE], jnp.int32), found[n, :-1]])
-    return model.look(params, memory, inputs)
-
-
-def texts(data: Data, tokens) -> list[str]:
-    """What stands before the first EDGE of each row."""
-    symbols = "\0" + data.target_symbols
-    lines = ["".join(symbols[token] for token in row) for row in np.asarray(tokens)]
-    return [line.partition("\0")[0] for line in lines]
-
-
-def score(data: Data, answers: list[str]) -> tuple[float, float]:
-    """Share of answers exactly right, and of right characters with the end."""
-    targets = [target + "\0" for _, target in data.test]
-    same = lambda a, t: [x == y for x, y in zip(a.ljust(len(t), "\0"), t, strict=False)]
-    hits = [hit for a, t in zip(answers, targets, strict=True) for hit in same(a, t)]
-    exact = [a + "\0" == t for a, t in zip(answers, targets, strict=True)]
-    return float(np.mean(exact)), float(np.mean(hits))
+def look_at(cfg: Config, data: Data, params, source, written) -> np.ndarray:
+    """Where the network looks while it writes each token, (N, S)."""
+    model = translation_model(**sizes(cfg, data))
+    memory = model.encode(params, source)
+    reads = np.append(len(data.symbols[1]), written[:-1])  # the mark, and its own
+    return np.asarray(model.look(params, memory, jnp.asarray(reads, jnp.int32)))
 
 
 def summary(result: Result) -> dict:
@@ -337,8 +241,8 @@ def summary(result: Result) -> dict:
             for name, ways in result.right.items()
         },
         "right_characters": {n: spread(a) for n, a in result.characters.items()},
-        "baseline_exactly_right": result.baseline[0],
-        "baseline_right_characters": result.baseline[1],
+        "baseline_exactly_right": result.baseline["exact_match"],
+        "baseline_right_characters": result.baseline["token_accuracy"],
         "examples_of_mistakes": wrong[:5],
     }
 
@@ -349,8 +253,7 @@ def plot(result: Result) -> plt.Figure:
     )
     source = result.data.test[result.example][0]
     answer = result.written[result.example]
-    weights = result.look[: len(answer), : len(source)]
-    image = left.imshow(weights, cmap="Greys", vmin=0, vmax=1, aspect="auto")
+    image = left.imshow(result.look, cmap="Greys", vmin=0, vmax=1, aspect="auto")
     left.set_xticks(range(len(source)), list(source), fontfamily="monospace")
     left.set_yticks(range(len(answer)), list(answer), fontfamily="monospace")
     left.set(xlabel="source, not trained on", ylabel="target, as written")
@@ -377,13 +280,9 @@ def plot(result: Result) -> plt.Figure:
 
 def main(cfg: Config) -> None:
     need("sklearn", *(["babel"] if cfg.data is None else []))
-    try:
-        if not cfg.runs or not RUNS[cfg.runs[0]][0]:
-            raise TableError("--runs: the first must have attention.")
-        result = run(cfg)
-    except TableError as error:
-        print(error, file=sys.stderr)
-        raise SystemExit(2) from None
+    if not cfg.runs or not RUNS[cfg.runs[0]][0]:
+        refuse("--runs: the first must have attention.")
+    result = run(cfg)
     metrics = summary(result)
     if cfg.data is None:
         save("dates", cfg, metrics, plot(result))

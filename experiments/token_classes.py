@@ -21,23 +21,17 @@ import keyword
 import sysconfig
 import token
 import tokenize
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import tyro
 
-import jrnn
 from experiments._results import save, show
-from experiments._training import descend, falling, keys_of_blocks, size, spread
-from jrnn import optimizers
-from jrnn.train import init_state
+from experiments._training import fitted, size, spread
+from jrnn.data import Dataset, from_arrays, windows
+from jrnn.tasks import baselines, labelling, measure, predict, symbols
 
 CLASSES = ("space", "name", "keyword", "number", "string", "comment", "operator")
 SPACE, NAME, KEYWORD, NUMBER, STRING, COMMENT, OPERATOR = range(7)
@@ -92,8 +86,8 @@ SMOKE = Config(
 
 @dataclass(frozen=True)
 class Data:
-    train: tuple[np.ndarray, np.ndarray]  # characters and labels, one after the other
-    test: tuple[np.ndarray, np.ndarray]  # windows (n, T) of both
+    train: Dataset  # characters and labels, one file after the other
+    test: Dataset  # windows
 
 
 @dataclass(frozen=True)
@@ -140,98 +134,22 @@ def load(cfg: Config) -> Data:
     long = [text for text in texts if len(text) > 2 * cfg.window][: cfg.files]
     order = np.random.default_rng(0).permutation(len(long))
     files = [labelled(long[n]) for n in order]
-    join = lambda parts: tuple(np.concatenate(column) for column in zip(*parts))  # noqa: B905
-    codes, labels = join(files[: cfg.test_files])
+    test, train = joined(files[: cfg.test_files]), joined(files[cfg.test_files :])
+    asked = cut(test, cfg.window)
     starts = np.random.default_rng(1).integers(
-        0, len(codes) - cfg.window, cfg.test_windows
+        0, len(asked.inputs) - 1, cfg.test_windows
     )
-    rows = starts[:, None] + np.arange(cfg.window)
-    return Data(join(files[cfg.test_files :]), (codes[rows], labels[rows]))
+    return Data(train, asked.take(starts))
 
 
-class Network(NamedTuple):
-    """A model of one window."""
-
-    init: Callable  # key -> params
-    apply: Callable  # (params, codes (T,)) -> logits (T, classes)
+def joined(files: list[tuple[np.ndarray, np.ndarray]]) -> Dataset:
+    codes, labels = (from_arrays([np.concatenate(c)]) for c in zip(*files, strict=True))
+    return Dataset(codes, labels)
 
 
-def network(cfg: Config, name: str) -> Network:
-    both = name == "bidirectional"
-    front = jrnn.embed(SYMBOLS, cfg.embed_size)
-    cell = jrnn.gru(cfg.bidirectional_units if both else cfg.forward_units)
-    readout = jrnn.linear(len(CLASSES))
-
-    def init(key):
-        front_key, cell_key, back_key, out_key = jax.random.split(key, 4)
-        x = jnp.zeros(cfg.embed_size)
-        cells = cell.init(cell_key, x)
-        if both:
-            cells = cells, cell.init(back_key, x)
-        size = (1 + both) * (cfg.bidirectional_units if both else cfg.forward_units)
-        out = readout.init(out_key, jnp.zeros(size))
-        return front.init(front_key, jnp.int32(0)), cells, out
-
-    def apply(params, codes):
-        table, cells, out = params
-        _, xs = jrnn.unroll(front, table, codes)
-        layer = jrnn.bidirectional(cell, cell) if both else cell
-        _, hs = jrnn.unroll(layer, cells, xs)
-        return jrnn.unroll(readout, out, hs)[1]
-
-    return Network(init, apply)
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def learn(cfg: Config, model: Network, params, data, key):
-    """Parameters after all updates, and the mean loss of each block."""
-    codes, labels = data
-    blocks = cfg.updates // cfg.block
-    keys = keys_of_blocks(key, blocks, cfg.block)
-
-    def loss(params, xs, ys):
-        logits = jax.vmap(model.apply, (None, 0))(params, xs)
-        return jrnn.losses.cross_entropy(logits, ys)
-
-    def batches(n):
-        shape = (cfg.batch_size, 1)
-        starts = jax.random.randint(keys[n], shape, 0, len(codes) - cfg.window)
-        rows = starts + jnp.arange(cfg.window)[None]
-        return codes[rows], labels[rows]
-
-    adam, rate = optimizers.adam, falling(cfg)[: len(keys)]
-    state = init_state(params, (), adam)
-    state, losses = descend(loss, adam, state, batches, len(keys), rate, cfg.clip)
-    return state.params, losses.reshape(blocks, -1).mean(axis=1)
-
-
-def train(cfg: Config, model: Network, data, seed: int):
-    """Parameters after all updates, and losses (blocks,)."""
-    init_key, key = jax.random.split(jax.random.key(seed))
-    params = jax.jit(model.init)(init_key)
-    return learn(cfg, model, params, data, key)
-
-
-@partial(jax.jit, static_argnums=0)
-def predict(model: Network, params, codes):
-    """Most likely classes, (n, T)."""
-    return jax.vmap(model.apply, (None, 0))(params, codes).argmax(axis=-1)
-
-
-def baselines(data: Data) -> tuple[dict[str, float], str]:
-    """Accuracy of the best guesses that know nothing, or the character alone."""
-    codes, labels = data.train
-    counts = np.zeros((SYMBOLS, len(CLASSES)))
-    np.add.at(counts, (codes, labels), 1)
-    majority = counts.sum(axis=0).argmax()
-    # a character that training has not seen: the most frequent class
-    by_character = np.where(counts.any(axis=1), counts.argmax(axis=1), majority)
-    codes, labels = data.test
-    accuracy = {
-        "most frequent class": (labels == majority).mean(),
-        "most frequent class of the character": (by_character[codes] == labels).mean(),
-    }
-    return accuracy, CLASSES[majority]
+def cut(text: Dataset, size: int) -> Dataset:
+    """Windows that begin at every character."""
+    return Dataset(windows(text.inputs, size), windows(text.targets, size))
 
 
 def first_letters(labels: np.ndarray) -> np.ndarray:
@@ -243,44 +161,49 @@ def first_letters(labels: np.ndarray) -> np.ndarray:
 
 
 def run(cfg: Config) -> Result:
-    data = load(cfg)
-    codes, labels = data.test
-    on_device = jax.tree.map(jnp.asarray, data.train)
-    losses, accuracy, recall, at_start, parameters = {}, {}, {}, {}, {}
+    data, classes = load(cfg), len(CLASSES)
+    labels = np.stack([*data.test.targets])
+    begins, train = first_letters(labels), cut(data.train, cfg.window)
+    units = {"forward": cfg.forward_units, "bidirectional": cfg.bidirectional_units}
+    losses, figures, at_start, parameters = {}, {}, {}, {}
     for name in NETWORKS:
-        model, found = network(cfg, name), []
-        losses[name] = []
-        for seed in cfg.seeds:
-            params, curve = train(cfg, model, on_device, seed)
-            losses[name].append(curve)
-            found.append(np.asarray(predict(model, params, codes)) == labels)
-        losses[name] = np.array(losses[name])
-        accuracy[name] = np.array([right.mean() for right in found])
-        recall[name] = np.array([by_class(right, labels) for right in found])
-        begins = first_letters(labels)
-        at_start[name] = np.array([share(right[begins]) for right in found])
-        parameters[name] = size(params)
-    known, majority = baselines(data)
-    shares = np.bincount(labels.ravel(), minlength=len(CLASSES)) / labels.size
+        task = labelling(
+            symbols(SYMBOLS),
+            classes,
+            hidden_size=units[name],
+            embed_size=cfg.embed_size,
+            bidirectional=name == "bidirectional",
+        )
+        fits = [fitted(cfg, task, train, n, every=cfg.block) for n in cfg.seeds]
+        losses[name] = np.array([[r["loss"] for r in fit.history] for fit in fits])
+        figures[name] = [measure(task, fit.params, data.test) for fit in fits]
+        answers = [predict(task, fit.params, data.test).label for fit in fits]
+        right = np.array([np.stack([*found]) == labels for found in answers])
+        at_start[name] = right[:, begins].sum(axis=1) / max(begins.sum(), 1)
+        parameters[name] = size(fits[0].params)
+    of_seeds = lambda which: {
+        name: np.nan_to_num([each[which] for each in found])  # 0 of a class not there
+        for name, found in figures.items()
+    }
+    known = {
+        "most frequent class": baselines.most_frequent_class,
+        "most frequent class of the character": baselines.token_majority,
+    }
+    count = lambda labels: np.bincount(labels.ravel(), minlength=classes)
     return Result(
         cfg.block,
         losses,
-        accuracy,
-        recall,
+        of_seeds("accuracy"),
+        of_seeds("per_class_recall"),
         at_start,
         parameters,
-        known,
-        majority,
-        shares,
+        {
+            n: rule(data.train, data.test, classes)["accuracy"]
+            for n, rule in known.items()
+        },
+        CLASSES[count(data.train.targets.values).argmax()],
+        count(labels) / labels.size,
     )
-
-
-def share(right: np.ndarray) -> float:
-    return float(right.sum() / max(right.size, 1))
-
-
-def by_class(right: np.ndarray, labels: np.ndarray) -> list[float]:
-    return [share(right[labels == n]) for n in range(len(CLASSES))]
 
 
 def summary(result: Result) -> dict:

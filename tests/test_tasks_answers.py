@@ -15,7 +15,9 @@ from jrnn.tasks import (
     measure,
     predict,
     translation,
+    translation_model,
 )
+from jrnn.unroll import unroll
 
 LENGTHS = (5, 2, 7, 2, 4)
 
@@ -192,6 +194,25 @@ def test_figures_are_those_of_the_forecasts():
     assert len(missed) < np.size(targets), "nothing was missing"
     assert figures["mean_absolute_error"] == pytest.approx(np.mean(missed), abs=1e-10)
     assert figures["loss"] == pytest.approx(np.mean(losses), abs=1e-10)
+
+
+@pytest.mark.slow
+def test_the_model_of_a_translation_writes_what_the_task_answers():
+    options = {"hidden_size": 3, "embed_size": 2, "layers": 2}
+    task, model = (
+        translation(V, V, longest=7, **options),
+        translation_model(V, V, **options),
+    )
+    params = params_of("translation")  # of the same sizes
+    source = np.array([4, 1, 5, 2])
+    written = predict(task, params, Dataset(from_arrays([source]))).tokens[0]
+    assert len(written), "nothing to compare"
+    memory = model.encode(params, source)
+    reads = jnp.asarray(np.append(V, written), jnp.int32)
+    logits = unroll(model.decoder(memory), params, reads)[1]
+    np.testing.assert_array_equal(logits[: len(written)].argmax(-1), written)
+    look = model.look(params, memory, reads)
+    np.testing.assert_allclose(look.sum(axis=1), 1, atol=1e-12)
 
 
 @pytest.mark.slow

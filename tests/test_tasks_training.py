@@ -117,6 +117,29 @@ def test_the_same_key_gives_the_same_parameters():
     assert run(1).history != run(0).history
 
 
+def test_another_key_and_learning_rate_compile_nothing():
+    task, data = tiny()
+    traced = []
+
+    def loss(*args, **options):
+        traced.append(args)
+        return task.loss(*args, **options)
+
+    counted = task._replace(loss=loss)
+    run = lambda seed, rate: fit_sequences(
+        counted,
+        data,
+        steps=4,
+        batch_size=8,
+        key=jax.random.key(seed),
+        learning_rate=rate,
+    )
+    first = run(0, 0.01)
+    before = len(traced)
+    assert before and run(1, 0.02).history != first.history
+    assert len(traced) == before
+
+
 def counter(losses):
     """A task whose parameter counts updates, and whose measured loss is in a table."""
     table = jnp.asarray(losses)

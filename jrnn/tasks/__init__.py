@@ -15,10 +15,10 @@ A class for a sequence. Does a walk of unequal length drift up or down?
     >>> kinds, lengths = rng.integers(0, 2, 300), rng.integers(5, 30, 300)
     >>> walk = lambda kind, t: rng.normal(kind - 0.5, 1, (t, 1)).cumsum(axis=0)
     >>> data = Dataset(from_arrays(map(walk, kinds, lengths)), kinds)
-    >>> train, valid, test = split_sequences(data, (0.6, 0.2, 0.2), stratify=kinds)
-    >>> scaling = fit_scaling(train.inputs)
+    >>> parts = split_sequences(data, (0.6, 0.2, 0.2), stratify=kinds)
+    >>> scaling = fit_scaling(parts[0].inputs)
     >>> scaled = lambda part: part._replace(inputs=scale(scaling, part.inputs))
-    >>> train, valid, test = map(scaled, (train, valid, test))
+    >>> train, valid, test = map(scaled, parts)
     >>> task = classification(numbers(1), 2, hidden_size=8)
     >>> fitted = fit_sequences(task, train, steps=150, valid=valid, **more)
     >>> accuracy = measure(task, fitted.params, test)["accuracy"]
@@ -80,7 +80,7 @@ from jrnn.tasks.labelling import labelling
 from jrnn.tasks.reader import Numbers, Symbols, numbers, symbols
 from jrnn.tasks.sizes import Defaults, defaults, wanders
 from jrnn.tasks.task import Classified, Padded, Task
-from jrnn.tasks.translation import Written, translation
+from jrnn.tasks.translation import Written, translation, translation_model
 
 __all__ = [
     "Classified",
@@ -105,5 +105,6 @@ __all__ = [
     "predict",
     "symbols",
     "translation",
+    "translation_model",
     "wanders",
 ]

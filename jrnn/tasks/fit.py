@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
@@ -15,7 +14,7 @@ from jrnn.cell import Key, Params
 from jrnn.data import Dataset, Sequences, batching, in_order
 from jrnn.logs import Log
 from jrnn.tasks.task import Padded, Task
-from jrnn.train import Hyper, TrainState, init_state, make_step
+from jrnn.train import Hyper, Metrics, TrainState, init_state, make_step
 from jrnn.train.step import OptimizerFactory
 
 
@@ -47,8 +46,9 @@ def fit_sequences(
         step n:  one update by `task.loss` of batch n of `jrnn.data.batching`
 
     Every example comes once an epoch, in batches of nearly equal length, each shape of
-    which is compiled once. Everything random comes from `key`: the same key gives the
-    same result. The figure that decides between parameters is the loss of `valid`.
+    which is compiled once, also where the same task is fitted again with another key or
+    learning rate. Everything random comes from `key`: the same key gives the same
+    result. The figure that decides between parameters is the loss of `valid`.
 
     Args:
         task: what is learned, such as a `jrnn.tasks.classification`.
@@ -101,16 +101,16 @@ def fit_sequences(
             f"{name}: patience needs examples to judge by. Pass valid=, such as a part "
             "of jrnn.data.split_sequences."
         )
-    rates, advance = _rates(learning_rate, steps), _advance(task, optimizer)
+    rates, update = _rates(learning_rate, steps), _compiled(task, optimizer)
     init_key, order_key, key = jax.random.split(key, 3)
     batches = batching(train, batch_size, int(jax.random.bits(order_key)))
-    state = _start(task, init_key, optimizer)
+    state = init_state(task.init(init_key), (), optimizer)
     best, best_loss, best_step, waited = state.params, np.inf, 0, 0
     losses, history = [], []
     for n in range(steps):
         hyper = Hyper(rates[n], np.float32(max_norm))
-        state, value = advance(state, batches.batch(n), hyper, key)
-        losses.append(value)
+        state, metrics = update(state, batches.batch(n), hyper, key)
+        losses.append(metrics.loss)
         if (n + 1) % every and n + 1 < steps:
             continue
         figures = (
@@ -268,6 +268,48 @@ def answers_over(
     return found, np.argsort(np.concatenate(order))
 
 
+def update_of(
+    task: Task, optimizer: OptimizerFactory, average_decay: float = 0.0
+) -> Callable[..., tuple[TrainState, Metrics]]:
+    """One update by the loss of a task, not compiled.
+
+    Args:
+        task: what is learned.
+        optimizer: as for `jrnn.train.make_step`.
+        average_decay: the same.
+
+    Returns:
+        `update(state, batch, hyper, key) -> (state, Metrics)`: that of step n, the
+        updates made before, is random by `fold_in(key, n)`. The carry of the state is
+        not looked at.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> from jrnn.tasks import classification, symbols
+        >>> data = Dataset(from_arrays([[0, 1], [1]]), np.array([0, 1]))
+        >>> task = classification(symbols(2), 2, hidden_size=4)
+        >>> params, sgd = task.init(jax.random.key(0)), optimizers.sgd
+        >>> [(_, batch)] = in_order(data, 2)
+        >>> hyper, key = Hyper(np.float32(0.1), np.float32(1)), jax.random.key(1)
+        >>> update = jax.jit(update_of(task, sgd))
+        >>> state, metrics = update(init_state(params, (), sgd), batch, hyper, key)
+        >>> int(state.step), bool(metrics.loss > task.loss(state.params, batch))
+        (1, True)
+    """
+
+    def loss(params: Params, carry: Any, numbered: Any, *, key: Key | None = None):
+        n, batch = numbered
+        return task.loss(params, batch, key=key, step=n), carry
+
+    step = make_step(loss, optimizer, average_decay=average_decay)
+
+    def update(state: TrainState, batch: Any, hyper: Hyper, key: Key):
+        n = state.step
+        return step(state, (n, batch), hyper, jax.random.fold_in(key, n))
+
+    return update
+
+
 def _rates(learning_rate: ArrayLike, steps: int) -> np.ndarray:
     rates = np.asarray(learning_rate, np.float32)
     if rates.shape == ():
@@ -281,26 +323,9 @@ def _rates(learning_rate: ArrayLike, steps: int) -> np.ndarray:
     return rates
 
 
-def _advance(task: Task, optimizer: OptimizerFactory):
-    """One compiled update: `(state, batch, hyper, key) -> (state, loss)`."""
-
-    def loss(params, carry, batch, *, key=None):
-        return task.loss(params, batch, key=key, step=carry), carry + 1
-
-    step = make_step(loss, optimizer)
-
-    @jax.jit
-    def advance(state: TrainState, batch, hyper: Hyper, key: Key):
-        own_key = jax.random.fold_in(key, state.step)
-        state, metrics = step(state, batch, hyper, own_key)
-        return state, metrics.loss
-
-    return advance
-
-
-def _start(task: Task, key: Key, optimizer: OptimizerFactory) -> TrainState:
-    """The state before the first step; its carry is the number of the step."""
-    return init_state(task.init(key), jnp.int32(0), optimizer)
+@functools.lru_cache(maxsize=4)  # another key or learning rate compiles nothing
+def _compiled(task: Task, optimizer: OptimizerFactory) -> Callable[..., Any]:
+    return jax.jit(update_of(task, optimizer))
 
 
 def _record(step: int, losses: list, figures: dict) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """One sequence of tokens written as another: sequence to sequence."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -13,7 +14,7 @@ from jrnn.cell import Cell
 from jrnn.combine import bidirectional, stack
 from jrnn.generate import beam_search, prime
 from jrnn.losses import cross_entropy
-from jrnn.seq2seq import scheduled_sampling, seq2seq
+from jrnn.seq2seq import Seq2Seq, scheduled_sampling, seq2seq
 from jrnn.tasks.reader import cell_of, counted, rows_of, run_rows, symbols, targets_of
 from jrnn.tasks.task import Padded, Task
 from jrnn.unroll import unroll
@@ -64,7 +65,8 @@ def translation(
     Targets of a batch are integers (B, N). Those outside 0..V-1, for tokens that
     training has not seen, are read as zeros, do not count in the loss, and count as
     wrong. Tasks that differ only in `dropout`, `longest`, `beam_size`, `length_power`
-    or `truth` share a parameter tree: train with one, and answer with another.
+    or `truth` share a parameter tree: train with one, and answer with another. The
+    model alone, to see where its attention looks, is `translation_model`.
 
     Args:
         source: number of different tokens of the sources.
@@ -121,12 +123,17 @@ def translation(
             f"{name}: dropout and a truth below 1 cannot be had together. Leave one of "
             "them out."
         )
-    options = (source, target + 1, cell, hidden_size, layers, embed_size, attention)
-    inputs, train, evaluate = (
-        symbols(source),
-        _model(*options, dropout),
-        _model(*options, 0.0),
+    layered = partial(
+        translation_model,
+        source,
+        target,
+        cell=cell,
+        hidden_size=hidden_size,
+        layers=layers,
+        embed_size=embed_size,
+        attention=attention,
     )
+    inputs, train, evaluate = symbols(source), layered(dropout=dropout), layered()
 
     def logits(params, batch, marked, key, step):
         """Of what the decoder writes after what it reads, (B, N + 1, V + 1)."""
@@ -185,6 +192,70 @@ def translation(
     return Task(evaluate.init, loss, sums, figures_of_written, predict)
 
 
+def translation_model(
+    source: int,
+    target: int,
+    *,
+    cell: str | Callable[[int], Cell] = "gru",
+    hidden_size: int = 64,
+    layers: int = 1,
+    embed_size: int = 32,
+    dropout: float = 0.0,
+    attention: bool = True,
+) -> Seq2Seq:
+    """The model of a `translation` of the same options, whose parameters it takes.
+
+    It encodes a source, runs the decoder step by step, and shows where attention looks.
+    Token V, one more than those of the target, is what the decoder reads first and
+    writes last.
+
+    Args:
+        source: number of different tokens of the sources.
+        target: the same of the targets, V.
+        cell: as for `translation`.
+        hidden_size: the same.
+        layers: the same.
+        embed_size: the same.
+        dropout: the same; with it `encode` and the decoder need a key.
+        attention: the same.
+
+    Returns:
+        A `jrnn.seq2seq.Seq2Seq`.
+
+    Raises:
+        ValueError: a size or rate outside its range, another word.
+
+    Example:
+        >>> options = {"hidden_size": 8, "embed_size": 4}
+        >>> params = translation(9, 5, **options).init(jax.random.key(0))
+        >>> model, written = translation_model(9, 5, **options), jnp.array([3, 0, 2])
+        >>> memory = model.encode(params, jnp.array([8, 1, 1, 7]))
+        >>> reads = jnp.append(5, written)  # the mark, and what it has written
+        >>> model.look(params, memory, reads).shape  # what it writes, and the mark
+        (4, 4)
+    """
+    _check.positive("translation", "layers", layers)
+    make = cell_of("translation", cell)
+    drop = lambda part: wrappers.dropout(part, dropout) if dropout else part
+    one = make(hidden_size)
+    _check.cell("translation", one, "A decoder reads from left to right.")
+    both = bidirectional(one, one)
+
+    def decoder(size: int) -> Cell:
+        cells: list[Cell] = [drop(make(size)) for _ in range(layers)]
+        return stack(*cells)
+
+    return seq2seq(
+        source,
+        target + 1,
+        cell=decoder,
+        hidden_size=hidden_size,
+        embed_size=embed_size,
+        attention=dot() if attention else None,
+        encoder=stack(*[drop(both) for _ in range(layers)]),
+    )
+
+
 def figures_of_written(sums) -> dict[str, float]:
     """Figures of sums of translations that were added over batches.
 
@@ -205,30 +276,6 @@ def figures_of_written(sums) -> dict[str, float]:
         "token_accuracy": share("right", "tokens"),
         "exact_match": share("exact", "texts"),
     }
-
-
-def _model(source, target, cell, hidden_size, layers, embed_size, attention, rate):
-    """A model whose every recurrent layer may have dropout on what it hands on."""
-    _check.positive("translation", "layers", layers)
-    make = cell_of("translation", cell)
-    drop = lambda part: wrappers.dropout(part, rate) if rate else part
-    one = make(hidden_size)
-    _check.cell("translation", one, "A decoder reads from left to right.")
-    both = bidirectional(one, one)
-
-    def decoder(size: int) -> Cell:
-        cells: list[Cell] = [drop(make(size)) for _ in range(layers)]
-        return stack(*cells)
-
-    return seq2seq(
-        source,
-        target,
-        cell=decoder,
-        hidden_size=hidden_size,
-        embed_size=embed_size,
-        attention=dot() if attention else None,
-        encoder=stack(*[drop(both) for _ in range(layers)]),
-    )
 
 
 def _marked(name: str, batch, end: int) -> _Marked:

@@ -15,8 +15,8 @@ from jrnn.cli.updates import Intervals, optimizer
 from jrnn.cli.workflow import Compiled, Figures, Job
 from jrnn.data import Batch, Batching, Dataset, batching
 from jrnn.tasks import Task
-from jrnn.tasks.fit import answers_over, sums_over
-from jrnn.train import Hyper, TrainState, make_step
+from jrnn.tasks.fit import answers_over, sums_over, update_of
+from jrnn.train import Hyper, TrainState
 
 
 class TaskModel(NamedTuple):
@@ -75,21 +75,16 @@ def _shape(batch: Batch) -> Any:
     return tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
 
 
-def _update(job: Job):
-    """One update, whose randomness is that of `fold_in(key, n)` at step n."""
+def _update(job: Job) -> Callable[..., Any]:
+    """One update; its metrics are those of a call of one step."""
+    config = job.config
+    update = update_of(job.model.task, optimizer(config), config.average)
 
-    def loss(params: Params, carry, numbered, *, key: Key | None = None):
-        n, batch = numbered
-        return job.model.task.loss(params, batch, key=key, step=n), carry
-
-    step = make_step(loss, optimizer(job.config), average_decay=job.config.average)
-
-    def update(state: TrainState, batch, hyper: Hyper, key: Key):
-        n = state.step
-        state, metrics = step(state, (n, batch), hyper, jax.random.fold_in(key, n))
+    def call(state: TrainState, batch, hyper: Hyper, key: Key):
+        state, metrics = update(state, batch, hyper, key)
         return state, jax.tree.map(lambda a: a[None], metrics)  # (1,)
 
-    return update
+    return call
 
 
 def measured(model: TaskModel, params: Params, dataset: Dataset, size: int) -> Figures:
