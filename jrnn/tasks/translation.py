@@ -211,7 +211,8 @@ def _model(source, target, cell, hidden_size, layers, embed_size, attention, rat
     """A model whose every recurrent layer may have dropout on what it hands on."""
     _check.positive("translation", "layers", layers)
     make = cell_of("translation", cell)
-    drop = lambda part: wrappers.dropout(part, rate) if rate else part
+    quiet = _check.is_zero(rate)
+    drop = lambda part: part if quiet else wrappers.dropout(part, rate)
     one = make(hidden_size)
     _check.cell("translation", one, "A decoder reads from left to right.")
     both = bidirectional(one, one)

@@ -34,7 +34,8 @@ def model_of(task: Task, data: Examples, batch_size: int, seed: int) -> TaskMode
 
 def compiled(job: Job, intervals: Intervals, state: TrainState, key: Key) -> Compiled:
     """The updates: step n takes batch n, and each shape of a batch has its program."""
-    stream, update = job.model.stream, jax.jit(_update(job), donate_argnums=0)
+    stream = job.model.stream
+    update = jax.jit(update_of(job.model.task, job.config), donate_argnums=0)
     programs: dict[Any, Any] = {}
 
     def program(state, batch, hyper, key):
@@ -53,14 +54,17 @@ def compiled(job: Job, intervals: Intervals, state: TrainState, key: Key) -> Com
     return Compiled(advance, state, job.config)
 
 
-def _update(job: Job):
-    """One update, whose randomness is that of `fold_in(key, n)` at step n."""
+def update_of(task: Task, config: Any):
+    """One update, whose randomness is that of `fold_in(key, n)` at step n.
+
+    Returns `update(state, batch, hyper, key) -> (state, metrics (1,))`.
+    """
 
     def loss(params: Params, carry, numbered, *, key: Key | None = None):
         n, batch = numbered
-        return job.model.task.loss(params, batch, key=key, step=n), carry
+        return task.loss(params, batch, key=key, step=n), carry
 
-    step = make_step(loss, optimizer(job.config), average_decay=job.config.average)
+    step = make_step(loss, optimizer(config), average_decay=config.average)
 
     def update(state: TrainState, batch, hyper: Hyper, key: Key):
         n = state.step
