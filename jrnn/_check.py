@@ -328,6 +328,11 @@ def rate(name: str, value, argument: str = "rate") -> None:
         raise ValueError(f"{name}: {argument} must be in [0, 1), got {value}.")
 
 
+def is_zero(rate) -> bool:
+    """Whether a rate is known to be 0: a number, and no array."""
+    return isinstance(rate, int | float) and rate == 0
+
+
 def takes(name: str, argument: str, function, form: str) -> None:
     """Raise where a user's function cannot be called with arguments of this form.
 

@@ -173,9 +173,9 @@ def language_model(
     readout = linear(vocab_size)
 
     def noisy(layer: Cell) -> Cell:
-        if not _is_zero(recurrent_dropout_rate):
+        if not _check.is_zero(recurrent_dropout_rate):
             layer = variational_dropout(layer, recurrent_dropout_rate)
-        return layer if _is_zero(dropout_rate) else dropout(layer, dropout_rate)
+        return layer if _check.is_zero(dropout_rate) else dropout(layer, dropout_rate)
 
     def joined(layers: Iterable[Cell]) -> Cell:
         if not tie_weights:
@@ -396,7 +396,3 @@ def _outputs(name: str, cell, params, xs, length, key) -> Output:
         return unroll(cell, params, xs, key=key)[1]
     valid = length_mask(length, num_steps)
     return unroll(masked(cell), params, (xs, valid), key=key)[1]
-
-
-def _is_zero(rate: ArrayLike) -> bool:
-    return isinstance(rate, int | float) and rate == 0

@@ -2,7 +2,8 @@
 
 Run as a program it reads commands from its input, one line of JSON each: a list of
 words starts `jrnn` with them and answers the process's number; such a number waits for
-that process and answers its exit code, negative for a signal.
+that process and answers its exit code, negative for a signal; {"ended": number} answers
+whether it has ended, without waiting.
 """
 
 import json
@@ -56,6 +57,10 @@ class Nursery:
         said = Path(self.folder.name) / str(process)
         return code, said.read_text(errors="replace")
 
+    def ended(self, process: int) -> bool:
+        """Whether `end` will not wait."""
+        return self._ask({"ended": process})
+
     def _ask(self, question):
         self.program.stdin.write(json.dumps(question) + "\n")
         self.program.stdin.flush()
@@ -96,6 +101,11 @@ def _serve(folder: str) -> None:
             answer = os.fork()
             if answer == 0:
                 _child(question, folder)
+        elif isinstance(question, dict):
+            ended = os.waitid(
+                os.P_PID, question["ended"], os.WEXITED | os.WNOHANG | os.WNOWAIT
+            )
+            answer = ended is not None
         else:
             _, status = os.waitpid(question, 0)
             answer = os.waitstatus_to_exitcode(status)

@@ -62,6 +62,7 @@ def row(answers, n):
     return jax.tree.map(cut, answers, is_leaf=is_padded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_batch_is_its_rows(name):
     check_against_one_at_a_time(name, (6, 3, 3), 0)
@@ -80,6 +81,7 @@ def test_any_batch_is_its_rows(name, lengths, seed):
     check_against_one_at_a_time(name, lengths, seed, target_steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_a_batch_without_real_rows_counts_nothing(name):
     sums, _, loss = compiled(name)

@@ -27,7 +27,7 @@ from jrnn.cli.parsing import parse, training_default
 from jrnn.cli.predict import predict
 from jrnn.cli.sample import sample
 from jrnn.cli.sweep import sweep
-from jrnn.cli.sweep.options import SweepOptions
+from jrnn.cli.sweep.options import SweepOptions, TaskSweep
 from jrnn.cli.train import train
 
 # By the kind of its options; what trains also needs what was taken as its defaults.
@@ -39,6 +39,7 @@ _ACTS = {
     Inspect: inspect,
     Export: export,
     SweepOptions: sweep,
+    TaskSweep: sweep,
     Experiments: experiments,
 }
 

@@ -9,7 +9,7 @@ import dataclasses
 import inspect
 import itertools
 import textwrap
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import tyro
 
@@ -45,11 +45,21 @@ _VALUES = {
 _DEFAULTS = {"None": "none", "": "none", "''": "none", "False": "no"}
 
 
+class Field(NamedTuple):
+    """One option."""
+
+    name: str
+    type: Any
+    # its help; ends with `(default: ...)` where the value itself, such as None, would
+    # not tell, and starts with `* ` where several values may be given
+    text: str
+    value: Any  # the default; MISSING where there is none
+
+
 def read_form(kind: type, words: list[str], prog: str, default: Any = None) -> Any:
     """Read the options of one command; help and mistakes end the program.
 
-    What stands under a field is its help text. It ends with `(default: ...)` where the
-    value itself, such as None, would not tell.
+    What stands under a field is its help text, see `Field`.
 
     Args:
         kind: a dataclass whose fields have docstrings.
@@ -60,39 +70,61 @@ def read_form(kind: type, words: list[str], prog: str, default: Any = None) -> A
     Returns:
         An instance of `kind`.
     """
+    fields = form_fields(kind, default)
+    return kind(**read_fields(fields, words, prog, docstring(kind)))
+
+
+def read_fields(
+    fields: list[Field], words: list[str], prog: str, about: str
+) -> dict[str, Any]:
+    """The same for options that are no dataclass: what was given, by name.
+
+    Args:
+        fields: the options.
+        words: what was typed after the command.
+        prog: the command.
+        about: what stands above the options, its paragraphs.
+    """
     form = tyro.cli(
-        _form(kind, default),
+        _form(fields),
         args=words,
         prog=prog,
-        description=_wrapped(_docstring(kind)),
+        description=_wrapped(about),
         config=(
             tyro.conf.OmitArgPrefixes,
             tyro.conf.DisallowNone,
             tyro.conf.FlagCreatePairsOff,
         ),
     )
-    return kind(**_flat(form))
+    return _flat(form)
+
+
+def form_fields(kind: type, default: Any = None) -> list[Field]:
+    """The options of a dataclass, with the defaults of an instance or its own."""
+    texts = _field_texts(kind)
+    value = lambda f: f.default if default is None else getattr(default, f.name)
+    return [Field(f.name, f.type, texts[f.name], value(f)) for f in fields_of(kind)]
 
 
 def first_paragraph(kind: type) -> str:
     """What a command does, in one line."""
-    return " ".join(_docstring(kind).partition("\n\n")[0].split())
+    return " ".join(docstring(kind).partition("\n\n")[0].split())
 
 
-def _docstring(kind: type) -> str:
+def docstring(kind: type) -> str:
+    """What a class of options says of its command."""
     return inspect.getdoc(kind) or ""
 
 
-def _form(kind: type, default: Any) -> type:
-    texts, fields = _field_texts(kind), fields_of(kind)
-    columns = {f.name: _column(f, texts[f.name], default) for f in fields}
+def _form(fields: list[Field]) -> type:
+    columns = {field.name: _column(field) for field in fields}
     if "steps" in columns:  # a command with many options
         for group, names in GROUPS.items():
             inner = [columns.pop(name) for name in names.split() if name in columns]
             if inner:
                 inner = dataclasses.make_dataclass(group, inner, frozen=True)
                 columns[group] = (group, inner, inner())
-    return dataclasses.make_dataclass(kind.__name__, columns.values(), frozen=True)
+    return dataclasses.make_dataclass("options", columns.values(), frozen=True)
 
 
 def _flat(form: Any) -> dict[str, Any]:
@@ -102,18 +134,17 @@ def _flat(form: Any) -> dict[str, Any]:
     return values
 
 
-def _column(field: dataclasses.Field, text: str, default: Any) -> tuple:
+def _column(field: Field) -> tuple:
     """Name, type with what the help says of it, and default if there is one."""
-    text, _, own_default = text.partition(" (default: ")
+    text, _, own_default = field.text.partition(" (default: ")
     hint = lambda label: f"(default: {_DEFAULTS.get(label, label)})"
     described = tyro.conf.arg(
         help=text,
         metavar="VALUES" if text.startswith("* ") else _VALUES.get(field.name),
         help_behavior_hint=f"(default: {own_default}" if own_default else hint,
     )
-    value = field.default if default is None else getattr(default, field.name)
-    column = field.name, Annotated[field.type, described], value
-    return column[:2] if value is dataclasses.MISSING else column
+    column = field.name, Annotated[field.type, described], field.value
+    return column[:2] if field.value is dataclasses.MISSING else column
 
 
 def _field_texts(kind: type) -> dict[str, str]:

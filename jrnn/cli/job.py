@@ -25,6 +25,7 @@ from jrnn.cli.updates import optimizer
 from jrnn.cli.words import plain_errors
 from jrnn.cli.workflow import Job, Material
 from jrnn.files.runs import FORMAT, check_owner, digest
+from jrnn.sweep.execute import out_of_memory
 from jrnn.train import CheckpointError, TrainState, init_state, load
 from jrnn.train.checkpoint import unfinished
 
@@ -61,32 +62,46 @@ class Start(NamedTuple):
 def begin(config: TrainingOptions, stack: contextlib.ExitStack) -> Start:
     """Start a new run: read the data, draw the weights, then make the directory.
 
-    The directory is this process's own until `stack` is left.
+    The directory is this process's own until `stack` is left. A run that is refused
+    leaves none, and one that it was to overwrite as it was.
     """
     workflow = workflow_of(config)
     run = RunDirectory(config.out or Path("runs") / workflow.run_name(config))
     mine = own(run, stack) if run.lock.exists() else None
     _check_free(run, config.overwrite)
     material = workflow.begin(config)
-    with plain_errors(OSError):
-        run.directory.mkdir(parents=True, exist_ok=True)
-    if mine is None:
-        mine = own(run, stack)
-        _check_free(run, config.overwrite)  # another may have been faster
+    overwrite = config.overwrite
     config = dataclasses.replace(material.config, out=run.directory, overwrite=False)
     job = _job(material._replace(config=config), run, mine, None)
+    fresh = None
+    if material.start is None:  # else its weights have been held already
+        fresh = _in_memory(job)
+    with plain_errors(OSError):
+        run.directory.mkdir(parents=True, exist_ok=True)
+    if job.held is None:
+        job = job._replace(held=own(run, stack))
+        _check_free(run, overwrite)  # another may have been faster
     job = job._replace(identity=_identity(job))
     with plain_errors(OSError):
-        return Start(job, _first_files(job, material), Progress())
+        clear(job.run)
+        job.workflow.write(job, material)
+        checkpoint = fresh_checkpoint(job) if fresh is None else fresh
+        write_config(job)  # last: with it the directory is a run
+    return Start(job, checkpoint, Progress())
 
 
-def _first_files(job: Job, material: Material) -> Checkpoint:
-    """Make the directory a new run's."""
-    clear(job.run)
-    job.workflow.write(job, material)
-    checkpoint = fresh_checkpoint(job)
-    write_config(job)  # last: with it the directory is a run
-    return checkpoint
+def _in_memory(job: Job) -> Checkpoint:
+    """What a run starts from; `UserError` where it is too large."""
+    try:
+        return jax.block_until_ready(fresh_checkpoint(job))
+    except (jax.errors.JaxRuntimeError, MemoryError, OverflowError) as error:
+        if isinstance(error, jax.errors.JaxRuntimeError) and not out_of_memory(error):
+            raise
+        fewer = ", or fewer --layers" if job.config.layers > 1 else ""
+        raise UserError(
+            "The model is too large for this machine's memory.\n"
+            f"Choose a smaller --hidden-size than {job.config.hidden_size}{fewer}."
+        ) from None
 
 
 def resume(config: TrainingOptions, mine: Held, seen: TrainingOptions | None) -> Start:
@@ -117,7 +132,7 @@ def resume(config: TrainingOptions, mine: Held, seen: TrainingOptions | None) ->
 
 
 def _job(
-    material: Material, run: RunDirectory, mine: Held, identity: str | None
+    material: Material, run: RunDirectory, mine: Held | None, identity: str | None
 ) -> Job:
     config, data, model, origin, _ = material
     return Job(workflow_of(config), config, run, data, model, mine, identity, origin)

@@ -24,6 +24,7 @@ from jrnn.cli.forms import first_paragraph, read_form
 from jrnn.cli.job import resume_default
 from jrnn.cli.options import TrainingOptions
 from jrnn.cli.start import default_from
+from jrnn.cli.sweep.forms import read_sweep
 from jrnn.cli.sweep.options import SweepOptions
 
 ABOUT = """Recurrent neural networks on texts and sequences, from files to answers.
@@ -46,6 +47,8 @@ COMMANDS = {
 def parse(arguments: list[str], training_default: TrainingOptions) -> Any:
     """Read the command line; help and mistakes end the program (exit code 0 or 2)."""
     name, *words = arguments
+    if name == "sweep":
+        return read_sweep(words)
     if name in COMMANDS:
         default = training_default if name in TRAINING else None
         return read_form(COMMANDS[name], words, f"jrnn {name}", default)

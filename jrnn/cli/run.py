@@ -286,6 +286,12 @@ def read_vocabulary(run: RunDirectory, described: dict[str, Any]) -> Vocabulary:
     return vocabulary
 
 
+def check_cell(cell: str, hidden_size: int) -> None:
+    """Raise `UserError` where a cell cannot have this size."""
+    with options_of_a_cell(cell, hidden_size):
+        CELLS[cell](hidden_size)
+
+
 def build_model(config: Train, vocab_size: int) -> LanguageModel:
     """The model that a configuration describes."""
     with options_of_a_cell(config.cell, config.hidden_size):

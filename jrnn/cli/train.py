@@ -225,7 +225,8 @@ def _at_log_step(
         "grad_norm": float(metrics.grad_norm.mean(dtype=np.float64)),
         "clipped": float(metrics.clipped.mean(dtype=np.float64)),
     }
-    job.held.check()
+    if job.held is not None:
+        job.held.check()
     now = of_this_host((state.params, state.average, state.opt_state))
     if not (np.isfinite([loss, line["grad_norm"]]).all() and _finite(now)):
         raise _diverged(job, step, "The loss or the weights")

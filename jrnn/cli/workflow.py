@@ -7,7 +7,9 @@ alone: then a run that was killed ends with the bytes of one left alone.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+import jax
 
 from jrnn._lock import Held
 from jrnn.cell import Carry, Key, Params
@@ -46,6 +48,24 @@ class Guess(NamedTuple):
     loss: float
     what: str  # such as "a uniform guess"
     unit: str = ""  # of losses, such as " nats"
+
+
+class Seeds(NamedTuple):
+    """Which of several trainings this is that differ in their seeds alone."""
+
+    number: int  # of them all, whose seeds are 0, 1, ...
+    this: Any  # its seed, which may be traced
+
+
+class Traced(NamedTuple):
+    """A training whose every part can be traced, so that many go side by side."""
+
+    weights: Callable[[Key], Params]
+    carry: Callable[[Params, Key], Carry]
+    # (state, step, hypers, key) as of `Compiled.advance`, where hypers may go on behind
+    # the last step of the training: then nothing is done
+    advance: Callable[..., tuple[TrainState, Metrics]]
+    loss: Callable[[Params], jax.Array]  # of the validation part
 
 
 class Workflow(NamedTuple):
@@ -96,6 +116,13 @@ class Workflow(NamedTuple):
     plot: Callable[["Job", list[dict[str, Any]], str], None]  # (.., metrics, title)
     model_rows: Callable[[RunDirectory, Any, Any], Rows]  # of jrnn info
 
+    # many trainings, for jrnn sweep; numbers among the options may be traced
+    settle: Callable[[Any, Any], Any]  # (config, data) -> config, as a run has it
+    traced: Callable[[Any, Any, Seeds], Traced]  # (config, data, seeds)
+    least: int  # units of the validation part that can be measured
+    # the loss by which trainings are told apart: that of the weights a run would keep
+    judged: Literal["valid_loss", "best_loss"]
+
 
 class Job(NamedTuple):
     """Everything that stays the same during a run."""
@@ -105,7 +132,8 @@ class Job(NamedTuple):
     run: RunDirectory
     data: Any
     model: Any
-    held: Held  # the run's directory, which no other process may write to
+    # the run's directory, which no other process may write to; None before it is made
+    held: Held | None
     identity: str | None  # of the run, in each of its checkpoints; older runs have none
     origin: Origin | None  # what was taken from another run, if anything
 

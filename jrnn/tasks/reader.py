@@ -6,6 +6,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn.cell import Cell, stateless
@@ -91,7 +92,7 @@ def reader(
     hidden_size: int,
     layers: int,
     embed_size: int,
-    dropout_rate: float,
+    dropout_rate: ArrayLike,
     two_ways: bool,
     pooled: Pool | None = None,
 ) -> Reader:
@@ -148,7 +149,7 @@ def reader(
             parts.append(drop(both(stack(recurrent, *_pooling(pooled)))))
         return stack(*parts)
 
-    return Reader(build(dropout_rate > 0), build(False), example)
+    return Reader(build(not _check.is_zero(dropout_rate)), build(False), example)
 
 
 def cell_of(name: str, cell: str | Callable[[int], Cell]) -> Callable[[int], Cell]:

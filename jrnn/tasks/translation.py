@@ -236,7 +236,8 @@ def translation_model(
     """
     _check.positive("translation", "layers", layers)
     make = cell_of("translation", cell)
-    drop = lambda part: wrappers.dropout(part, dropout) if dropout else part
+    quiet = _check.is_zero(dropout)
+    drop = lambda part: part if quiet else wrappers.dropout(part, dropout)
     one = make(hidden_size)
     _check.cell("translation", one, "A decoder reads from left to right.")
     both = bidirectional(one, one)

@@ -3,8 +3,11 @@
 import contextlib
 import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 from rich.progress import (
@@ -16,38 +19,41 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from jrnn._lock import held
+from jrnn._lock import Held, held
 from jrnn.cli.cluster import all_or_none, apart, end_without_peers, join
-from jrnn.cli.config import PRESETS, Train
-from jrnn.cli.data import Data, load_data, run_name
-from jrnn.cli.display import UNITS, Console, duration
+from jrnn.cli.data import run_name
+from jrnn.cli.display import Console, duration
 from jrnn.cli.errors import UserError
 from jrnn.cli.notices import warn
-from jrnn.cli.options import changed, option
+from jrnn.cli.options import TrainingOptions, changed, option
+from jrnn.cli.run import RunDirectory, check_cell, options_as_json
 from jrnn.cli.stored import read_json, write_json
 from jrnn.cli.sweep import figures
 from jrnn.cli.sweep.notices import of_sweep
 from jrnn.cli.sweep.options import (
-    SIZES,
+    Options,
     SweepOptions,
+    axes_of,
     base_of,
     space_of,
-    train_options,
     varied,
 )
-from jrnn.cli.sweep.training import training
+from jrnn.cli.sweep.training import Swept, measured_at, training
+from jrnn.cli.tasks import workflow_of
 from jrnn.cli.words import in_command_words, plain_errors
+from jrnn.cli.workflow import Job, Material, Seeds, Workflow
 from jrnn.devices import provide_cores
 from jrnn.sweep import Group, Ranked, Run, TableError, ranking
 from jrnn.sweep import sweep as run_sweep
 from jrnn.sweep.execute import mesh_for
+from jrnn.sweep.runs import last
 from jrnn.sweep.space import Config
 
 SHOWN = 8  # configurations in the printed table
-METRIC = "valid_loss"
+_FACTS = {"text": "The text", "data": "What is in the files", "task": "The command"}
 
 
-def sweep(options: SweepOptions) -> None:
+def sweep(options: Options) -> None:
     """Run the command."""
     options.check()
     if options.cluster is None:
@@ -58,59 +64,137 @@ def sweep(options: SweepOptions) -> None:
         _sweep(options, _folder(options) if folder is None else folder)
 
 
-def _sweep(options: SweepOptions, folder: Path) -> None:
+def _sweep(options: Options, folder: Path) -> None:
     if options.devices is not None and options.devices > jax.device_count():
         raise UserError(
             f"--devices is {options.devices}, but this machine has "
             f"{jax.device_count()}."
         )
     with plain_errors(ValueError):
-        mesh_for(options.devices)  # now, and not when the text has been read
+        mesh_for(options.devices)  # now, and not when the data have been read
     base, space = base_of(options), space_of(options)
-    data = load_data(_widest(base, space))
-    if len(data.valid) < 2:
-        raise UserError("The validation part is empty: use a longer text.")
-    warn(of_sweep(base, space, options))
+    workflow = workflow_of(base)
+    material, space = _material(workflow, base, space)
+    swept = Swept(workflow, base, material.data, options.seeds)
+    warn(of_sweep(swept.options(space[0]), space, options))
     console = Console(highlight=False)
-    runs = len(space) * options.seeds
-    console.print(
-        f"Text: {data.source}, {len(data.vocabulary)} symbols; {len(data.train):,} "
-        f"{UNITS[base.level]} to train.\n{len(space)} configurations of "
-        f"{_names(varied(space)) or 'nothing varied'}, {options.seeds} seeds: {runs} "
-        f"trainings of {base.steps} steps, in {folder}",
-        soft_wrap=True,
-    )
     with contextlib.ExitStack() as stack, plain_errors(TableError, OSError):
-        all_or_none(lambda: _begin(stack, folder, options, data))
-        found = _run(console, options, base, space, data, folder)
+        mine = all_or_none(lambda: _begin(stack, folder, options, swept))
+        job = _job(workflow, material, RunDirectory(folder), mine)
+        console.print("\n".join(workflow.about(job)), soft_wrap=True)
+        console.print(_what_is_made(swept, space, folder), soft_wrap=True)
+        found = _run(console, options, swept, space, folder)
         for group in found.groups:
             console.print(_describe(group, varied(space)), soft_wrap=True)
-        _conclude(console, base, space, found.runs, folder)
+        _conclude(console, swept, space, found.runs, folder)
+
+
+def _material(
+    workflow: Workflow, base: TrainingOptions, space: list[Config]
+) -> tuple[Material, list[Config]]:
+    """The data, and the space with what they decide.
+
+    Refused before anything is read or made: a sweep of which no training can be.
+    """
+    good, _ = _possible(space, partial(_check_words, base))
+    widest = max(good, key=lambda c: c["batch_size"] * c.get("window", 1))
+    material = workflow.begin(replace(base, **widest))
+    if workflow.sizes(material.data)[1] < workflow.least:
+        raise UserError(
+            "The validation part is empty: give more data, or another --split."
+        )
+    swept = Swept(workflow, base, material.data, 1)
+    _, errors = _possible(space, partial(_check, swept))
+    if errors:
+        many = f"{len(errors)} of {len(space)} configurations are refused"
+        warn([f"{many}: {errors[0]}"])
+
+    def settled(config: Config) -> Config:
+        if config not in good:
+            return config
+        options = swept.options(config)
+        return {name: getattr(options, name) for name in config}
+
+    return material, list(map(settled, space))
+
+
+def _possible(
+    space: list[Config], check: Callable[[Config], None]
+) -> tuple[list[Config], list[ValueError]]:
+    """Configurations that a check lets pass, and what it says of the others.
+
+    Raises `UserError` where it lets none pass.
+    """
+    good, errors = [], []
+    for config in space:
+        try:
+            check(config)
+            good.append(config)
+        except ValueError as error:
+            errors.append(error)
+    if not good:
+        raise UserError(str(errors[0]))
+    return good, errors
+
+
+def _check_words(base: TrainingOptions, config: Config) -> None:
+    """Raise `ValueError` where options cannot be, whatever the data are."""
+    cell, size = config["cell"], config["hidden_size"]
+    with _refusals():
+        replace(base, **config).check()
+        if size:  # 0: as the data suggest
+            check_cell(cell, size)
+
+
+def _check(swept: Swept, config: Config) -> None:
+    """Raise `ValueError` where a model cannot be made, or its options not be."""
+    with _refusals():
+        _check_words(swept.base, config)
+        options = swept.options(config)
+        options.check()
+        parts = swept.workflow.traced(options, swept.data, Seeds(1, 0))
+        jax.eval_shape(parts.weights, jax.eval_shape(lambda: jax.random.key(0)))
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except UserError as error:
+        raise ValueError(str(error).replace("\n", " ")) from None
 
 
 def _begin(
-    stack: contextlib.ExitStack, folder: Path, options: SweepOptions, data: Data
-):
+    stack: contextlib.ExitStack, folder: Path, options: Options, swept: Swept
+) -> Held:
     """Make the folder, or see that it is of the same sweep; keep others out of it."""
     with plain_errors(TableError, OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(held(folder))
-        _check_same(folder / "sweep.json", options, data)
+        mine = stack.enter_context(held(folder))
+        _check_same(folder / "sweep.json", options, swept)
+    return mine
 
 
-def _run(
-    console, options: SweepOptions, base: Train, space: list[Config], data: Data, folder
-):
+def _job(workflow: Workflow, material: Material, run: RunDirectory, mine: Held) -> Job:
+    config, data, model, *_ = material
+    return Job(workflow, config, run, data, model, mine, None, None)
+
+
+def _what_is_made(swept: Swept, space: list[Config], folder: Path) -> str:
+    steps = sorted({swept.options(config).steps for config in space})
+    many = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else f"{steps[0]}"
+    runs = len(space) * swept.seeds
+    return (
+        f"{len(space)} configurations of {_names(varied(space)) or 'nothing varied'}, "
+        f"{swept.seeds} seeds: {runs} trainings of {many} steps, in {folder}"
+    )
+
+
+def _run(console, options: Options, swept: Swept, space: list[Config], folder: Path):
     numbers = varied(space)
+    axes = axes_of(options.kind)
     # what no value varies is a constant, and what decides shapes must be one
-    fixed = [name for name in space[0] if name in SIZES or name not in numbers]
-
-    def valid(config: Config) -> None:
-        try:
-            train_options(base, config).check()
-        except UserError as error:
-            raise ValueError(str(error).replace("\n", " ")) from None
-
+    fixed = [name for name in space[0] if name in axes.sizes or name not in numbers]
     columns = TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(compact=True), console=console) as bar:
         task = bar.add_task("train", total=len(space) * options.seeds)
@@ -122,7 +206,7 @@ def _run(
             bar.update(task, advance=len(runs))
 
         found = run_sweep(
-            training(base, data),
+            training(swept),
             space,
             seeds=options.seeds,
             structural=fixed,
@@ -130,25 +214,30 @@ def _run(
             batch_size=options.together,
             devices=options.devices,
             table=folder / "table.csv",
-            valid=valid,
+            valid=partial(_check, swept),
             progress=progress,
         )
         bar.update(task, completed=len(found.runs))
-    _check_courses(found.runs, options.evals, folder / "table.csv")
+    _check_courses(found.runs, swept, folder / "table.csv")
     if made < len(found.runs):
         console.print(f"{len(found.runs) - made} trainings were in the table already.")
     return found
 
 
-def _check_courses(runs: list[Run], evals: int, path: Path) -> None:
+def _check_courses(runs: list[Run], swept: Swept, path: Path) -> None:
     """Raise `TableError` where a run that the table held is not one of this sweep."""
     for run in runs:
-        course = run.metrics.get(METRIC)
-        if run.status == "done" and not (
+        if run.status != "done":
+            continue
+        course = run.metrics.get("valid_loss")
+        evals = len(measured_at(swept.options(run.config)))
+        judged = last(run.metrics.get(swept.workflow.judged))
+        if not (
             isinstance(course, list)
             and len(course) == evals
-            and not any(isinstance(nats, list) for nats in course)
+            and not any(isinstance(loss, list) for loss in course)
             and math.isfinite(course[-1])
+            and isinstance(judged, int | float)
         ):
             raise TableError(
                 f"{path} is damaged: run {run.number} has not {evals} validation "
@@ -157,7 +246,7 @@ def _check_courses(runs: list[Run], evals: int, path: Path) -> None:
 
 
 def _conclude(
-    console: Console, base: Train, space: list[Config], runs: list[Run], folder: Path
+    console: Console, swept: Swept, space: list[Config], runs: list[Run], folder: Path
 ) -> None:
     names = varied(space)
     for status in ("diverged", "refused", "out of memory"):
@@ -171,18 +260,25 @@ def _conclude(
             )
     if not any(run.metrics for run in runs):
         raise UserError("No training was made.")
-    rows = ranking(runs, METRIC)
-    console.print(best_table(rows[:SHOWN], names))
-    made = figures.draw(runs, names, base, folder)
+    rows = ranking(runs, swept.workflow.judged)
+    console.print(best_table(rows[:SHOWN], names, _title(swept.workflow)))
+    made = figures.draw(runs, names, swept, folder)
     console.print(f"Files: {folder / 'table.csv'}, {', '.join(p.name for p in made)}")
     if rows[0].failed == 0:
-        command = train_command(train_options(base, rows[0].config))
+        best = {name: rows[0].config[name] for name in names}
+        command = train_command(replace(swept.base, **best))
         console.print(f"The best, trained like this:\n  {command}", soft_wrap=True)
 
 
-def best_table(rows: list[Ranked], names: list[str]) -> Table:
+def _title(workflow: Workflow) -> str:
+    if workflow.judged == "best_loss":
+        return "Best on the validation part, by their lowest loss"
+    return "Best on the validation text, nats"
+
+
+def best_table(rows: list[Ranked], names: list[str], title: str) -> Table:
     """The best configurations and how sure their order is."""
-    table = Table(title="Best on the validation text, nats", title_justify="left")
+    table = Table(title=title, title_justify="left")
     for name in names:
         table.add_column(name.replace("_", " "), justify="right")
     table.add_column("loss", justify="right", no_wrap=True)
@@ -196,12 +292,20 @@ def best_table(rows: list[Ranked], names: list[str]) -> Table:
     return table
 
 
-def train_command(config: Train) -> str:
+def train_command(config: TrainingOptions) -> str:
     """The command that trains like this once more."""
-    words = ["jrnn", "train", *map(str, config.files)]
-    for name in changed(config, PRESETS["standard"]):
-        if name not in ("files", "out"):
-            words += [option(name), f"{getattr(config, name)}"]
+    task, default = workflow_of(config).command, type(config)()
+    words = ["jrnn", task, *map(str, getattr(config, "files", ()))]
+    for name in changed(config, default):
+        value = getattr(config, name)
+        if name in ("files", "out"):
+            continue
+        if isinstance(value, bool):
+            words.append(option(name) if value else f"--no-{option(name)[2:]}")
+        elif isinstance(value, tuple):
+            words += [option(name), *map(str, value)]
+        else:
+            words += [option(name), f"{value}"]
     return shlex.join(words)
 
 
@@ -233,31 +337,26 @@ def _names(names: list[str]) -> str:
     return ", ".join(name.replace("_", " ") for name in names)
 
 
-def _folder(options: SweepOptions) -> Path:
-    return options.out or Path("sweeps") / run_name(options.files)
+def _folder(options: Options) -> Path:
+    return options.out or Path("sweeps") / run_name(options.value("files"))
 
 
-def _widest(base: Train, space: list[Config]) -> Train:
-    """The configuration that needs most text."""
-    most = max(space, key=lambda c: c["batch_size"] * c["window"])
-    config = train_options(base, most)
-    positive = "batch_size", "window"
-    for name in positive:
-        if getattr(config, name) < 1:
-            raise UserError(f"{option(name)} must be > 0, got {getattr(config, name)}.")
-    return config
+def _facts(options: Options, swept: Swept) -> dict[str, Any]:
+    """What a sweep is of, besides its space, as JSON holds it."""
+    base, data = swept.base, swept.data
+    if isinstance(options, SweepOptions):
+        names = "steps", "evals", "schedule", "level", "min_count"
+        same = {name: getattr(options, name) for name in names}
+        return {"text": data.sha256, **same, "warmup": base.rise}
+    aside = {*base.elsewhere.split(), *axes_of(options.kind).names}
+    given = options_as_json(base)
+    same = {name: given[name] for name in options.given if name not in aside}
+    return {"task": swept.workflow.command, "data": data.sha256, **same}
 
 
-def _check_same(path: Path, options: SweepOptions, data: Data) -> None:
+def _check_same(path: Path, options: Options, swept: Swept) -> None:
     """Write down what the table is of, or compare with what is written there."""
-    now = {
-        "text": data.sha256,
-        **{
-            name: getattr(options, name)
-            for name in ("steps", "evals", "schedule", "level", "min_count")
-        },
-        "warmup": base_of(options).rise,
-    }
+    now = _facts(options, swept)
     if not path.exists():
         write_json(path, now)
         return
@@ -266,7 +365,7 @@ def _check_same(path: Path, options: SweepOptions, data: Data) -> None:
         raise TableError(f"{path} is damaged: it does not say what the sweep is of.")
     for name, value in now.items():
         if before.get(name) != value:
-            what = "The text" if name == "text" else option(name)
+            what = _FACTS.get(name, option(name))
             raise TableError(
                 f"{path.parent} holds another sweep: {what} differs.\n"
                 "Choose another directory with --out, or delete that one."

@@ -6,37 +6,42 @@ from pathlib import Path
 
 import numpy as np
 
-from jrnn.cli.config import Train
 from jrnn.cli.plot import save_figure, silent_matplotlib
 from jrnn.cli.sweep.options import NUMBERS, SIZES
+from jrnn.cli.sweep.training import Swept, measured_at
 from jrnn.sweep import Run, ranking
 from jrnn.sweep.runs import last
 
-METRIC = "valid_loss"
+COURSE = "valid_loss"
+WORDS = {
+    "valid_loss": "validation loss at the end, nats",
+    "best_loss": "lowest validation loss",
+}
+BEST = {"valid_loss": "best validation loss, nats", "best_loss": "best validation loss"}
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")
 
 
-def draw(runs: list[Run], names: list[str], base: Train, folder: Path) -> list[Path]:
+def draw(runs: list[Run], names: list[str], swept: Swept, folder: Path) -> list[Path]:
     """Write the figures that these runs can fill; returns their paths."""
     done = [run for run in runs if run.status == "done"]
-    made = []
+    judged, made = swept.workflow.judged, []
     with silent_matplotlib():
         if done and names:
-            made.append(_save(marginals(done, names), folder / "marginals.png"))
+            made.append(_save(marginals(done, names, judged), folder / "marginals.png"))
         if done:
-            made.append(_save(curves(done, names, base), folder / "curves.png"))
+            made.append(_save(curves(done, names, swept), folder / "curves.png"))
         pair = _pair(done, names)
         if pair:
-            made.append(_save(heat_map(runs, *pair), folder / "heat_map.png"))
+            made.append(_save(heat_map(runs, *pair, judged), folder / "heat_map.png"))
     return made
 
 
-def marginals(runs: list[Run], names: list[str]):
-    """Final loss against each hyperparameter, the others as they come."""
+def marginals(runs: list[Run], names: list[str], judged: str):
+    """The loss that counts against each hyperparameter, the others as they come."""
     figure, axes = _figure(len(names), 3.2)
     for ax, name in zip(axes, names, strict=True):
         values = [run.config[name] for run in runs]
-        losses = [last(run.metrics[METRIC]) for run in runs]
+        losses = [last(run.metrics[judged]) for run in runs]
         if name not in NUMBERS:
             kinds = list(dict.fromkeys(values))
             x = np.array([kinds.index(v) for v in values], float)
@@ -58,18 +63,19 @@ def marginals(runs: list[Run], names: list[str]):
             ax.plot(sorted(set(x)), best, "-", lw=1, color=COLOURS[1], label="best")
             ax.legend(frameon=False, fontsize=8)
         ax.set_xlabel(name.replace("_", " "))
-    axes[0].set_ylabel("validation loss at the end, nats")
+    axes[0].set_ylabel(WORDS[judged])
     return figure
 
 
-def curves(runs: list[Run], names: list[str], base: Train):
+def curves(runs: list[Run], names: list[str], swept: Swept):
     """Validation loss over steps of the best configurations, with spread over seeds."""
     figure, (ax,) = _figure(1, 5.5)
-    steps = base.eval_every * np.arange(1, base.steps // base.eval_every + 1)
-    for row, colour in zip(
-        ranking(runs, METRIC)[: len(COLOURS)], COLOURS, strict=False
-    ):
-        courses = np.array([r.metrics[METRIC] for r in runs if r.config == row.config])
+    judged = swept.workflow.judged
+    best = ranking(runs, judged)[: len(COLOURS)]
+    for row, colour in zip(best, COLOURS, strict=False):
+        steps = measured_at(swept.options(row.config))
+        of_row = [r.metrics[COURSE] for r in runs if r.config == row.config]
+        courses = np.array(of_row)
         label = (
             ", ".join(f"{_short(row.config[name])}" for name in names) or "all alike"
         )
@@ -78,15 +84,16 @@ def curves(runs: list[Run], names: list[str], base: Train):
             ax.fill_between(
                 steps, courses.min(0), courses.max(0), color=colour, alpha=0.2
             )
-    ax.set(xlabel="step", ylabel="validation loss, nats")
+    unit = ", nats" if judged == COURSE else ""
+    ax.set(xlabel="step", ylabel=f"validation loss{unit}")
     title = ", ".join(name.replace("_", " ") for name in names)
     ax.legend(title=title, frameon=False, fontsize=8, title_fontsize=8)
     return figure
 
 
-def heat_map(runs: list[Run], across: str, up: str):
+def heat_map(runs: list[Run], across: str, up: str, judged: str):
     """Best mean loss over seeds for each pair of values; a cross where all diverged."""
-    rows = ranking(runs, METRIC)
+    rows = ranking(runs, judged)
     xs = sorted({row.config[across] for row in rows})
     ys = sorted({row.config[up] for row in rows})
     best = np.full((len(ys), len(xs)), np.inf)
@@ -112,7 +119,7 @@ def heat_map(runs: list[Run], across: str, up: str):
     ax.set_xticks(range(len(xs)), [_short(x) for x in xs])
     ax.set_yticks(range(len(ys)), [_short(y) for y in ys])
     ax.set(xlabel=across.replace("_", " "), ylabel=up.replace("_", " "))
-    figure.colorbar(image, label="best validation loss, nats")
+    figure.colorbar(image, label=BEST[judged])
     return figure
 
 

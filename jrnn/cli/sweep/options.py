@@ -2,43 +2,134 @@
 
 import dataclasses
 import math
+import typing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import tyro
 
-from jrnn.cli.cells import CELLS
 from jrnn.cli.config import Train
 from jrnn.cli.errors import UserError
-from jrnn.cli.options import option
+from jrnn.cli.options import TrainingOptions, fields_of, option
 from jrnn.sweep import LogUniform, Uniform, draw, grid
 from jrnn.sweep.space import Config
 
-OPTIMIZERS = ("adam", "adamw", "adagrad", "rmsprop", "sgd")
-# fields of `Train` that a sweep may vary, and what kind of values they take
+# What a sweep may vary of the options of a command, where it has them: numbers that
+# decide no shape, sizes that do, words.
 NUMBERS = ("learning_rate", "clip", "dropout", "recurrent_dropout", "weight_decay")
-SIZES = ("hidden_size", "layers", "embed_size", "batch_size", "window")
-WORDS = {"cell": CELLS, "optimizer": OPTIMIZERS}
+SIZES = ("hidden_size", "layers", "embed_size", "batch_size", "window", "chunk")
+WORDS = ("cell", "optimizer", "direction")
+
+
+class Axes(NamedTuple):
+    """What may be varied of one command."""
+
+    numbers: tuple[str, ...]
+    sizes: tuple[str, ...]
+    words: dict[str, tuple[str, ...]]  # and the words that each may be
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All of them, in the order of the table."""
+        return *self.numbers, *self.sizes, *self.words
+
+
+def axes_of(kind: type[TrainingOptions]) -> Axes:
+    """What may be varied of a command that has these options."""
+    types = {f.name: f.type for f in fields_of(kind)}
+    there = lambda names: tuple(name for name in names if name in types)
+    words = {name: typing.get_args(types[name]) for name in there(WORDS)}
+    return Axes(there(NUMBERS), there(SIZES), words)
 
 
 @dataclass(frozen=True)
-class SweepOptions:
+class Searching:
+    """What every sweep has, whatever is trained."""
+
+    out: Path | None = None
+    """Directory of the results. (default: sweeps/NAME-OF-THE-FIRST-FILE)"""
+
+    seeds: int = 2
+    """Trainings of each configuration, which differ in everything random."""
+    draws: int = 8
+    """Random draws of the ranges without a number of values."""
+
+    cluster: str | None = None
+    """One of several processes that share the trainings, all started with the same
+    options: HOST:PORT of the first, their number and this one's, such as
+    first:1234,4,0; or auto (Slurm, Open MPI, Kubernetes, cloud TPUs). The first alone
+    writes. (default: one process)"""
+
+    method: Literal["auto", "vmap", "map"] = "auto"
+    """Trainings side by side (vmap), one at a time (map), or what some show to be
+    faster."""
+    together: int | None = None
+    """Largest number of trainings side by side on a device; fewer need less memory.
+    (default: what is fastest)"""
+    devices: int | None = None
+    """Cores or accelerators that share the trainings. (default: all)"""
+    seed: int = 0
+    """Seed of the random draws."""
+
+    def check(self) -> None:
+        """Raise `UserError` where a value cannot work."""
+        for name in ("seeds", "draws", "together", "devices"):
+            positive(name, getattr(self, name))
+
+
+def positive(name: str, value: int | None) -> None:
+    """Raise `UserError` unless an option is above 0, or not given."""
+    if value is not None and value < 1:
+        raise UserError(f"{option(name)} must be > 0, got {value}.")
+
+
+@dataclass(frozen=True)
+class TaskSweep(Searching):
+    """The options of `jrnn sweep TASK`, which are made of those of `jrnn TASK`."""
+
+    task: str = ""
+    kind: type[TrainingOptions] = TrainingOptions
+    given: dict[str, Any] = dataclasses.field(default_factory=dict)  # the others
+
+    def value(self, name: str) -> Any:
+        """What was typed for an option; of one that may be varied, its text."""
+        return self.given[name]
+
+    def check(self) -> None:
+        """Raise `UserError` where a value cannot work."""
+        super().check()
+        if not self.given["files"]:
+            raise UserError(
+                f"Name the data to train on: jrnn sweep {self.task} FILE\n"
+                f"jrnn sweep {self.task} --help has the options."
+            )
+
+
+@dataclass(frozen=True)
+class SweepOptions(Searching):
     """Train many configurations on a text, each shortly, and show the best.
 
     Options marked * take several values, which are combined with one another:
     0.1,0.3,1 (listed), log:LOW:HIGH:N or lin:LOW:HIGH:N (N values between the two), or
     log:LOW:HIGH and lin:LOW:HIGH (drawn at random, --draws for each combination). A
     sweep that is stopped goes on where it was when the same command is given again.
+
+    jrnn sweep classify FILE sweeps that command, and so do label, translate and
+    forecast: jrnn sweep classify --help has its options.
     """
+
+    order: ClassVar[str] = (
+        "files out learning_rate clip dropout recurrent_dropout weight_decay cell "
+        "optimizer hidden_size layers embed_size batch_size window seeds draws steps "
+        "evals schedule warmup level min_count cluster method together devices seed"
+    )
+    kind: ClassVar[type[TrainingOptions]] = Train
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
     """Text files, folders, patterns or -, as for jrnn train. (default: the Python
     language reference)"""
-    out: Path | None = None
-    """Directory of the results. (default: sweeps/NAME-OF-THE-FIRST-FILE)"""
-
     learning_rate: str = "log:1e-3:1e-1:5"
     """* Largest learning rate."""
     clip: str = "1"
@@ -67,10 +158,6 @@ class SweepOptions:
     window: str = "32"
     """* Steps in time that gradients go back."""
 
-    seeds: int = 2
-    """Trainings of each configuration, which differ in everything random."""
-    draws: int = 8
-    """Random draws of the ranges without a number of values."""
     steps: int = 200
     """Updates in each training."""
     evals: int = 5
@@ -86,35 +173,27 @@ class SweepOptions:
     """Symbols seen less often become one unknown token (char and word). It changes what
     is predicted, so losses with different --min-count do not compare."""
 
-    cluster: str | None = None
-    """One of several processes that share the trainings, all started with the same
-    options: HOST:PORT of the first, their number and this one's, such as
-    first:1234,4,0; or auto (Slurm, Open MPI, Kubernetes, cloud TPUs). The first alone
-    writes. (default: one process)"""
-
-    method: Literal["auto", "vmap", "map"] = "auto"
-    """Trainings side by side (vmap), one at a time (map), or what some show to be
-    faster."""
-    together: int | None = None
-    """Largest number of trainings side by side on a device; fewer need less memory.
-    (default: what is fastest)"""
-    devices: int | None = None
-    """Cores or accelerators that share the trainings. (default: all)"""
-    seed: int = 0
-    """Seed of the random draws."""
+    def value(self, name: str) -> Any:
+        """What was typed for an option."""
+        return getattr(self, name)
 
     def check(self) -> None:
         """Raise `UserError` where a value cannot work."""
-        for name in ("seeds", "draws", "steps", "evals", "together", "devices"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise UserError(f"{option(name)} must be > 0, got {value}.")
+        super().check()
+        for name in ("steps", "evals"):
+            positive(name, getattr(self, name))
         if self.steps % self.evals:
             raise UserError(f"--evals {self.evals} must divide --steps {self.steps}.")
 
 
-def base_of(options: SweepOptions) -> Train:
-    """What all trainings of a sweep share, as options of `jrnn train`."""
+Options = SweepOptions | TaskSweep
+
+
+def base_of(options: Options) -> TrainingOptions:
+    """What all trainings of a sweep share, as options of the command that trains."""
+    first = {name: axis[0] for name, axis in _axes(options).items()}
+    if isinstance(options, TaskSweep):
+        return options.kind(**{**options.given, **first})
     return Train(
         files=options.files,
         steps=options.steps,
@@ -123,14 +202,15 @@ def base_of(options: SweepOptions) -> Train:
         level=options.level,
         min_count=options.min_count,
         eval_every=options.steps // options.evals,
-        **{name: axis[0] for name, axis in _axes(options).items()},
+        **first,
     )
 
 
-def space_of(options: SweepOptions) -> list[Config]:
+def space_of(options: Options) -> list[Config]:
     """Every configuration: listed values crossed, ranges drawn for each of them."""
     listed = _axes(options)
-    ranges = {name: axis for name in NUMBERS if (axis := _range(options, name))}
+    axes = axes_of(options.kind)
+    ranges = {name: axis for name in axes.numbers if (axis := _range(options, name))}
     listed = {name: axis for name, axis in listed.items() if name not in ranges}
     if not ranges:
         return grid(**listed)
@@ -138,14 +218,12 @@ def space_of(options: SweepOptions) -> list[Config]:
     for n, config in enumerate(grid(**listed)):
         drawn = draw(options.draws, (options.seed << 20) + n, **ranges)
         space += [{**config, **more} for more in drawn]
-    return [
-        {name: config[name] for name in (*NUMBERS, *SIZES, *WORDS)} for config in space
-    ]
+    return [{name: config[name] for name in axes.names} for config in space]
 
 
-def drawn(options: SweepOptions) -> bool:
+def drawn(options: Options) -> bool:
     """Whether values are drawn at random, from a range without a number of them."""
-    return any(_range(options, name) for name in NUMBERS)
+    return any(_range(options, name) for name in axes_of(options.kind).numbers)
 
 
 def varied(space: list[Config]) -> list[str]:
@@ -154,31 +232,27 @@ def varied(space: list[Config]) -> list[str]:
     return [name for name in first if any(c[name] != first[name] for c in space)]
 
 
-def train_options(base: Train, config: Config) -> Train:
-    """One configuration as options of `jrnn train`."""
-    return dataclasses.replace(base, **config)
-
-
-def _axes(options: SweepOptions) -> dict[str, list]:
+def _axes(options: Options) -> dict[str, list]:
+    numbers, sizes, words = axes_of(options.kind)
     axes = {}
-    for name in NUMBERS:
+    for name in numbers:
         found = _range(options, name)
-        axes[name] = [found.low] if found else _numbers(name, getattr(options, name))
-    for name in SIZES:
-        axes[name] = _numbers(name, getattr(options, name), kind=int)
-    for name, known in WORDS.items():
-        axes[name] = _words(name, getattr(options, name), known)
+        axes[name] = [found.low] if found else _numbers(name, options.value(name))
+    for name in sizes:
+        axes[name] = _numbers(name, options.value(name), kind=int)
+    for name, known in words.items():
+        axes[name] = _words(name, options.value(name), known)
     return axes
 
 
-def _range(options: SweepOptions, name: str) -> Uniform | LogUniform | None:
+def _range(options: Options, name: str) -> Uniform | LogUniform | None:
     """A range without a number of values, to be drawn from."""
-    kind, *limits = getattr(options, name).split(":")
+    kind, *limits = options.value(name).split(":")
     if kind not in ("log", "lin") or len(limits) != 2:
         return None
     low, high = (_number(name, word) for word in limits)
     if not low <= high or (kind == "log" and low <= 0):
-        raise UserError(_expected(name, getattr(options, name)))
+        raise UserError(_expected(name, options.value(name)))
     return LogUniform(low, high) if kind == "log" else Uniform(low, high)
 
 

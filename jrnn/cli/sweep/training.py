@@ -2,97 +2,92 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
+from jax.core import Tracer
 
-from jrnn.cell import Cell, Params
-from jrnn.cli.cells import PASSING
-from jrnn.cli.config import Train
-from jrnn.cli.data import Data, batch_reader
-from jrnn.cli.errors import options_of_a_cell
-from jrnn.cli.sweep.options import train_options
+from jrnn.cell import Key
+from jrnn.cli.options import TrainingOptions
+from jrnn.cli.train import evaluated_params
 from jrnn.cli.updates import learning_rates, optimizer
-from jrnn.models import CELLS, language_model
+from jrnn.cli.workflow import Seeds, Workflow
 from jrnn.sweep.space import Config
-from jrnn.text import streams
-from jrnn.train import (
-    Hyper,
-    batched,
-    evaluation_rows,
-    init_state,
-    initial_carries,
-    make_step,
-    make_steps,
-    truncated_loss,
-)
-from jrnn.unroll import unroll
-
-JUDGED = 8192  # tokens of the validation part that are read at each measurement
+from jrnn.train import Hyper, init_state
 
 
-def training(base: Train, data: Data) -> Callable[[Config, jax.Array], dict]:
-    """The function `run(config, key) -> metrics` of a sweep on a text.
+class Swept(NamedTuple):
+    """What all trainings of a sweep have in common."""
 
-    The same training as `jrnn train` makes of these options, but for what is random:
-    windows of a stream with carried state, the learning rate warmed up and lowered.
+    workflow: Workflow
+    base: TrainingOptions  # the options of them all, not settled
+    data: Any
+    seeds: int  # 0, 1, ...
+
+    def options(self, config: Config) -> TrainingOptions:
+        """One configuration as options of the command, as a run of it would have them.
+
+        What the data decide depends on numbers that are known only.
+        """
+        known = {n: v for n, v in config.items() if not isinstance(v, Tracer)}
+        settled = self.workflow.settle(replace(self.base, **known), self.data)
+        traced = {n: v for n, v in config.items() if n not in known}
+        return replace(settled, **traced)
+
+
+def measured_at(options: TrainingOptions) -> np.ndarray:
+    """The steps after which the validation loss is measured; the last is one."""
+    every, steps = options.eval_every, options.steps
+    return np.minimum(every * np.arange(1, -(-steps // every) + 1), steps)
+
+
+def training(swept: Swept) -> Callable[[Config, Key], dict[str, jax.Array]]:
+    """The function `run(config, key) -> metrics` of a sweep.
+
+    The same training as the command makes of these options: `Workflow.traced`, with the
+    learning rate warmed up and lowered.
     """
-    tokens, judged = data.train, data.valid[:JUDGED]
-    # the course of the rate is the same for all rates, which are traced
-    course = learning_rates(replace(base, learning_rate=1.0), base.steps)
+    keys = jax.vmap(jax.random.key)(np.arange(swept.seeds))
 
-    def run(config: Config, key: jax.Array) -> dict[str, jax.Array]:
-        options = train_options(base, config)
-        with options_of_a_cell(options.cell, options.hidden_size):
-            model = language_model(
-                len(data.vocabulary),
-                cell=CELLS[options.cell],
-                hidden_size=options.hidden_size,
-                layers=options.layers,
-                embed_size=options.embed_size,
-                dropout_rate=options.dropout,
-                # a traced 0 for a GRU: a configuration with more is refused
-                recurrent_dropout_rate=0.0
-                if options.cell in PASSING
-                else options.recurrent_dropout,
-            )
-        rows = jax.tree.map(
-            jnp.asarray, streams(tokens, options.batch_size, options.stride)
-        )
-        windows = (rows.inputs.shape[1] - options.window) // options.stride + 1
-        begin = lambda params, key: initial_carries(
-            model.train, params, options.batch_size, key=key
-        )
-        steps = make_steps(
-            make_step(batched(truncated_loss(model.train)), optimizer(options)),
-            batch_reader(options, windows),
-            begin,
-            lambda n: n % windows == 0,
-        )
+    def run(config: Config, key: Key) -> dict[str, jax.Array]:
+        options = swept.options(config)
+        same = jax.random.key_data(keys) == jax.random.key_data(key)
+        seeds = Seeds(swept.seeds, same.all(-1).argmax())
+        parts = swept.workflow.traced(options, swept.data, seeds)
         init_key, carry_key, key = jax.random.split(key, 3)
-        params = model.train.init(init_key, jax.ShapeDtypeStruct((), jnp.int32))
-        state = init_state(params, begin(params, carry_key), optimizer(options))
-        rates = options.learning_rate * course.reshape(-1, base.eval_every)
+        params = parts.weights(init_key)
+        carry, averaged = parts.carry(params, carry_key), options.average > 0
+        state = init_state(params, carry, optimizer(options), average=averaged)
+        rates, live = _rates(options)
 
-        def part(state, rates):
+        def part(state, numbered):
+            step, rates, live = numbered
             hypers = Hyper(rates, jnp.full_like(rates, options.clip))
-            state, metrics = steps(state, rows, hypers, key)
-            loss = heldout_loss(model.evaluate, state.params, judged)
-            return state, {"valid_loss": loss, "train_loss": metrics.loss.mean()}
+            state, metrics = parts.advance(state, step, hypers, key)
+            valid = parts.loss(evaluated_params(state))
+            train = jnp.sum(metrics.loss * live) / live.sum()
+            return state, {"valid_loss": valid, "train_loss": train}
 
-        return jax.lax.scan(part, state, rates)[1]
+        starts = options.eval_every * jnp.arange(len(rates))
+        metrics = jax.lax.scan(part, state, (starts, rates, live))[1]
+        best = {"best_loss": metrics["valid_loss"].min()}
+        return metrics | (best if swept.workflow.judged == "best_loss" else {})
 
     return run
 
 
-def heldout_loss(cell: Cell, params: Params, tokens: np.ndarray) -> jax.Array:
-    """Mean loss in nats of a short text, read in rows with some context."""
-    xs, targets, valid = map(jnp.asarray, evaluation_rows(tokens, rows=16, context=64))
+def _rates(options: TrainingOptions) -> tuple[jax.Array, jax.Array]:
+    """Learning rates from one measurement to the next, (parts, every), and which count.
 
-    def nats(xs, targets):
-        _, logits = unroll(cell, params, xs)
-        return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
-
-    return jnp.where(valid, jax.vmap(nats)(xs, targets), 0.0).sum() / valid.sum()
+    The last part may be shorter than the others.
+    """
+    peak = options.learning_rate  # traced: the course is the same for all
+    with jax.ensure_compile_time_eval():
+        course = learning_rates(replace(options, learning_rate=1.0), options.steps)
+    parts = len(measured_at(options))
+    more = parts * options.eval_every - options.steps
+    rows = lambda a: np.pad(a, (0, more)).reshape(parts, -1)
+    live = rows(np.ones_like(course))
+    return peak * jnp.asarray(rows(course)), jnp.asarray(live)

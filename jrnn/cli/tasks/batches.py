@@ -36,7 +36,8 @@ def model_of(task: Task, data: Examples, batch_size: int, seed: int) -> TaskMode
 
 def compiled(job: Job, intervals: Intervals, state: TrainState, key: Key) -> Compiled:
     """The updates: step n takes batch n, and each shape of a batch has its program."""
-    stream, update = job.model.stream, jax.jit(_update(job), donate_argnums=0)
+    stream = job.model.stream
+    update = jax.jit(call_of(job.model.task, job.config), donate_argnums=0)
     programs: dict[Any, Any] = {}
 
     def lowered(batch):
@@ -75,10 +76,9 @@ def _shape(batch: Batch) -> Any:
     return tuple(np.shape(leaf) for leaf in jax.tree.leaves(batch))
 
 
-def _update(job: Job) -> Callable[..., Any]:
-    """One update; its metrics are those of a call of one step."""
-    config = job.config
-    update = update_of(job.model.task, optimizer(config), config.average)
+def call_of(task: Task, config: Any) -> Callable[..., Any]:
+    """A call of one update: `(state, batch, hyper, key) -> (state, metrics (1,))`."""
+    update = update_of(task, optimizer(config), config.average)
 
     def call(state: TrainState, batch, hyper: Hyper, key: Key):
         state, metrics = update(state, batch, hyper, key)

@@ -21,7 +21,7 @@ from jrnn.cli.results import caution, diverged, measured
 from jrnn.cli.run import RunDirectory, build_model, origin_of, read_vocabulary
 from jrnn.cli.start import extended, grown, load_origin, origin_in
 from jrnn.cli.stored import write_json
-from jrnn.cli.tasks.windows import carry, compiled
+from jrnn.cli.tasks.windows import carry, compiled, traced
 from jrnn.cli.words import plain_errors
 from jrnn.cli.workflow import Figures, Guess, Job, Material, Rows, Workflow
 from jrnn.devices import keep_memory, provide_cores
@@ -282,4 +282,8 @@ LANGUAGE = Workflow(
     conclusion=_conclusion,
     plot=_plot,
     model_rows=_model_rows,
+    settle=lambda config, data: config,
+    traced=traced,
+    least=2,
+    judged="valid_loss",
 )

@@ -14,10 +14,12 @@ from jrnn.cli.notices import of_examples
 from jrnn.cli.options import SequenceOptions
 from jrnn.cli.plot import plot_task
 from jrnn.cli.results import beyond
-from jrnn.cli.run import RunDirectory
+from jrnn.cli.run import RunDirectory, check_cell
 from jrnn.cli.stored import SEAL, check_seal, read_json, write_sealed
 from jrnn.cli.tasks.batches import answered, compiled, measured, model_of
 from jrnn.cli.tasks.examples import Command, Examples, Tested
+from jrnn.cli.tasks.many import traced
+from jrnn.cli.updates import intervals_of
 from jrnn.cli.words import plain_errors
 from jrnn.cli.workflow import Figures, Job, Material, Rows, Workflow
 from jrnn.devices import keep_memory
@@ -65,6 +67,10 @@ def workflow_for(command: Command) -> Workflow:
         conclusion=partial(_conclusion, command),
         plot=partial(_plot, command),
         model_rows=partial(_model_rows, command),
+        settle=partial(_settled, command),
+        traced=partial(traced, command),
+        least=1,
+        judged="best_loss",
     )
 
 
@@ -87,6 +93,11 @@ def _begin(command: Command, config: SequenceOptions) -> Material:
     config = dataclasses.replace(config, warmup=config.rise)
     config.check()
     return _material(command, config, data)
+
+
+def _settled(command: Command, config: Any, data: Examples) -> Any:
+    config = command.settle(config, data)
+    return dataclasses.replace(config, eval_every=intervals_of(config).evaluate)
 
 
 def _resume(
@@ -120,6 +131,7 @@ def _resume(
 
 
 def _material(command: Command, config: SequenceOptions, data: Examples) -> Material:
+    check_cell(config.cell, config.hidden_size)
     with plain_errors(ValueError):
         task = command.task(config, data.known)
         model = model_of(task, data, config.batch_size, config.seed)

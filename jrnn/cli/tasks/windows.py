@@ -2,25 +2,35 @@
 
 import dataclasses
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
-from jrnn.cell import Carry, Key, Params, spec
-from jrnn.cli.data import batch_reader
+from jrnn.cell import Carry, Cell, Key, Params, spec
+from jrnn.cli.cells import PASSING
+from jrnn.cli.config import Train
+from jrnn.cli.data import Data, batch_reader
 from jrnn.cli.devices import candidates, fastest, mesh_for, on_devices, places, timed
+from jrnn.cli.run import build_model
 from jrnn.cli.updates import Intervals, optimizer
-from jrnn.cli.workflow import Compiled, Job
+from jrnn.cli.workflow import Compiled, Job, Seeds, Traced
+from jrnn.text import streams
 from jrnn.train import (
     Hyper,
     TrainState,
     batched,
+    evaluation_rows,
     initial_carries,
     make_step,
     make_steps,
     truncated_loss,
 )
+from jrnn.unroll import unroll
+
+JUDGED = 8192  # tokens of the validation part that one of many trainings reads
 
 
 def carry(job: Job, params: Params, key: Key | None) -> Carry:
@@ -98,3 +108,50 @@ def _steps(job: Job, intervals: Intervals, state: TrainState, key: Key, devices:
     )
     forms = spec((state, job.data.rows))
     return jitted.lower(*forms, hypers, key).compile()
+
+
+# Many trainings side by side
+
+
+def traced(config: Train, data: Data, seeds: Seeds) -> Traced:
+    """A training as `jrnn train` makes it on one device, but for what is random."""
+    del seeds  # the text is read in its order
+    if config.cell in PASSING:  # a traced 0: a configuration with more is refused
+        config = dataclasses.replace(config, recurrent_dropout=0.0)
+    model = build_model(config, len(data.vocabulary))
+    begin = lambda params, key: initial_carries(
+        model.train, params, config.batch_size, key=key
+    )
+
+    def advance(state: TrainState, step: Any, hypers: Hyper, key: Key):
+        rows = streams(data.train, config.batch_size, config.stride)
+        windows = (rows.inputs.shape[1] - config.window) // config.stride + 1
+        steps = make_steps(
+            make_step(
+                batched(truncated_loss(model.train)),
+                optimizer(config),
+                average_decay=config.average,
+            ),
+            batch_reader(config, windows),
+            begin,
+            lambda n: n % windows == 0,
+        )
+        return steps(state, jax.tree.map(jnp.asarray, rows), hypers, key)
+
+    return Traced(
+        weights=lambda key: model.train.init(key, jax.ShapeDtypeStruct((), jnp.int32)),
+        carry=begin,
+        advance=advance,
+        loss=lambda params: _heldout(model.evaluate, params, data.valid[:JUDGED]),
+    )
+
+
+def _heldout(cell: Cell, params: Params, tokens: np.ndarray) -> jax.Array:
+    """Mean loss in nats of a short text, read in rows with some context."""
+    xs, targets, valid = map(jnp.asarray, evaluation_rows(tokens, rows=16, context=64))
+
+    def nats(xs, targets):
+        _, logits = unroll(cell, params, xs)
+        return optax.softmax_cross_entropy_with_integer_labels(logits, targets)
+
+    return jnp.where(valid, jax.vmap(nats)(xs, targets), 0.0).sum() / valid.sum()
