@@ -25,6 +25,7 @@ from jrnn.tasks import drifts, forecast_windows, spreads, wanders
 
 FAR = 50  # deviations from the mean: such values are likely to be in another unit
 LEAST = 16  # steps that are read where the options ask for no more
+SMALL = 0.5  # deviations of the level: such a spread of what comes is small beside it
 
 
 class Observed(NamedTuple):
@@ -109,16 +110,17 @@ def known_of(config: Forecast, observed: Observed) -> dict[str, Any]:
 def _course(config: Forecast, known: dict, examples: Dataset) -> dict[str, Any]:
     """How the series go on in training: as forecasts are to start, and in which unit.
 
-    Of a series that wanders the steps are small beside its level, by which it is
-    scaled; of another they are not.
+    Where a series that wanders makes steps that are small beside the level by which it
+    is scaled, they are the unit.
     """
     of, season = columns_of(known), config.season
     drift = drifts(examples, of, season)
     spread = None
     if known["centre"] and season:
         found = spreads(examples, of, season, drift=drift)
-        spread = found[:1] if config.feedback else found
-    return {"drift": drift, "spread": None if spread is None else spread.tolist()}
+        if found.max() < SMALL:
+            spread = (found[:1] if config.feedback else found).tolist()
+    return {"drift": drift, "spread": spread}
 
 
 def in_parts(config: Forecast, known: dict, observed: Observed) -> list[Dataset]:
