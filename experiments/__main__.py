@@ -1,5 +1,6 @@
-"""python -m experiments: bring the table in experiments/README.md up to date."""
+"""python -m experiments: bring the tables of README.md and docs up to date."""
 
+from experiments import _own_table
 from experiments._results import FOLDER
 from experiments._table import GROUPS, markdown
 
@@ -9,3 +10,4 @@ if __name__ == "__main__":
         f"## {next(iter(GROUPS.values()))}"
     )
     readme.write_text(f"{before}{markdown()}\n", "utf-8")
+    _own_table.update()

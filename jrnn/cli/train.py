@@ -272,7 +272,7 @@ def _note_best(job, display, params, step, loss, shown, progress) -> Progress:
     if not better:
         return progress._replace(worse=progress.worse + 1)
     facts = {"run": job.identity, "step": step, "valid_loss": loss}
-    save(job.run.best, params, facts)
+    save(job.run.best, job.workflow.kept(job, params), facts)
     return progress._replace(best_loss=loss, best_step=step, worse=0)
 
 

@@ -97,6 +97,7 @@ class Workflow(NamedTuple):
     sizes: Callable[[Any], tuple[int, int, int]]  # (data) of the three parts, in units
     measurable: Callable[["Job", str], bool]  # (job, part): whether there is enough
     evaluate: Callable[["Job", Params, str], tuple[float, Figures]]  # (.., part)
+    kept: Callable[["Job", Params], Params]  # the best weights as they are saved
     curves: tuple[str, ...]  # names of further figures, numbers, for metrics.jsonl
     guess: Callable[["Job"], Guess]
     diverged: Callable[["Job", float], bool]  # (job, loss)

@@ -63,8 +63,10 @@ What comes next. Four steps of a noisy wave, with a band for 80 % of what may co
     >>> cut = lambda part: forecast_windows(part, (0,), context=15, horizon=4)
     >>> train, valid, test = (cut(scale(scaling, part)) for part in parts)
     >>> task = forecasting(1, (0,), 4, hidden_size=16, unit=scaling.std)
+    >>> task = calibrated(task, horizon=4, targets=1)
     >>> fitted = fit_sequences(task, train, steps=200, valid=valid, **more)
-    >>> error = measure(task, fitted.params, test)["mean_absolute_error"]
+    >>> params = calibrate(task, fitted.params, valid)  # widens the band
+    >>> error = measure(task, params, test)["mean_absolute_error"]
     >>> last = baselines.last_season(train, test, (0,), unit=scaling.std)
     >>> error < 0.3 * last["mean_absolute_error"]
     True
@@ -73,16 +75,18 @@ What comes next. Four steps of a noisy wave, with a band for 80 % of what may co
 """
 
 from jrnn.tasks import baselines, metrics
+from jrnn.tasks.bands import Calibrated, calibrate, calibrated, margins
 from jrnn.tasks.classification import classification
 from jrnn.tasks.fit import Fitted, fit_sequences, measure, predict
 from jrnn.tasks.forecasting import feed_back, forecast_windows, forecasting
 from jrnn.tasks.labelling import labelling
 from jrnn.tasks.reader import Numbers, Symbols, numbers, symbols
-from jrnn.tasks.sizes import Defaults, defaults, wanders
+from jrnn.tasks.sizes import Defaults, defaults, drifts, spreads, wanders
 from jrnn.tasks.task import Classified, Padded, Task
 from jrnn.tasks.translation import Written, translation, translation_model
 
 __all__ = [
+    "Calibrated",
     "Classified",
     "Defaults",
     "Fitted",
@@ -92,17 +96,22 @@ __all__ = [
     "Task",
     "Written",
     "baselines",
+    "calibrate",
+    "calibrated",
     "classification",
     "defaults",
+    "drifts",
     "feed_back",
     "fit_sequences",
     "forecast_windows",
     "forecasting",
     "labelling",
+    "margins",
     "measure",
     "metrics",
     "numbers",
     "predict",
+    "spreads",
     "symbols",
     "translation",
     "translation_model",

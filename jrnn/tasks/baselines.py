@@ -196,20 +196,23 @@ def last_season(
 
 
 def seasons(
-    dataset: Dataset, targets: Sequence[int], season: int
+    dataset: Dataset, targets: Sequence[int], season: int, *, drift: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Forecasts of `last_season`, and what came.
+
+        f_n = x_{T + n - p c} + c (x_T - x_{T - p}),   c = ceil(n / p), with a drift
 
     Args:
         dataset: windows (T, D), and what follows each, (N, K).
         targets: which K columns of the windows are forecast.
         season: steps.
+        drift: whether what the last season has added is added for each one more.
 
     Returns:
         Both (n, N, K).
 
     Raises:
-        ValueError: a window is shorter than a season.
+        ValueError: a window is shorter than a season, or with a drift no longer.
 
     Example:
         >>> from jrnn.data import from_arrays
@@ -217,19 +220,26 @@ def seasons(
         >>> data = Dataset(xs, np.array([[[3.0], [5.0]]]))
         >>> seasons(data, (0,), 3)[0].ravel().tolist()
         [1.0, 2.0]
+        >>> seasons(data, (0,), 1, drift=True)[0].ravel().tolist()
+        [4.0, 5.0]
     """
     inputs, ys = dataset.inputs, dataset.targets
     if isinstance(ys, Sequences):
         ys = np.stack([*ys])
-    if inputs.lengths.min() < season:
+    if inputs.lengths.min() < season + drift:
         raise ValueError(
             f"last_season: a season of {season} steps, but a window of "
             f"{inputs.lengths.min()}. Take longer windows."
         )
     n = np.arange(1, ys.shape[1] + 1)
-    back = season * -(-n // season) - n + 1
-    at = (inputs.starts + inputs.lengths)[:, None] - back[None]
-    return inputs.values[at][..., list(targets)], np.asarray(ys)
+    ago = -(-n // season)  # seasons
+    ends = inputs.starts + inputs.lengths
+    known = inputs.values[:, list(targets)]
+    f = known[ends[:, None] - (season * ago - n + 1)[None]]
+    if drift:
+        added = known[ends - 1] - known[ends - 1 - season]  # (n, K)
+        f = f + ago[:, None] * added[:, None]
+    return f, np.asarray(ys)
 
 
 def _features(train: Dataset, test: Dataset) -> tuple[np.ndarray, np.ndarray]:

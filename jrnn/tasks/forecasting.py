@@ -35,6 +35,15 @@ class _Asked(NamedTuple):
     unit: ArrayLike  # what 1 stands for
 
 
+class _Start(NamedTuple):
+    """Where forecasts start, and how far from there what comes is wont to be."""
+
+    season: int
+    drift: bool
+    centre: bool
+    spread: ArrayLike  # (N, K), or a number
+
+
 def forecasting(
     features: int,
     targets: Sequence[int],
@@ -47,19 +56,24 @@ def forecasting(
     dropout: float = 0.0,
     season: int = 1,
     centre: bool = False,
+    drift: bool = False,
+    spread: ArrayLike = 1.0,
     unit: ArrayLike = 1.0,
 ) -> Task:
     """Forecast quantiles of some columns of a series, all horizons at once.
 
         h_T = recurrent layers over x_1 .. x_T
         u = h_T w + b                                   (N, K, Q)
-        f_{n,m} = s_n + u_{n,m}                         m the quantile next to 1/2
-        f_{n,j+1} = f_{n,j} + softplus(u_{n,j+1})       above it, and down below it
+        v_{n,m} = u_{n,m}                               m the quantile next to 1/2
+        v_{n,j+1} = v_{n,j} + softplus(u_{n,j+1})       above it, and down below it
+        f_n = s_n + r_n v_n
         L = mean of max(q (y - f), (q - 1) (y - f))     pinball loss
 
     s_n is the last value known a whole number of seasons before step T + n (with season
-    1 the last value, with 0 it is 0): the network learns by how much it is wrong.
-    Quantiles cannot cross, since they are sums of positive steps. All horizons come
+    1 the last value, with 0 it is 0), with a drift that and what the last season has
+    added to it, y_T - y_{T-p}, for each season that lies between. The network learns by
+    how much this is wrong, in units of the spread r_n. Quantiles cannot cross, since
+    they are sums of positive steps. All horizons come
     from one state, the direct form; `feed_back` is the iterated one.
 
     Inputs of a batch are windows (B, T, D), scaled (`jrnn.data` does it); targets are
@@ -78,7 +92,12 @@ def forecasting(
         season: steps of a season, 1 for the last value, 0 for none.
         centre: whether target columns are read relative to their last value: for series
             that drift away from where they were in training, where the level itself
-            says nothing.
+            says nothing. They are read in units of r_N, too.
+        drift: whether s_n goes on to change as in the last season; windows have a step
+            more than that, at least. See `jrnn.tasks.drifts`.
+        spread: r, a number or (N, K): how far from s_n what comes is wont to be, such
+            as `jrnn.tasks.spreads` finds. A network of which numbers of about 1 are
+            asked learns faster.
         unit: what 1 in the targets stands for, a number or one for each target (K,),
             such as the deviation by which they were divided; figures but the loss are
             in its units.
@@ -109,7 +128,8 @@ def forecasting(
         steps).
     """
     asked = _asked("forecasting", features, targets, horizon, quantiles, season, unit)
-    options = (cell, hidden_size, layers, dropout, season, centre)
+    start = _Start(season, drift, centre, spread)
+    options = (cell, hidden_size, layers, dropout, start)
     init, train, evaluate = _network("forecasting", asked, *options)
     return _task("forecasting", asked, init, train, evaluate)
 
@@ -126,6 +146,8 @@ def feed_back(
     dropout: float = 0.0,
     season: int = 1,
     centre: bool = False,
+    drift: bool = False,
+    spread: ArrayLike = 1.0,
     unit: ArrayLike = 1.0,
 ) -> Task:
     """Forecast one step ahead and read the own median as if it had come true.
@@ -151,6 +173,8 @@ def feed_back(
         dropout: the same.
         season: the same.
         centre: the same.
+        drift: the same.
+        spread: that of one step ahead, a number or (1, K).
         unit: the same.
 
     Returns:
@@ -182,7 +206,8 @@ def feed_back(
             f"{left} are not among the targets. Forecast them too, or all horizons at "
             "once by forecasting(...)."
         )
-    options = (cell, hidden_size, layers, dropout, season, centre)
+    start = _Start(season, drift, centre, spread)
+    options = (cell, hidden_size, layers, dropout, start)
     one = asked._replace(horizon=1)
     init, train, evaluate = _network("feed_back", one, *options)
     iterated = lambda forecast: _iterated(forecast, asked)
@@ -230,7 +255,7 @@ def forecast_windows(
     return Dataset(inputs, Sequences(columns, whole.starts + context, horizon * size))
 
 
-def _network(name, asked: _Asked, cell, hidden_size, layers, rate, season, centre):
+def _network(name, asked: _Asked, cell, hidden_size, layers, rate, start: _Start):
     """`init`, and forecasts of one window with and without noise."""
     read = reader(
         name,
@@ -245,17 +270,21 @@ def _network(name, asked: _Asked, cell, hidden_size, layers, rate, season, centr
     )
     columns = jnp.array(asked.targets)
     shape = asked.horizon, len(asked.targets), len(asked.quantiles)
+    spread = _spread_of(name, start.spread, shape[:2])
     readout = linear(shape[0] * shape[1] * shape[2])
 
     def forecast(model) -> Forecast:
         def run(params, xs, length, *, key=None):
             xs = only_valid(length_mask(length, xs.shape[0]), xs)
-            start = _last_seasons(xs[:, columns], length, asked.horizon, season)
-            if centre:
-                last = xs[jnp.maximum(length - 1, 0), columns]
-                xs = xs.at[:, columns].add(-last[None])
+            ys = xs[:, columns]
+            s = _last_seasons(ys, length, asked.horizon, start.season, start.drift)
+            if start.centre:
+                last = ys[jnp.maximum(length - 1, 0)]
+                scaled = (ys - last[None]) / jnp.asarray(spread[-1:], ys.dtype)
+                xs = xs.at[:, columns].set(scaled)
             u = many_to_one(model, readout, params, xs, length, key=key)
-            return _rising(u.reshape(shape), start, middle(asked.quantiles))
+            v = _rising(u.reshape(shape), middle(asked.quantiles))
+            return s[..., None] + jnp.asarray(spread, v.dtype)[..., None] * v
 
         return run
 
@@ -263,21 +292,36 @@ def _network(name, asked: _Asked, cell, hidden_size, layers, rate, season, centr
     return init, forecast(read.train), forecast(read.evaluate)
 
 
+def _spread_of(name: str, spread: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
+    found = np.asarray(spread, float)
+    if found.shape not in ((), shape) or not (found > 0).all():
+        raise ValueError(
+            f"{name}: spread must be a number above 0, or one for each horizon and "
+            f"target, {shape}, got shape {found.shape}."
+        )
+    return np.broadcast_to(found, shape)
+
+
 def _last_seasons(
-    ys: jax.Array, length: jax.Array, horizon: int, season: int
+    ys: jax.Array, length: jax.Array, horizon: int, season: int, drift: bool
 ) -> jax.Array:
     """The last known values whole seasons before each horizon, (N, K)."""
     if season == 0:
         return jnp.zeros((horizon, ys.shape[1]), ys.dtype)
     n = np.arange(1, horizon + 1)
-    back = season * -(-n // season) - n + 1  # steps before the first unknown one
-    return ys[jnp.maximum(length - back, 0)]
+    ago = -(-n // season)  # seasons
+    back = season * ago - n + 1  # steps before the first unknown one
+    start = ys[jnp.maximum(length - back, 0)]
+    if not drift:
+        return start
+    last, before = (ys[jnp.maximum(length - 1 - p, 0)] for p in (0, season))
+    return start + jnp.asarray(ago, ys.dtype)[:, None] * (last - before)[None]
 
 
-def _rising(u: jax.Array, start: jax.Array, m: int) -> jax.Array:
+def _rising(u: jax.Array, m: int) -> jax.Array:
     """Quantiles that do not cross: from the m-th by positive steps up and down."""
     steps = jax.nn.softplus(u)
-    mid = start + u[..., m]
+    mid = u[..., m]
     up = mid[..., None] + jnp.cumsum(steps[..., m + 1 :], axis=-1)
     down = mid[..., None] - jnp.cumsum(steps[..., :m][..., ::-1], axis=-1)
     return jnp.concatenate([down[..., ::-1], mid[..., None], up], axis=-1)

@@ -94,3 +94,69 @@ def wanders(train: Dataset, targets: Sequence[int]) -> bool:
     last, y = seasons(train, targets, 1)
     by_mean = np.abs(y - np.nanmean(y, axis=(0, 1)))
     return bool(np.nanmean(np.abs(y - last)) < np.nanmean(by_mean))
+
+
+def drifts(train: Dataset, targets: Sequence[int], season: int) -> bool:
+    """Whether the next season differs from the last one as that did from its own.
+
+        mean |y_n - x_{T+n-pc} - c (x_T - x_{T-p})| < mean |y_n - x_{T+n-pc}|
+
+    Then `forecasting(..., drift=True)` is advised, as of a series that grows from
+    season to season; of one without a trend it would double the noise.
+
+    Args:
+        train: windows (T, D), and what follows each, (N, K).
+        targets: which K columns of the windows are forecast.
+        season: p, steps; c = ceil(n / p) of them lie between.
+
+    Returns:
+        True where the change makes forecasts better; False where there is no season,
+        or windows are no longer than one.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> from jrnn.tasks import forecast_windows
+        >>> cut = lambda x: forecast_windows(
+        ...     from_arrays([x[:, None]]), (0,), context=9, horizon=4)
+        >>> n = np.arange(200)
+        >>> rng = np.random.default_rng(0)
+        >>> wave = np.sin(np.pi * n / 2) + rng.normal(size=200)
+        >>> drifts(cut(wave), (0,), 4), drifts(cut(wave + n), (0,), 4)
+        (False, True)
+    """
+    if season < 2 or train.inputs.lengths.min() <= season:
+        return False
+    off = [
+        np.nanmean(np.abs(y - f))
+        for f, y in (seasons(train, targets, season, drift=d) for d in (True, False))
+    ]
+    return bool(off[0] < off[1])
+
+
+def spreads(
+    train: Dataset, targets: Sequence[int], season: int = 1, *, drift: bool = False
+) -> np.ndarray:
+    """How far what comes is from where forecasts start.
+
+        r_n = sqrt(mean (y_n - s_n)^2)
+
+    Args:
+        train: windows (T, D), and what follows each, (N, K).
+        targets: which K columns of the windows are forecast.
+        season: as of `forecasting`, with s_n; not 0.
+        drift: likewise.
+
+    Returns:
+        r, (N, K); 1 where it is 0 or nothing is known.
+
+    Example:
+        >>> from jrnn.data import from_arrays
+        >>> xs = from_arrays([np.array([[1.0], [2.0], [3.0]])])
+        >>> spreads(Dataset(xs, np.array([[[5.0], [3.0]]])), (0,)).ravel().tolist()
+        [2.0, 1.0]
+    """
+    f, y = seasons(train, targets, season, drift=drift)
+    known = ~np.isnan(y)
+    total = np.where(known, np.square(y - f), 0).sum(axis=0)
+    r = np.sqrt(total / np.maximum(known.sum(axis=0), 1))
+    return np.where(r > 0, r, 1)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jrnn.cell import Params
 from jrnn.cli.tasks.answers import Lines, Rows
 from jrnn.cli.tasks.files import Found
 from jrnn.cli.workflow import Figures, Guess
@@ -62,6 +63,11 @@ class Command(NamedTuple):
     draw: Callable[[Any, Path], None] | None = None  # (Tested, path of a PNG file)
     # (config, sizes of the parts): what to say of small ones; None: of shares in them
     cautions: Callable[[Any, tuple[int, int, int]], list[str]] | None = None
+    unit: str = "examples"  # what an update is made of
+
+    # (known, weights, answers to the validation part, it) -> the best weights as they
+    # are saved; None: as they are
+    kept: Callable[[dict[str, Any], Params, Any, Dataset], Params] | None = None
 
     # new examples, for jrnn predict
     # (config, known, probabilities); None where the run does not read lines of text

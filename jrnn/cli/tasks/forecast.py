@@ -21,7 +21,7 @@ from jrnn.cli.tasks.observed import (
 from jrnn.cli.tasks.settled import settle_for
 from jrnn.cli.workflow import Figures, Guess
 from jrnn.data import Dataset
-from jrnn.tasks import Task, feed_back, forecasting
+from jrnn.tasks import Task, calibrated, feed_back, forecasting, margins
 from jrnn.tasks.baselines import last_season
 from jrnn.tasks.sizes import defaults
 
@@ -87,6 +87,8 @@ def _task(config: Forecast, known: dict[str, Any]) -> Task:
         "dropout": config.dropout,
         "season": config.season,
         "centre": known["centre"],
+        "drift": known["drift"],
+        "spread": 1.0 if known["spread"] is None else known["spread"],
         "unit": target_scaling(known).std,
     }
     if config.feedback:  # one step is learned, all of them are measured
@@ -94,7 +96,14 @@ def _task(config: Forecast, known: dict[str, Any]) -> Task:
         task = task._replace(loss=forecasting(*of, 1, **options).loss)
     else:
         task = forecasting(*of, config.horizon, **options)
+    if _banded(known):
+        task = calibrated(task, config.horizon, len(of[1]), config.quantiles)
     return _compared(task, known)
+
+
+def _banded(known: dict[str, Any]) -> bool:
+    """Whether there is a band, and not one quantile alone."""
+    return len(known["quantiles"]) > 1
 
 
 def _compared(task: Task, known: dict[str, Any]) -> Task:
@@ -126,6 +135,14 @@ def _compared(task: Task, known: dict[str, Any]) -> Task:
 
 
 # Measuring
+
+
+def _kept(known: dict[str, Any], params: Any, answers: Any, valid: Dataset) -> Any:
+    """The weights with the band moved to where it holds its share of a part."""
+    if not _banded(known):
+        return params
+    targets = np.stack([*valid.targets])
+    return params._replace(margins=margins(answers, targets, known["quantiles"]))
 
 
 def _guess(data: Examples) -> Guess:
@@ -192,6 +209,15 @@ def _about(data: Examples) -> list[str]:
         )
     if known["centre"]:
         lines.append("Targets are read relative to their last value.")
+    if known["drift"]:
+        lines.append(
+            "A season is forecast from the last one and what that one has added."
+        )
+    if _banded(known) and data.part("valid"):
+        lines.append(
+            "In the end each quantile is moved by what it misses in the validation "
+            "part, so that the band is as wide as it says."
+        )
     return lines
 
 
@@ -206,6 +232,8 @@ FORECAST = Command(
     shown=outlook.shown,
     about=_about,
     told=outlook.told,
+    unit="windows",
+    kept=_kept,
     details=outlook.tables,
     draw=outlook.draw,
     cautions=_cautions,

@@ -266,6 +266,7 @@ LANGUAGE = Workflow(
     sizes=_sizes,
     measurable=_measurable,
     evaluate=_evaluate,
+    kept=lambda job, params: params,
     curves=(),
     guess=_guess,
     diverged=lambda job, nats: diverged(nats, len(job.data.vocabulary)),

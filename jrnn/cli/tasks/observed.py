@@ -21,10 +21,11 @@ from jrnn.data import (
     series_of,
     split_time,
 )
-from jrnn.tasks import forecast_windows, wanders
+from jrnn.tasks import drifts, forecast_windows, spreads, wanders
 
 FAR = 50  # deviations from the mean: such values are likely to be in another unit
 LEAST = 16  # steps that are read where the options ask for no more
+SMALL = 0.5  # deviations of the level: such a spread of what comes is small beside it
 
 
 class Observed(NamedTuple):
@@ -100,10 +101,26 @@ def known_of(config: Forecast, observed: Observed) -> dict[str, Any]:
         "left_out": len(observed.raw) - len(train),
         "centre": config.centre == "yes",
     }
+    examples, of = _windows(config, known, observed, train), columns_of(known)
     if config.centre == "auto":
-        examples = _windows(config, known, observed, train)
-        known["centre"] = wanders(examples, columns_of(known))
-    return known
+        known["centre"] = wanders(examples, of)
+    return known | _course(config, known, examples)
+
+
+def _course(config: Forecast, known: dict, examples: Dataset) -> dict[str, Any]:
+    """How the series go on in training: as forecasts are to start, and in which unit.
+
+    Where a series that wanders makes steps that are small beside the level by which it
+    is scaled, they are the unit.
+    """
+    of, season = columns_of(known), config.season
+    drift = drifts(examples, of, season)
+    spread = None
+    if known["centre"] and season:
+        found = spreads(examples, of, season, drift=drift)
+        if found.max() < SMALL:
+            spread = (found[:1] if config.feedback else found).tolist()
+    return {"drift": drift, "spread": spread}
 
 
 def in_parts(config: Forecast, known: dict, observed: Observed) -> list[Dataset]:

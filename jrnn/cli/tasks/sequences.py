@@ -26,7 +26,7 @@ from jrnn.devices import keep_memory
 from jrnn.files.runs import digest
 from jrnn.train.checkpoint import write_atomically
 
-UNIT = "examples"
+COUNT = "examples"  # in results.json, whatever they are called in words
 TOLD = 5  # examples that are shown with their answers
 
 
@@ -51,14 +51,15 @@ def workflow_for(command: Command) -> Workflow:
         sizes=_sizes,
         measurable=lambda job, part: job.data.part(part) is not None,
         evaluate=_evaluate,
+        kept=partial(_kept, command),
         curves=command.curves,
         guess=lambda job: command.guess(job.data),
         diverged=lambda job, loss: beyond(loss, command.guess(job.data).loss),
         baselines=lambda job: command.baselines(job.config, job.data),
         record=partial(_record, command),
-        unit=lambda config: UNIT,
+        unit=lambda config: command.unit,
         per_step=lambda config: config.batch_size,
-        step_words=lambda config: f"{config.batch_size} {UNIT}",
+        step_words=lambda config: f"{config.batch_size} {command.unit}",
         pass_words="passes over the data",
         about=partial(_about, command),
         cautions=command.cautions or _cautions,
@@ -204,11 +205,19 @@ def _evaluate(job: Job, params: Params, part: str) -> tuple[float, Figures]:
     return float("nan") if loss is None else float(loss), figures
 
 
+def _kept(command: Command, job: Job, params: Params) -> Params:
+    dataset = job.data.part("valid")
+    if command.kept is None or dataset is None:
+        return params
+    answers = answered(job.model, params, dataset, job.config.batch_size)
+    return command.kept(job.data.known, params, answers, dataset)
+
+
 def _record(
     command: Command, loss: float, figures: Figures, count: int | None
 ) -> dict[str, Any]:
     numbers = {name: figures[name] for name in command.curves if name in figures}
-    counted = {} if count is None else {UNIT: count}
+    counted = {} if count is None else {COUNT: count}
     return {"loss": loss if np.isfinite(loss) else None, **numbers, **counted}
 
 
@@ -219,9 +228,9 @@ def _about(command: Command, job: Job) -> list[str]:
     data, (train, valid, test) = job.data, _sizes(job.data)
     padding = 100 * job.model.stream.padding
     return [
-        f"Data: {data.source}, {train + valid + test:,} {UNIT}; {train:,} to train, "
-        f"{valid:,} to validate, {test:,} to test; {padding:.0f} % of a batch is "
-        "padding.",
+        f"Data: {data.source}, {train + valid + test:,} {command.unit}; {train:,} to "
+        f"train, {valid:,} to validate, {test:,} to test; {padding:.0f} % of a batch "
+        "is padding.",
         *command.about(data),
     ]
 
@@ -234,7 +243,7 @@ def _cautions(config: SequenceOptions, sizes: tuple[int, int, int]) -> list[str]
         return []
     error = 50 / min(n for n in parts.values() if n) ** 0.5
     return [
-        f"Caution: only {' and '.join(few)}: a share measured on so few {UNIT} has a "
+        f"Caution: only {' and '.join(few)}: a share measured on so few examples has a "
         f"standard error of up to {error:.0f} %."
     ]
 
@@ -281,7 +290,7 @@ def _model_rows(command: Command, run: RunDirectory, config, described) -> Rows:
         ("task", f"jrnn {command.name}"),
         ("model", f"{config.layers} x {config.cell} {config.hidden_size}"),
         ("parameters", f"{count:,}"),
-        ("data", f"{data['source']}, {sum(data['parts']):,} {UNIT}"),
+        ("data", f"{data['source']}, {sum(data['parts']):,} {command.unit}"),
     ]
 
 
