@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -55,4 +56,15 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+html_show_copyright = False
 pygments_style = "tango"
+
+
+def setup(app):
+    """The blank line that ends a doctest in Markdown is not shown."""
+    app.connect("source-read", lambda app, name, source: without_last_line(source))
+
+
+def without_last_line(source: list[str]) -> None:
+    block = re.compile(r"(^```python\n.*?)\n+^```", re.DOTALL | re.MULTILINE)
+    source[0] = block.sub(r"\1\n```", source[0])
