@@ -64,8 +64,8 @@ def page(row) -> str:
     for name in figures(row.name):
         lines += [f".. image:: figures/{name}.svg", "   :class: figure"]
         lines += [f"   :alt: The figure of the experiment {name}", ""]
-    lines += [f"**Found:** {plain(found(row))}.", ""]
     lines += convert(rest, lambda name: None)
+    lines += [f"**Found:** {plain(found(row))}.", ""]
     lines += [".. code-block:: sh", "", f"   python -m experiments.{row.name}", ""]
     if settings := measured(row).get("config", {}):
         lines += [".. rubric:: Settings", "", ".. code-block:: text", ""]
@@ -99,7 +99,7 @@ def index() -> str:
 
 def card(row) -> list[str]:
     """Picture, question and finding."""
-    lines = ["   .. container:: card", ""]
+    lines = ["   .. container:: experiment", ""]
     for name in figures(row.name)[:1]:
         lines += [
             f"      .. image:: figures/{name}.svg",
