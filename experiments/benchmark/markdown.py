@@ -1,4 +1,4 @@
-"""The tables of the README, from the committed numbers.
+"""The tables of docs/performance.md, from the committed numbers.
 
 Run it with `python -m experiments.benchmark.markdown`.
 """
