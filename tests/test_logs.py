@@ -191,7 +191,8 @@ def test_a_log_whose_package_is_missing(tmp_path, capsys, monkeypatch):
 
 TELL_WANDB = """
 import sys, jrnn
-with jrnn.logs.wandb(sys.argv[1], name="mine", identity="abc", config={"cell": "gru"}) as log:
+about = {"name": "mine", "identity": "abc", "config": {"cell": "gru"}}
+with jrnn.logs.wandb(sys.argv[1], **about) as log:
     log({"step": 2, "loss": 0.5})
     log({"step": 4, "loss": 0.25})
 """
@@ -202,8 +203,8 @@ def test_what_wandb_is_told(tmp_path):
     pytest.importorskip("wandb")
     from wandb.proto.wandb_internal_pb2 import Record
 
-    # In a process of its own: the file is complete once wandb's service, which writes it
-    # in the background, has ended with the process that started it.
+    # In a process of its own: the file is complete once wandb's service, which writes
+    # it in the background, has ended with the process that started it.
     subprocess.run([sys.executable, "-c", TELL_WANDB, tmp_path], check=True)
     (path,) = tmp_path.glob("wandb/offline-run-*-abc/run-abc.wandb")
     data, records = path.read_bytes()[7:], []

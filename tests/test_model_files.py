@@ -443,7 +443,7 @@ initializers = st.recursive(
     lambda inner: st.builds(jrnn.initializers.gatewise, inner, st.integers(1, 9)),
     max_leaves=3,
 )
-names = st.lists(st.text(), min_size=1, max_size=3).map(tuple)
+weight_names = st.lists(st.text(), min_size=1, max_size=3).map(tuple)
 leaves = st.one_of(
     st.builds(
         jrnn.recurrent_dropout,
@@ -491,11 +491,13 @@ cells = st.recursive(
         st.builds(jrnn.variational_dropout, inner, rates),
         st.builds(jrnn.zoneout, inner, rates, st.one_of(st.none(), rates)),
         st.builds(jrnn.zoneout_mean, inner, rates),
-        st.builds(jrnn.weight_dropout, inner, rates, weights=names),
-        st.builds(jrnn.weight_norm, inner, weights=names),
-        st.builds(jrnn.spectral_norm, inner, st.floats(0.1, 9), weights=names),
+        st.builds(jrnn.weight_dropout, inner, rates, weights=weight_names),
+        st.builds(jrnn.weight_norm, inner, weights=weight_names),
+        st.builds(jrnn.spectral_norm, inner, st.floats(0.1, 9), weights=weight_names),
         st.builds(jrnn.spectral_bound, inner, st.floats(0.1, 9)),
-        st.builds(jrnn.clip_carry, inner, st.floats(0.1, 9), fields=names | st.none()),
+        st.builds(
+            jrnn.clip_carry, inner, st.floats(0.1, 9), fields=weight_names | st.none()
+        ),
         st.builds(
             jrnn.mixed_precision, inner, st.sampled_from(["float16", "bfloat16"])
         ),
