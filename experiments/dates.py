@@ -9,8 +9,8 @@ is trained on, in any language.
 
 Expect: at least 97 % of unseen dates exactly right with attention, which moves over
 year, month and day in the order in which they are to be written; without it, after as
-many updates, less than half: the whole date must pass through one vector. With
-attention the answers are too certain for scheduled sampling or beam search to show
+many updates, less than half on average: the whole date must pass through one vector.
+With attention the answers are too certain for scheduled sampling or beam search to show
 what they can do; without it beam search is a little better than greedy choice.
 Baseline: the ISO date of the most similar training string (cosine of counts of one to
 three letters, weighted by rarity). It is never exactly right, since its dates are

@@ -8,9 +8,8 @@ a quarter of them for the test.
 Expect: well over 93 % of the test images from the last of 64 states. The tanh network
 starts with orthogonal weights, for which 64 steps are not far; it learns fastest and
 knows most images that it has not seen. Gates pay on longer sequences: here GRU and LSTM
-are slower, and end near 93 %. Baselines: always the most frequent digit, and
-a linear network that sees all pixels at once, one to one, for which images this small
-are easy.
+are slower, and end near 93 %. Baselines: always the most frequent digit, and a linear
+network that sees all pixels at once, one to one, for which images this small are easy.
 
 Time: about 2 minutes on two CPU cores.
 """
