@@ -272,7 +272,7 @@ def _conclude(
 
 def _title(workflow: Workflow) -> str:
     if workflow.judged == "best_loss":
-        return "Best on the validation part, by their lowest loss"
+        return "Best on the validation part"
     return "Best on the validation text, nats"
 
 
