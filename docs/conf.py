@@ -15,6 +15,13 @@ os.environ["MATPLOTLIBRC"] = str(HERE / "_static" / "matplotlibrc")
 os.environ["COLUMNS"] = "80"  # of the help that a page shows
 os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
 
+# Their IPython has settings of its own, not those of whoever builds the site.
+IPYTHON = HERE.parent / "build" / "ipython"
+os.environ["IPYTHONDIR"] = str(IPYTHON)
+(IPYTHON / "profile_default").mkdir(parents=True, exist_ok=True)
+settings = IPYTHON / "profile_default" / "ipython_kernel_config.py"
+settings.write_text("c = get_config()\nc.IPKernelApp.log_level = 40  # errors\n")
+
 project = "jrnn"
 author = "The jrnn authors"
 release = version = importlib.metadata.version("jrnn")
