@@ -43,7 +43,6 @@ SMALL = [
     "languages",
     "learning_rate",
     "lyapunov",
-    "online_learning",
     "output_recurrence",
     "recite",
     "sentences",

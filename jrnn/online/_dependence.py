@@ -32,8 +32,8 @@ ELEMENTWISE = frozenset(
 )
 # Every element of a result is one of the elements read.
 MOVES = frozenset(
-    "broadcast_in_dim concatenate expand_dims reshape rev slice split squeeze stack tile "
-    "transpose unstack".split()
+    "broadcast_in_dim concatenate expand_dims reshape rev slice split squeeze stack "
+    "tile transpose unstack".split()
 )
 _REDUCTIONS = {"reduce_sum", "reduce_max", "reduce_min", "reduce_prod"}
 _NESTED = {
