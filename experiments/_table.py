@@ -360,21 +360,6 @@ ROWS = (
         ),
     ),
     Row(
-        "gradients",
-        "online_learning",
-        "Williams, Zipser 1989; Menick et al. 2021",
-        "4 min",
-        lambda m: (
-            "loss over memoryless, adding / copy: "
-            + ", ".join(
-                f"{name} {found['mean']:.2f} / "
-                f"{m['last loss over memoryless, copy'][way]['mean']:.2f}"
-                for way, found in m["last loss over memoryless, adding"].items()
-                for name in ["BPTT of 4 steps" if way == "truncated" else way]
-            )
-        ),
-    ),
-    Row(
         "text",
         "sweep_speed",
         "the README",

@@ -44,7 +44,6 @@ SMALL = [
     "languages",
     "learning_rate",
     "lyapunov",
-    "online_learning",
     "output_recurrence",
     "own_sequences",
     "recite",

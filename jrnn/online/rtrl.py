@@ -1,12 +1,12 @@
 """Real-time recurrent learning: the exact gradient, carried forward."""
 
 import jax
-import jax.numpy as jnp
 
 from jrnn.cell import Cell
 from jrnn.online import _pattern
 from jrnn.online._algorithm import Algorithm, StepResult
 from jrnn.online._kept import Moment, Patterns, advanced, kept, reachable, scalar
+from jrnn.online._step import evaluate, step_program
 
 
 def rtrl(cell: Cell) -> Algorithm:
@@ -46,7 +46,7 @@ def rtrl(cell: Cell) -> Algorithm:
         ValueError: the loss is not a scalar; an influence of another form.
 
     Example:
-        >>> import jrnn
+        >>> import jax.numpy as jnp, jrnn
         >>> from jrnn import online
         >>> cell = jrnn.stack(jrnn.elman(4), jrnn.linear(1))
         >>> params = cell.init(jax.random.key(0), jnp.zeros(2))
@@ -73,16 +73,31 @@ def rtrl(cell: Cell) -> Algorithm:
 
 
 def _advance(moment: Moment, influence: list[jax.Array]) -> StepResult:
-    def run(params, h):
-        carry, y = moment.step(moment.cell.step, params, h, moment.x)
-        value = scalar("rtrl", moment.loss(y))
-        return (moment.vector.flatten(carry), value), (carry, y)
+    vector, tree = moment.vector, moment.tree
+    params, h = moment.params, vector.flatten(moment.carry)
+    made = step_program(
+        moment.cell, tree.unflatten(params), moment.carry, moment.x, moment.key
+    )
 
-    h = moment.vector.flatten(moment.carry)
-    (h_next, value), pull, (carry, y) = jax.vjp(run, moment.params, h, has_aux=True)
-    direct, d_h = pull((jnp.zeros_like(h_next), jnp.ones_like(value)))
+    def step(params, h):
+        carry = vector.unflatten(h, moment.carry)
+        return evaluate(made, tree.unflatten(params), carry)
+
+    def of_state(params, h):
+        carry, _ = step(params, h)
+        return vector.flatten(carry), carry
+
+    def of_loss(params, h):
+        _, y = step(params, h)
+        return scalar("rtrl", moment.loss(y)), y
+
+    # not one derivative of both: of a batch of LRUs in float32 that program, with zeros
+    # for the cotangent of the loss, ended jaxlib 0.10.2 on CPUs by a segmentation fault
+    (value, y), (direct, d_h) = jax.value_and_grad(of_loss, (0, 1), has_aux=True)(
+        params, h
+    )
     past = _pattern.weighed(moment.where, d_h, influence)
     gradient = [a + b for a, b in zip(direct, past, strict=True)]
-    no_loss = jnp.zeros_like(value)
-    influence = advanced(moment, lambda ct: pull((ct, no_loss)), influence)
+    _, pull, carry = jax.vjp(of_state, params, h, has_aux=True)
+    influence = advanced(moment, pull, influence)
     return StepResult(carry, influence, y, value, gradient)

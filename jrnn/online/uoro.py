@@ -124,16 +124,19 @@ def uoro(cell: Cell) -> Algorithm:
         moved, _ = push([jnp.zeros_like(p) for p in leaves], old.state)  # D_t s_{t-1}
         nu = _signs(nu_key, h)
         drawn = tree.unflatten(pull((nu, jnp.zeros_like(value)))[0])  # nu^T I_t
-        norm = lambda tree: _norm(tree, vector.dtype)
-        rho_0 = _ratio(norm(old.params), norm(moved))
-        rho_1 = _ratio(norm(drawn), norm(nu))
-        joined = lambda w, d: (w / rho_0.astype(w.dtype)) + d / rho_1.astype(d.dtype)
-        influence = UOROInfluence(
-            rho_0 * moved + rho_1 * nu, jax.tree.map(joined, old.params, drawn)
-        )
+        influence = _joined(old.params, moved, nu, drawn)
         return StepResult(new, influence, y, value, gradient)
 
     return Algorithm(init, step)
+
+
+def _joined(w, moved, nu, drawn) -> UOROInfluence:
+    """s_t and w_t from w_{t-1}, D_t s_{t-1}, nu and nu^T I_t."""
+    norm = lambda tree: _norm(tree, nu.dtype)
+    rho_0 = _ratio(norm(w), norm(moved))
+    rho_1 = _ratio(norm(drawn), norm(nu))
+    add = lambda w, d: w / rho_0.astype(w.dtype) + d / rho_1.astype(d.dtype)
+    return UOROInfluence(rho_0 * moved + rho_1 * nu, jax.tree.map(add, w, drawn))
 
 
 def _signs(key: jax.Array, like: jax.Array) -> jax.Array:
