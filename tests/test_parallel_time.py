@@ -252,6 +252,40 @@ def test_the_diagonal_form_takes_the_diagonal():
     assert report.iterations == 1 and not report.converged and report.residual > 1e-3
 
 
+def test_states_that_grow_far_do_not_hide_the_others():
+    """h_t = 4 h_{t-1} (1 - h_{t-1}): by Newton's method, iterates explode first."""
+
+    def step(params, h, x, *, key=None):
+        h = 4 * h * (1 - h) + x
+        return h, h
+
+    start = lambda params, *, key=None: jnp.full((), 0.3)
+    cell, xs = jrnn.Cell(None, start, step), jnp.zeros(30)
+    run = lambda most: newton_unroll(cell, (), xs, max_iterations=most)
+    for most in (1, 3, 30):
+        _, ys, report = jax.jit(run, static_argnums=0)(most)
+        expected = [0.3]
+        for _ in xs:
+            expected.append(4 * expected[-1] * (1 - expected[-1]))
+        error = np.abs(ys - np.asarray(expected[1:])).max()
+        assert bool(report.converged) == (error < 1e-3) == (most == 30)
+
+
+@NOT_FINITE
+def test_a_correction_that_is_not_finite_is_left_out():
+    """From h = 0 the slope is 1e25 at all steps; of the states themselves it is 0."""
+
+    def step(params, h, x, *, key=None):
+        h = jnp.tanh(1e25 * h + x)
+        return h, h
+
+    start = lambda params, *, key=None: jnp.zeros((), "f4")
+    cell, xs = jrnn.Cell(None, start, step), jnp.asarray(abs(normal(20)), "f4")
+    _, ys, report = jax.jit(functools.partial(newton_unroll, cell, ()))(xs)
+    np.testing.assert_array_equal(ys[1:], np.ones(19))
+    assert report.converged and report.iterations <= 4
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("name", ["lstm", "reset-variational"])
