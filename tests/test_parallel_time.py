@@ -145,6 +145,28 @@ def test_other_derivatives_of_the_adjoint(name):
     close(answers(adjoint_unroll), answers(lax_unroll), 1e-9)
 
 
+@pytest.mark.slow
+def test_the_adjoint_of_a_cell_that_counts():
+    """What has no derivative is followed: every third step reads its input."""
+
+    def step(params, carry, x, *, key=None):
+        h, count = carry
+        h = jnp.where(count % 3 == 0, jnp.tanh(params * h + x), params * h)
+        return (h, count + 1), h * count.astype(h.dtype)
+
+    cell, xs = jrnn.Cell(None, None, step), jnp.asarray(normal(7, N))
+    params, start = jnp.asarray(normal(N)), jnp.asarray(normal(N, seed=1))
+
+    def gradient(unroll):
+        def total(params, xs, h):
+            (h, count), ys = unroll(cell, params, xs, (h, jnp.int32(1)))
+            return jnp.sin(ys).sum() + (h * count.astype(h.dtype)).sum()
+
+        return jax.jit(jax.value_and_grad(total, (0, 1, 2)))(params, xs, start)
+
+    close(gradient(adjoint_unroll), gradient(lax_unroll), 1e-12)
+
+
 def operations(function, *args):
     """Names of the operations of a program, also within others, and loops over T."""
     names, loops = [], 0
@@ -182,14 +204,6 @@ def test_no_loop_goes_back_over_time():
 # Newton's method
 
 
-def has_floats_only(name):
-    ex = example(name)
-    carry = jax.eval_shape(
-        lambda: ex.cell.initial_carry(ex.params, key=new_key(ex.case))
-    )
-    return all(jnp.issubdtype(x.dtype, jnp.inexact) for x in jax.tree.leaves(carry))
-
-
 def newton(name, **options):
     ex = example(name)
     form = functools.partial(newton_unroll, ex.cell, **options)
@@ -206,11 +220,6 @@ def same_as_unroll(name, got):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_newton_equals_a_loop_after_at_most_as_many_iterations_as_steps(name):
-    if not has_floats_only(name):
-        assert name == "clockwork"
-        with pytest.raises(TypeError, match="the carry must be floating-point"):
-            newton(name)
-        return
     got = newton(name, tolerance=1e-13)
     same_as_unroll(name, got)
     assert got.report.iterations <= T
@@ -250,6 +259,40 @@ def test_the_diagonal_form_takes_the_diagonal():
     carry, _, report = form(ex.params, ex.xs)
     np.testing.assert_allclose(carry, hs[-1], rtol=1e-12)
     assert report.iterations == 1 and not report.converged and report.residual > 1e-3
+
+
+def test_states_that_grow_far_do_not_hide_the_others():
+    """Twelve steps of 4 h (1 - h), which need a few iterations, then ten of 1e3 h."""
+
+    def step(params, h, grows, *, key=None):
+        h = jnp.where(grows, 1e3 * h, 4 * h * (1 - h))
+        return h, h
+
+    start = lambda params, *, key=None: jnp.full((), 0.3)
+    cell, xs = jrnn.Cell(None, start, step), jnp.arange(22) >= 12
+    expected, h = [], 0.3
+    for grows in np.asarray(xs):
+        expected.append(h := 1e3 * h if grows else 4 * h * (1 - h))
+    run = lambda most: newton_unroll(cell, (), xs, max_iterations=most)
+    for most in (1, 3, 22):
+        _, ys, report = jax.jit(run, static_argnums=0)(most)
+        error = np.abs(ys / np.asarray(expected) - 1).max()
+        assert bool(report.converged) == (error < 1e-9) == (most == 22), (most, error)
+
+
+@NOT_FINITE
+def test_a_correction_that_is_not_finite_is_left_out():
+    """From h = 0 the slope is 1e25 at all steps; of the states themselves it is 0."""
+
+    def step(params, h, x, *, key=None):
+        h = jnp.tanh(1e25 * h + x)
+        return h, h
+
+    start = lambda params, *, key=None: jnp.zeros((), "f4")
+    cell, xs = jrnn.Cell(None, start, step), jnp.asarray(abs(normal(20)), "f4")
+    _, ys, report = jax.jit(functools.partial(newton_unroll, cell, ()))(xs)
+    np.testing.assert_array_equal(ys[1:], np.ones(19))
+    assert report.converged and report.iterations <= 4
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jrnn import _check
-from jrnn.scan.diagonal import _LEAST, _ldexp
+from jrnn.scan.diagonal import _ldexp
 
 
 def affine_scan(
@@ -98,10 +98,8 @@ def _join(first, second):
 def _scaled(m: jax.Array, e: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The same m * 2^e with the largest entry of m in [1/2, 1), or zero."""
     m = lax.optimization_barrier(m)
-    size = jnp.abs(m).max((1, 2))  # (T,)
-    k = jnp.frexp(size)[1]
-    e = jnp.where(size == 0, _LEAST, e + k)
-    return _ldexp(m, -k[:, None, None]), e
+    k = jnp.frexp(jnp.abs(m).max((1, 2)))[1]  # (T,)
+    return _ldexp(m, -k[:, None, None]), e + k
 
 
 def _check_form(a: jax.Array, u: jax.Array, init: jax.Array) -> None:

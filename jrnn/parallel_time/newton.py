@@ -20,7 +20,7 @@ class NewtonReport(NamedTuple):
     """How Newton's method went; arrays, so that it passes through jit and vmap."""
 
     iterations: jax.Array  # () integer, how often all states were corrected
-    residual: jax.Array  # () largest |h_t - f(h_{t-1}, x_t)| / max(1, |h_t|)
+    residual: jax.Array  # () largest |r_t| / max(1, |f(h_{t-1}, x_t)|)
     converged: jax.Array  # () bool, whether that is within the tolerance
 
 
@@ -55,10 +55,11 @@ def newton_unroll(
         d_t = A_t d_{t-1} + r_t,     d_0 = 0        all t by `affine_scan`
         h_t <- f(h_{t-1}, x_t) + A_t d_{t-1}        which is h_t + d_t
 
-    until |r_t| <= tolerance * max(1, |h_t|) for all t, |h| being the largest entry.
-    Each iteration makes at least one state more correct, so that T of them always
-    suffice; Newton's method (DEER) is worth it where a few do, which is for cells that
-    forget. Chaotic ones need many, whatever the damping: leave them to the loop.
+    until |r_t| <= tolerance * max(1, |f(h_{t-1}, x_t)|) for all t, where |.| is the
+    largest entry. Each iteration makes at least one state more correct, so that T of
+    them always suffice; Newton's method (DEER) is worth it where a few do, which is for
+    cells that forget. Chaotic ones need many, whatever the damping: leave them to the
+    loop.
 
     `jacobian="diagonal"` (quasi-DEER) keeps the diagonal of J_t alone: O(T N) memory in
     place of O(T N^2), products of numbers instead of matrices, and more iterations.
@@ -82,7 +83,7 @@ def newton_unroll(
         reverse: run from the last step to the first; outputs keep their places.
         jacobian: "full", or "diagonal".
         damping: in [0, 1], the share of the Jacobian that is left out. 0.1 is a start.
-        tolerance: bound of the residual; 20 times the eps of the dtype if None.
+        tolerance: bound of |r_t|; 20 times the eps of the dtype if None.
         max_iterations: bound of the iterations.
 
     Returns:
@@ -165,10 +166,11 @@ def _iterate(
     bound = 20 * jnp.finfo(dtype).eps if tolerance is None else tolerance
     num_steps = _check.num_steps("newton_unroll", system.xs)
     size = lambda hs: jnp.abs(hs).max(1, initial=0)  # (T,)
+    most = 0.5 / jnp.finfo(dtype).tiny  # XLA takes the reciprocal of more for zero
 
     def at(hs, iterations):  # by step: next to a state that grew, all else looks small
         f, _ = system.f(shifted(hs, system.h_0))
-        residual = (size(f - hs) / jnp.maximum(size(hs), 1)).max(initial=0)
+        residual = (size(f - hs) / jnp.clip(size(f), 1, most)).max(initial=0)
         return _State(hs, f, residual, iterations)
 
     def within(state):  # what is no number is within no bound
@@ -213,11 +215,11 @@ def _diagonals(system: _System, before: jax.Array) -> jax.Array:
     Of a cell that may be any, each of its N entries is a derivative of all; one at a
     time they need no more memory than the states.
     """
-    f = lambda before: system.f(before)[0]
+    _, push = jax.linearize(lambda before: system.f(before)[0], before)
 
     def entry(_, i):
         only = jnp.zeros_like(before).at[:, i].set(1)
-        return (), jax.jvp(f, (before,), (only,))[1][:, i]
+        return (), push(only)[:, i]
 
     return scan(entry, (), jnp.arange(before.shape[1]))[1].T
 
