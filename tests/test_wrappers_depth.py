@@ -82,6 +82,7 @@ def test_skip_of_one_cell_is_that_cell():
     close((carry, ys), jrnn.unroll(jrnn.lstm(H), params, xs))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("join", [jrnn.skip, jrnn.concat_states])
 def test_layers_get_different_keys(join):
     noise = jrnn.dropout(jrnn.activation(lambda x: x), 0.5)
@@ -164,6 +165,7 @@ def test_clip_carry_by_numpy(fields):
     assert clips > T
 
 
+@pytest.mark.slow
 def test_the_subgradient_of_clip_carry():
     """1 within the range, 0 on its ends and outside; NaN stays NaN."""
     own = jrnn.Cell(
@@ -183,6 +185,7 @@ def test_the_subgradient_of_clip_carry():
     assert jax.grad(of_limit)(2.0) == 1
 
 
+@pytest.mark.slow
 def test_clip_carry_keeps_an_exploding_network_within_bounds():
     base, xs = jrnn.irnn(H), normal(1, 200, I)
     params = params_of(base, xs[0])._replace(w_h=1.5 * jnp.eye(H))

@@ -96,6 +96,7 @@ def test_units_under_zoneout_have_the_old_state_or_the_new_one(name):
         assert abs(share - rate) < 5 * (rate * (1 - rate) / (T * size)) ** 0.5
 
 
+@pytest.mark.slow
 def test_zoneout_draws_h_and_c_apart_and_anew_at_every_step():
     cell, xs = jrnn.zoneout(jrnn.lstm(100), 0.5, 0.5), normal(1, T, I)
     params = params_of(cell, xs[0], 0.1)
@@ -110,6 +111,7 @@ def test_zoneout_draws_h_and_c_apart_and_anew_at_every_step():
     assert (abs(off - 0.5) < 5 * (0.25 / 100) ** 0.5).all()
 
 
+@pytest.mark.slow
 def test_zoneout_of_c_alone_leaves_h_and_of_h_alone_leaves_c():
     base, x = jrnn.lstm(40), normal(1, I)
     params, carry = params_of(base, x), jrnn.LSTMCarry(normal(2, 40), normal(3, 40))
@@ -139,6 +141,7 @@ def test_the_mean_of_zoneout_by_numpy(name):
         close(ys[t], mixed[0])
 
 
+@pytest.mark.slow
 def test_zoneout_mean_is_the_mean_of_zoneout():
     base, x, n = jrnn.lstm(H), normal(1, I), 4000
     params, carry = params_of(base, x), jrnn.LSTMCarry(normal(2, H), normal(3, H))
@@ -150,6 +153,7 @@ def test_zoneout_mean_is_the_mean_of_zoneout():
         assert (abs(np.asarray(some).mean(axis=0) - one) <= error).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CELLS)
 def test_without_a_rate_they_are_the_cell(name):
     base, xs = CELLS[name](H), normal(1, T, I)
@@ -205,6 +209,7 @@ def test_recurrent_dropout_forgets_nothing_that_the_gates_keep(name):
     close(states(last)[-1], states(start)[-1])
 
 
+@pytest.mark.slow
 def test_recurrent_dropout_of_a_cell_of_ones_own():
     """A leaky sum that says what it would write."""
 
@@ -228,6 +233,7 @@ def test_recurrent_dropout_of_a_cell_of_ones_own():
     close(first[first != 0], 2 * plain[0][first != 0])
 
 
+@pytest.mark.slow
 def test_rows_of_a_batch_are_dropped_apart():
     base, xs = jrnn.gru(60), jnp.stack([normal(1, T, I)] * 2)
     params = params_of(base, xs[0, 0])

@@ -71,6 +71,7 @@ def test_weight_dropout_of_several_weights_draws_each_by_itself():
     assert (new.mask[0] != w_x).any() and (new.mask[1] != w_h).any()
 
 
+@pytest.mark.slow
 def test_one_key_for_all_rows_drops_the_same_weights_in_each():
     base, xs = jrnn.gru(20), normal(1, B, T, I)
     params, cell = params_of(base, xs[0, 0]), jrnn.weight_dropout(base, 0.5)
@@ -92,6 +93,7 @@ def test_one_key_for_all_rows_drops_the_same_weights_in_each():
 # weight_norm
 
 
+@pytest.mark.slow
 def test_weight_norm_starts_as_the_cell_and_follows_its_equation():
     base, xs = jrnn.lstm(H), normal(1, T, I)
     cell = jrnn.weight_norm(base)
@@ -106,6 +108,7 @@ def test_weight_norm_starts_as_the_cell_and_follows_its_equation():
     close(jrnn.unroll(cell, params, xs), jrnn.unroll(base, same, xs))
 
 
+@pytest.mark.slow
 def test_weight_norm_of_kernels_is_of_each_output_channel():
     cell, xs = jrnn.weight_norm(jrnn.conv_gru((5,), O)), normal(1, T, 5, I)
     params = params_of(cell, xs[0])
@@ -147,6 +150,7 @@ def test_spectral_bound_scales_only_what_is_outside(factor):
     close(got, np.asarray(w) * min(1.0, factor))
 
 
+@pytest.mark.slow
 def test_spectral_bound_lets_zeros_and_orthogonal_weights_be_trained():
     """Where the largest singular value is not simple, a subgradient, and no NaN."""
     for w in (jnp.zeros((4, 4)), jnp.eye(4), jnp.linalg.qr(normal(1, 4, 4))[0]):
@@ -165,7 +169,7 @@ def test_a_tanh_network_under_spectral_norm_forgets_where_it_started():
     start = normal(2, 2, 30)
     distance = np.linalg.norm(run(start[0]) - run(start[1]), axis=1)
     before = np.concatenate([[np.linalg.norm(start[0] - start[1])], distance[:-1]])
-    assert (distance <= 0.9 * before * (1 + 1e-9)).all() and before[0] > 1
+    assert (distance <= 0.9 * before + 1e-14).all() and before[0] > 1
     plain = jax.jit(lambda h: jrnn.unroll(jrnn.elman(30), params, xs, h)[1])
     assert np.linalg.norm(plain(start[0])[-1] - plain(start[1])[-1]) > 0.1
 
@@ -268,6 +272,7 @@ def test_tied_equals_torch():
     close(grads.cell.w_h.T, net.weight_hh_l0.grad.numpy(), 1e-10)
 
 
+@pytest.mark.slow
 def test_tied_is_an_embedding_and_a_readout_with_one_table():
     inner = jrnn.stack(jrnn.gru(H), jrnn.linear(O))
     tokens = jnp.array([3, 0, V - 1, 2])
@@ -325,15 +330,19 @@ def test_the_loop_is_that_of_the_bare_cell(name, base):
     assert any("dot_general" in line for line in wrapped.step["before"])
 
 
+@pytest.mark.slow
 def test_the_norm_is_computed_once_in_a_compiled_gradient():
-    cell, xs = jrnn.spectral_norm(jrnn.lstm(H)), normal(1, B, T, I)
-    params = params_of(cell, xs[0, 0])
+    xs = normal(1, B, T, I)
+    params = params_of(jrnn.lstm(H), xs[0, 0])
 
-    def loss(params):
-        return jax.vmap(lambda xs: jrnn.unroll(cell, params, xs)[1])(xs).sum()
+    def loops(cell):
+        run = lambda params, xs: jrnn.unroll(cell, params, xs)[1]
+        loss = lambda params: jnp.sin(jax.vmap(run, (None, 0))(params, xs)).sum()
+        text = jax.jit(jax.grad(loss)).lower(params).compile().as_text()
+        return text.count(" while(")
 
-    text = jax.jit(jax.grad(loss)).lower(params).compile().as_text()
-    assert text.count('custom_call_target="lapack_dsyevd_ffi"') == 1
+    # its own loop over squarings, in none of the loops over time
+    assert loops(jrnn.spectral_norm(jrnn.lstm(H))) == loops(jrnn.lstm(H)) + 1
 
 
 # mixed_precision
@@ -406,6 +415,7 @@ def test_what_runs_in_which_dtype(kind):
     assert rounding == [{"bfloat16"}] * 4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_gradients_of_mixed_precision_are_float32_and_near(kind):
     base = getattr(jrnn, kind)(32)
@@ -424,6 +434,7 @@ def test_gradients_of_mixed_precision_are_float32_and_near(kind):
         assert 1e-5 < error < 0.02
 
 
+@pytest.mark.slow
 def test_a_carry_sums_up_what_bfloat16_would_lose():
     """An integrator: each of 200 steps adds 2^-5 to 8; bfloat16 has steps of 2^-4."""
     cell = jrnn.mixed_precision(jrnn.lstm(2))
@@ -463,6 +474,7 @@ def test_mixed_precision_of_a_model_in_half_precision_changes_nothing():
     )
 
 
+@pytest.mark.slow
 def test_mixed_precision_reaches_all_products_of_a_model():
     """Of a stack, of a cell with random numbers, and under lax.scan."""
     base = jrnn.stack(jrnn.embed(V, I), jrnn.dropout(jrnn.gru(H), 0.3), jrnn.linear(V))

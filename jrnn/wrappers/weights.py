@@ -167,13 +167,14 @@ def spectral_norm(
 
         w = value * v / s(v),   s(v) = max_h |h v| / |h|,  the largest singular value
 
-    s is exact, by an eigendecomposition of v v^T or v^T v, whichever is smaller, once a
-    sequence; its derivative is that of a v b^T with both singular vectors held fixed,
-    which is the true one where the largest singular value is simple, and a subgradient
-    where it is not, as at an orthogonal start. PyTorch and Flax make one step of a
-    power iteration in each training step, from a vector that is no parameter but kept
-    and changed beside them, and so divide by an estimate that is too small; here the
-    function is pure, and there is nothing to keep.
+    s is exact but for rounding: the singular vector is that of a power of v v^T (or of
+    v^T v, if that is smaller) so high that nothing else is left of it, by 23 squarings
+    in float32 and 52 in float64, once a sequence. The derivative is that of a v b^T
+    with both singular vectors held fixed, which is the true one where the largest
+    singular value is simple, and a subgradient elsewhere, as at an orthogonal start.
+    PyTorch and Flax make one step of a power iteration in each training step, from a
+    vector that is no parameter but kept and changed beside them, and so divide by an
+    estimate that is too small; here the function is pure, and there is nothing to keep.
 
     Of gates that lie side by side, (H, 4H), it is the norm of all together, which none
     of them exceeds. The norm bounds the spectral radius. With value below 1 an `elman`
@@ -288,11 +289,33 @@ def largest_singular_value(w: jax.Array) -> jax.Array:
     m = w.reshape(-1, w.shape[-1])
     m = m if m.shape[0] <= m.shape[1] else m.T
     fixed = jax.lax.stop_gradient(m)
-    u = jnp.linalg.eigh(fixed @ fixed.T)[1][:, -1]  # left singular vector
-    um = u @ fixed
-    length = jnp.linalg.norm(um)
-    v = um / jnp.where(length > 0, length, jnp.ones_like(length))
+    u = _top_vector(fixed @ fixed.T)  # left singular vector
+    v = _normal(u @ fixed)
     return u @ m @ v
+
+
+def _top_vector(g: jax.Array) -> jax.Array:
+    """The eigenvector of the largest eigenvalue, where none is negative.
+
+    g is squared until all others have vanished beside it: what is left after n
+    squarings is the 2^n-th power. An eigenvalue that is larger than others by no more
+    than rounding is none of its own. Products alone, for any platform.
+    """
+    squarings = int(jnp.finfo(g.dtype).nmant)  # 23 in float32, 52 in float64
+
+    def square(_, g):
+        trace = jnp.trace(g)
+        g = g / jnp.where(trace > 0, trace, jnp.ones_like(trace))
+        return g @ g
+
+    g = jax.lax.fori_loop(0, squarings, square, g)
+    return _normal(g[:, jnp.argmax(jnp.diagonal(g))])
+
+
+def _normal(u: jax.Array) -> jax.Array:
+    """A vector of length 1, or zeros."""
+    length = jnp.linalg.norm(u)
+    return u / jnp.where(length > 0, length, jnp.ones_like(length))
 
 
 def _lengths(w: jax.Array) -> jax.Array:
