@@ -215,6 +215,7 @@ def test_what_cannot_be_trained_is_said_before_and_the_rest_is_made(tmp_path, ca
     early = "1 of 2 configurations are refused: --cell clockwork --hidden-size 3: "
     assert early in " ".join((told.err + told.out).split())
     assert "1 refused: --cell clockwork --hidden-size 3" in told.out
+    assert "diverged" not in told.out  # in the table are those that were made
     statuses = [run.status for run in read_table(out / "table.csv")]
     assert statuses == ["done", "refused"]
 

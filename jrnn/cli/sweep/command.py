@@ -260,7 +260,8 @@ def _conclude(
             )
     if not any(run.metrics for run in runs):
         raise UserError("No training was made.")
-    rows = ranking(runs, swept.workflow.judged)
+    tried = [run for run in runs if run.status != "refused"]
+    rows = ranking(tried, swept.workflow.judged)
     console.print(best_table(rows[:SHOWN], names, _title(swept.workflow)))
     made = figures.draw(runs, names, swept, folder)
     console.print(f"Files: {folder / 'table.csv'}, {', '.join(p.name for p in made)}")
