@@ -186,7 +186,7 @@ class Config:
 
 SMOKE = Config(
     folder=None,  # a temporary one
-    only=("ItalyPowerDemand", "date fields", "dates", "infl"),
+    only=("ItalyPowerDemand", "dates", "infl"),
     seeds=(0,),
     options=(
         *("--steps", "2", "--batch-size", "2", "--hidden-size", "2"),

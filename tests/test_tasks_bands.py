@@ -216,7 +216,7 @@ def test_a_run_keeps_its_margins_with_the_best_weights(tmp_path, capsys):
     file, out = table(tmp_path / "t.csv", series(150)), tmp_path / "run"
     assert run("forecast", file, "--out", out, *FORECAST, *TINY) == 0
     said = " ".join(capsys.readouterr().out.split())
-    assert "each quantile is moved by what it misses in the validation part" in said
+    assert "the band is widened by what the validation part shows it to miss" in said
     assert "windows; " in said and "examples" not in said
     best, last = (load_answerer(out, which) for which in ("best", "last"))
     shift = np.asarray(best.weights.params.margins)
@@ -240,12 +240,12 @@ def test_without_a_validation_part_or_a_band_nothing_is_moved(tmp_path, capsys):
     file = table(tmp_path / "t.csv", series(150))
     words = [*FORECAST, *TINY, "--split", "0.8", "0", "0.2"]
     assert run("forecast", file, "--out", tmp_path / "run", *words) == 0
-    assert "is moved by" not in capsys.readouterr().out
+    assert "is widened by" not in capsys.readouterr().out
     params = load_answerer(tmp_path / "run", "best").weights.params
     assert not np.asarray(params.margins).any()
     words = [*FORECAST, *TINY, "--quantiles", "0.5"]
     assert run("forecast", file, "--out", tmp_path / "one", *words) == 0
-    assert "is moved by" not in capsys.readouterr().out
+    assert "is widened by" not in capsys.readouterr().out
     assert not hasattr(
         load_answerer(tmp_path / "one", "best").weights.params, "margins"
     )

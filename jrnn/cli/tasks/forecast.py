@@ -215,8 +215,8 @@ def _about(data: Examples) -> list[str]:
         )
     if _banded(known) and data.part("valid"):
         lines.append(
-            "In the end each quantile is moved by what it misses in the validation "
-            "part, so that the band is as wide as it says."
+            "At the end the band is widened by what the validation part shows it to "
+            "miss."
         )
     return lines
 
