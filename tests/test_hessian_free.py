@@ -51,6 +51,7 @@ def matrices(params, batch):
     return jac.T @ hess @ jac, jac_h.T @ jac_h / 5, g
 
 
+@pytest.mark.slow
 def test_products_with_the_gauss_newton_matrix():
     params, batch = drawn()
     theta, unravel = ravel_pytree(params)
@@ -63,6 +64,7 @@ def test_products_with_the_gauss_newton_matrix():
     assert np.linalg.eigvalsh(G).min() > -1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("structural", [None, 0.7])
 def test_a_step_solves_the_damped_system(structural):
     params, batch = drawn()
@@ -130,6 +132,7 @@ def test_where_the_loss_is_not_a_number_nothing_moves():
     assert state.damping == 1.5 and state.direction == 0
 
 
+@pytest.mark.slow
 def test_searches_begin_from_the_direction_before():
     params, batch = drawn()
     init, step = hessian_free(logits, loss, iterations=1, momentum=0.5)

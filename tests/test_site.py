@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 sys.path.append(str(DOCS / "_ext"))
 
+pytest.importorskip("sphinx")
+
 import docstrings  # noqa: E402
 import gallery  # noqa: E402
 import links  # noqa: E402
