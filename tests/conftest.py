@@ -1,8 +1,10 @@
 """Strict settings for the whole suite."""
 
 import atexit
+import contextlib
 import gc
 import os
+import pathlib
 import shutil
 import tempfile
 from importlib.metadata import version
@@ -40,6 +42,17 @@ jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 # Traces live as long as their caches: collecting them again and again finds nothing.
 gc.set_threshold(200_000, 20, 20)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def bounded_memory():
+    """Forget compiled programs between modules, where they have come to 4 GB."""
+    yield
+    with contextlib.suppress(OSError):  # not on Linux
+        pages = int(pathlib.Path("/proc/self/statm").read_text().split()[1])
+        if pages * os.sysconf("SC_PAGE_SIZE") > 4 * 2**30:
+            jax.clear_caches()
+            gc.collect()
 
 
 @pytest.fixture

@@ -1,8 +1,6 @@
 """One trainer for all tasks: a second command goes through the loop of `jrnn train`."""
 
 import json
-import os
-import random
 import shutil
 import signal
 import subprocess
@@ -33,7 +31,6 @@ from jrnn.files import load
 from jrnn.tasks import Padded, Task
 from jrnn.train import CheckpointError, Hyper, init_state
 
-KILLS = int(os.environ.get("JRNN_TEST_KILLS", "2"))
 SMALL = (
     "--steps 40 --batch-size 8 --eval-every 10 --log-every 5 --save-every 10 "
     "--sample-every 20 --learning-rate 0.03 --average 0.9 --seed 2"
@@ -188,30 +185,6 @@ def test_info_and_the_commands_of_a_language_model(left_alone, capsys, tmp_path)
 
 
 # Stopped and resumed
-
-
-@pytest.mark.slow
-def test_killed_at_random_moments(left_alone, file, tmp_path):
-    expected, seconds = left_alone
-    run, chance = tmp_path / "killed", random.Random(time.time_ns())
-    kills, of_this_run, deadline = 0, 0, time.monotonic() + 60 * (KILLS + 2)
-    while kills < KILLS or of_this_run:
-        assert time.monotonic() < deadline
-        resumable = (run / "config.json").exists()
-        begin = (file, "--out", run, *SMALL)
-        with start(*("--resume", run) if resumable else begin) as process:
-            # from the start of Python to the end of training
-            time.sleep(seconds * chance.uniform(0.1, 1) if kills < KILLS else 0)
-            if kills < KILLS and process.poll() is None:
-                process.kill()
-                kills, of_this_run = kills + 1, of_this_run + 1
-                continue
-            _, errors = process.communicate(timeout=240)
-            assert process.returncode == 0 or "has made all of its" in errors, errors
-        if of_this_run:
-            assert own_digests(run) == own_digests(expected)
-        shutil.rmtree(run)  # the rest of the kills are for another run
-        of_this_run = 0
 
 
 def own_digests(run: Path) -> dict[str, str]:
