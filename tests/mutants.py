@@ -205,9 +205,9 @@ LIBRARY = [
     ),
     Mutant(
         "adjoint: imaginary parts forgotten",
-        "parallel_time/_state.py",
-        "return [x.real, x.imag] if",
-        "return [x.real, 0 * x.imag] if",
+        "_state_vector.py",
+        "(a.real, a.imag) if",
+        "(a.real, 0 * a.imag) if",
         PARALLEL,
         "adjoint_equals and lru",
     ),
@@ -2282,7 +2282,7 @@ OF_STREAMS = [
     ),
     Mutant(
         "online: real and imaginary parts exchanged",
-        "online/_state.py",
+        "_state_vector.py",
         "(a.real, a.imag)",
         "(a.imag, a.real)",
         ONLINE,

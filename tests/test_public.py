@@ -48,6 +48,7 @@ FLOORS = {
     "_replacements": 0,
     "_rows": 0,
     "_setting": 0,
+    "_state_vector": 0,
     "_stack": 0,
     "cell": 0,
     "initializers": 0,

@@ -17,12 +17,12 @@ import numpy as np
 from scipy import sparse
 
 from jrnn import _check
+from jrnn._state_vector import StateVector, state_vector
 from jrnn.cell import Carry, Cell, Input, Key, Params, spec
 from jrnn.online import _pattern
 from jrnn.online._algorithm import Algorithm, StepResult
 from jrnn.online._dependence import Pattern, dependence
 from jrnn.online._pattern import Layout
-from jrnn.online._state import StateVector, state_vector
 
 Leaves = list[jax.Array]
 

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._state_vector import state_vector
 from jrnn.cell import Cell, Params
 from jrnn.online._algorithm import Algorithm, StepResult
 from jrnn.online._kept import float_leaves, scalar, start_pattern
-from jrnn.online._state import state_vector
 
 
 class UOROInfluence(NamedTuple):

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
-from jrnn.cell import Carry, Cell, Key, Output, Params
+from jrnn._state_vector import state_vector
+from jrnn.cell import Carry, Cell, Key, Output, Params, spec
 
 Rest = list[jax.Array]  # leaves of a carry that have no derivative: counters, flags
 
@@ -45,36 +46,16 @@ class Form(NamedTuple):
 
 
 def form_of(carry: Carry) -> Form:
-    """Join all that is of floating point; of complex numbers both parts, as reals."""
-    floats, _, join = split(carry)
-    specs = [(x.shape, x.dtype, _parts(x)) for x in floats]
-    sizes = [parts[0].size for *_, parts in specs for _ in parts]
-    dtypes = [parts[0].dtype for *_, parts in specs]
-    dtype = dtypes[0] if dtypes else jnp.dtype("float32")
+    """That of a `StateVector`, with what is no number beside it."""
+    vector, (floats, _, join) = state_vector(carry), split(spec(carry))
 
     def flatten(carry):
-        floats, rest, _ = split(carry)
-        parts = [part.ravel() for x in floats for part in _parts(x)]
-        return jnp.concatenate([jnp.zeros(0, dtype), *parts]), rest
+        return vector.flatten(carry), split(carry).rest
 
     def unflatten(h, rest):
-        ends = [sum(sizes[:n]) for n in range(1, len(sizes))]
-        pieces = iter(jnp.split(h, ends) if sizes else [])
-        floats = []
-        for shape, dtype, parts in specs:
-            x = next(pieces).reshape(shape)
-            floats.append(
-                jax.lax.complex(x, next(pieces).reshape(shape))
-                if len(parts) == 2
-                else x.astype(dtype)
-            )
-        return join(floats, rest)
+        return vector.unflatten(h, join(floats, rest))
 
     return Form(flatten, unflatten)
-
-
-def _parts(x: jax.Array) -> list[jax.Array]:
-    return [x.real, x.imag] if jnp.iscomplexobj(x) else [x]
 
 
 # (params, h, rest, x, key) -> (h, rest, y)

@@ -1,4 +1,4 @@
-"""The state of any cell as one real vector, and a step as a function of it."""
+"""The state of any cell as one real vector."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
