@@ -52,7 +52,14 @@ from jrnn.layers import embed, linear, one_hot
 from jrnn.seq2seq import seq2seq
 from jrnn.sequence import SequenceModel, pools_over_time
 from jrnn.unroll import unroll
-from jrnn.wrappers import dropout, length_mask, masked, tied, variational_dropout
+from jrnn.wrappers import (
+    dropout,
+    length_mask,
+    masked,
+    recurrent_dropout,
+    tied,
+    variational_dropout,
+)
 
 __all__ = [
     "CELLS",
@@ -132,7 +139,9 @@ def language_model(
         layers: recurrent layers, one on the other.
         embed_size: length of a token's learned row; 0 for a one-hot vector.
         dropout_rate: on the output of every recurrent layer, new at every step.
-        recurrent_dropout_rate: on the recurrent state, one mask a window.
+        recurrent_dropout_rate: on the recurrent state, one mask a window
+            (`variational_dropout`); for a GRU on what it writes into its state, a new
+            mask at every step (`recurrent_dropout`).
         tie_weights: whether logits are products with the same learned rows, see `tied`;
             a linear layer makes embed_size numbers of hidden_size before it.
 
@@ -174,7 +183,7 @@ def language_model(
 
     def noisy(layer: Cell) -> Cell:
         if not _check.is_zero(recurrent_dropout_rate):
-            layer = variational_dropout(layer, recurrent_dropout_rate)
+            layer = _drop_in_recurrence(layer, recurrent_dropout_rate)
         return layer if _check.is_zero(dropout_rate) else dropout(layer, dropout_rate)
 
     def joined(layers: Iterable[Cell]) -> Cell:
@@ -188,6 +197,12 @@ def language_model(
     return LanguageModel(
         train=joined(map(noisy, recurrent)), evaluate=joined(recurrent)
     )
+
+
+def _drop_in_recurrence(layer: Cell, rate: ArrayLike) -> Cell:
+    """Dropout of the state, or of what is written into one that passes by the step."""
+    is_gru = layer.description is not None and layer.description.factory == "gru"
+    return (recurrent_dropout if is_gru else variational_dropout)(layer, rate)
 
 
 def one_to_one(

@@ -215,7 +215,10 @@ def test_word_level(text, tmp_path, capsys):
         ("--devices 0", "--devices must be > 0, got 0"),
         ("--devices 64", "--devices is 64, but this machine has 2"),
         ("--devices 2 --batch-size 5", "--devices 2 does not divide --batch-size 5"),
-        ("--recurrent-dropout 0.1", "--recurrent-dropout does not go with --cell gru"),
+        (
+            "--cell mgu --recurrent-dropout 0.1",
+            "--recurrent-dropout does not go with --cell mgu",
+        ),
         ("--tie-weights", "--tie-weights needs learned vectors of tokens, and"),
     ],
 )

@@ -138,3 +138,20 @@ def test_options_that_make_no_cell_are_said_as_options():
     message = "--cell clockwork --hidden-size 30: clockwork: hidden_size must be div"
     with pytest.raises(UserError, match=message):
         build_model(options, V)
+
+
+def test_recurrent_dropout_of_a_gru_is_on_what_it_writes():
+    """Its state passes by the product: what it holds is left alone, and cannot grow."""
+    made = models.language_model(
+        V, cell=jrnn.gru, hidden_size=H, recurrent_dropout_rate=0.5
+    ).train
+    by_hand = jrnn.stack(
+        jrnn.one_hot(V), jrnn.recurrent_dropout(jrnn.gru(H), 0.5), jrnn.linear(V)
+    )
+    params = made.init(jax.random.key(0), jnp.array(0))
+    tokens = jnp.array([3, 1, 0, 2])
+    run = lambda model, seed: jrnn.unroll(
+        model, params, tokens, key=jax.random.key(seed)
+    )[1]
+    assert (run(made, 1) == run(by_hand, 1)).all()
+    assert (run(made, 1) != run(made, 2)).any()

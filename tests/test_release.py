@@ -8,10 +8,17 @@ from pathlib import Path
 import jrnn
 
 ROOT = Path(__file__).parents[1]
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-CITATION = (ROOT / "CITATION.cff").read_text(encoding="utf-8")
-PROMISES = (ROOT / "docs" / "versions.md").read_text(encoding="utf-8")
-RECIPE = (ROOT / ".ci" / "release").read_text(encoding="utf-8")
+PROJECT, CITATION, PROMISES, RECIPE, CHANGES = (
+    (ROOT / path).read_text(encoding="utf-8")
+    for path in (
+        "pyproject.toml",
+        "CITATION.cff",
+        "docs/versions.md",
+        ".ci/release",
+        "CHANGELOG.md",
+    )
+)
+PROJECT = tomllib.loads(PROJECT)["project"]
 
 
 def test_the_citation_is_that_of_the_project():
@@ -23,7 +30,7 @@ def test_the_citation_is_that_of_the_project():
 
 def test_supported_versions_are_those_that_are_declared():
     oldest, newest, jax = re.search(
-        r"Python (3\.\d+) to (3\.\d+) and JAX from (\d+\.\d+) on", PROMISES
+        r"Python (3\.\d+) to (3\.\d+) and JAX from ([\d.]+) on", PROMISES
     ).groups()
     assert PROJECT["requires-python"] == f">={oldest}"
     assert f"jax>={jax}" in PROJECT["dependencies"]
@@ -33,8 +40,7 @@ def test_supported_versions_are_those_that_are_declared():
 
 
 def test_the_changelog_begins_with_what_is_to_come():
-    headings = re.findall(
-        r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
-    )
-    assert headings[0] == "Unreleased"
-    assert all(re.fullmatch(r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d", h) for h in headings[1:])
+    newest, *older = re.findall(r"^## (.+)$", CHANGES, re.MULTILINE)
+    assert newest == "Unreleased"
+    dated = r"\d+\.\d+\.\d+ - \d{4}-\d\d-\d\d"
+    assert all(re.fullmatch(dated, heading) for heading in older)

@@ -110,11 +110,11 @@ def test_mistakes_are_told(words, text_of_it, text, tmp_path, capsys):
 @pytest.mark.slow
 def test_refused_and_diverged_trainings_are_counted(text, tmp_path, capsys):
     words = ["sweep", text, *SMALL, "--out", tmp_path / "out", "--evals", "1"]
-    words += ["--cell", "gru,elman", "--recurrent-dropout", "0,0.5"]
+    words += ["--cell", "mgu,elman", "--recurrent-dropout", "0,0.5"]
     words += ["--learning-rate", "0.1,1e38", "--optimizer", "sgd", "--clip", "1e9"]
     assert main([str(w) for w in words]) == 0
     out = capsys.readouterr().out
-    assert "4 refused: --recurrent-dropout does not go with --cell gru" in out
+    assert "4 refused: --recurrent-dropout does not go with --cell mgu" in out
     assert re.search(r"^\d+ diverged", out, re.M)
 
 

@@ -39,8 +39,9 @@ CellName = Literal[
     "ugrnn",
 ]
 CELLS: tuple[str, ...] = get_args(CellName)
-# their state also passes by the product, or has no h: no recurrent dropout with them
+# their state also passes by the product, or has no h: no recurrent dropout with them.
+# (A GRU has one of its own, on what it writes into its state.)
 PASSING = tuple(
-    "antisymmetric clockwork cornn dale echo_state gru indrnn janet layer_norm_gru "
+    "antisymmetric clockwork cornn dale echo_state indrnn janet layer_norm_gru "
     "leaky lem low_rank lru ltc mgu min_gru min_lstm mlstm qrnn s5 sru ugrnn".split()
 )

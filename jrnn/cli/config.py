@@ -77,8 +77,8 @@ class Train(TrainingOptions):
     """Guess tokens by the vectors by which they are read: needs --embed-size."""
     dropout: float = 0.3
     recurrent_dropout: float = 0.0
-    """Share of the recurrent state set to zero, one mask a window (not with gru
-    and cells like it)."""
+    """Share of the recurrent state set to zero, one mask a window; with gru, of what
+    is written into the state at each step. Not with mgu, leaky and cells like them."""
 
     steps: int = 2500
     batch_size: int = 32
