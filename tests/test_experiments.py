@@ -47,6 +47,7 @@ SMALL = [
     "output_recurrence",
     "own_sequences",
     "recite",
+    "reservoir",
     "sentences",
     "spectral_radius",
     "sweep_speed",
@@ -231,6 +232,22 @@ def test_a_memory_of_two_bits_is_four_stable_points_and_saddles_between():
     assert m["by_unstable_directions"] == {"0": 4, "1": 4, "2": 1}
     signs = {tuple(out > 0 for out in outs) for outs in m["outputs_at_stable_points"]}
     assert len(signs) == 4 and m["accuracy"] > 0.99
+
+
+def test_reservoirs_do_what_the_reports_say():
+    m = committed("reservoir")
+    for found in m["log10_NRMSE84"].values():  # within a factor of 3 of the reported
+        assert abs(found["mean"] - found["reported"]) < math.log10(3)
+    linear, weak, strong = m["memory_capacity"].values()
+    for size in linear:
+        most = int(size) - 1
+        assert 0.9 * most < linear[size]["mean"] < most + 0.5  # chance is part of it
+        assert strong[size]["mean"] < weak[size]["mean"] < linear[size]["mean"]
+    error = m["force_relative_error"]
+    assert error["last period of learning"]["most"] < 0.05
+    assert error["last period after it"]["most"] < 0.1
+    before, after = m["largest_exponent_per_time_constant"].values()
+    assert before["mean"] > 0.01 > after["most"]
 
 
 def test_counting_ends_where_the_text_says():

@@ -36,7 +36,7 @@ class StartForceFn(Protocol):
     without a carry it starts from its initial one.
     """
 
-    def __call__(
+    def __call__(  # noqa: D102
         self,
         params: FeedbackParams,
         /,
@@ -53,7 +53,7 @@ class ForceStepFn(Protocol):
     told the target. `learn` may be traced; where it is false the network just runs.
     """
 
-    def __call__(
+    def __call__(  # noqa: D102
         self,
         state: ForceState,
         x: Input,
@@ -160,7 +160,7 @@ def force(
         fit = rls.init(readout.w[:, 0], readout.b, readout)
         return ForceState(own, params.y, carry, fit)
 
-    def step(state, x, target, /, *, learn=True, key=None):
+    def step(state, x, target, /, *, learn: ArrayLike = True, key=None):
         if not isinstance(state, ForceState):
             raise TypeError(
                 f"force: the state must be ForceState, got {_check.kind(state)}. It "

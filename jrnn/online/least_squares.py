@@ -27,7 +27,7 @@ class StartFitFn(Protocol):
     `LeastSquares` with the readout, of zeros if None.
     """
 
-    def __call__(
+    def __call__(  # noqa: D102
         self, h: jax.Array, y: jax.Array, readout: LinearParams | None = None, /
     ) -> LeastSquares: ...
 
@@ -39,7 +39,7 @@ class FitStepFn(Protocol):
     it was told y.
     """
 
-    def __call__(
+    def __call__(  # noqa: D102
         self, state: LeastSquares, h: jax.Array, y: jax.Array, /
     ) -> tuple[LeastSquares, jax.Array]: ...
 
