@@ -107,8 +107,8 @@ def force(
             recurrence is chaotic, with a gain of about 1.5. For a network without
             inputs, x is a vector of size 0; one that is still at a state of zeros needs
             a bias or another carry to start.
-        penalty: above 0, alpha of the paper, which finds 1 to 100 useful for 1000
-            units: small ones learn fast, and may become unstable.
+        penalty: above 0, alpha of the paper, which finds 1 to 100 effective for 1000
+            units, by task: small ones learn fast, and may become unstable.
         forgetting: as in `recursive_least_squares`; 1 in the paper.
         bias: whether the readout has a bias that is fitted; the paper's has none. If
             not, b stays as it is.

@@ -65,20 +65,19 @@ def recursive_least_squares(
         d   = h_t - mean of h before it,   h_t itself without a bias
         e   = y_t - (h_t w_{t-1} + b_{t-1})
         k   = P_{t-1} d / (lambda + 1/n + d^T P_{t-1} d),   without 1/n if no bias
-        w_t = w_{t-1} + k e^T
+        w_t = w_{t-1} + k e^T,   b_t = mean of y - mean of h w_t
         P_t = (P_{t-1} - k d^T P_{t-1}) / lambda,           P_0 = I / penalty
 
-    lambda is `forgetting` and n = lambda n + 1 the number of rows before. After every
-    row the readout is the solution for all rows so far, not a step towards it. With
-    lambda = 1 and w_0 = 0 it is that of `ridge_readout` with the same penalty, whose
-    bias is not penalised either: as the bias follows from the means, w is fitted to
-    what differs from them, and a new row's difference is known up to 1/n. P loses what
-    is the product of a vector with itself, and stays symmetric to the last bit. A step
-    takes about 2 H^2 products and the memory of P, (H, H), whatever the number of rows.
+    lambda is `forgetting`, and n the number of rows before, each with its weight. After
+    every row the readout is the solution for all rows so far, not a step towards it.
+    With lambda = 1 and w_0 = 0 it is that of `ridge_readout` with the same penalty,
+    whose bias is not penalised either. The bias follows from the means of h and y, and
+    w is fitted to what deviates from them: hence d and 1/n. From P the outer product of
+    one vector with itself is subtracted, so that it stays symmetric to the last bit. A
+    step takes about 2 H^2 products, whatever the number of rows.
 
-    Errors of rounding add up. For small penalties, below about 1e-4 of the sum of h^2,
-    compute in float64; where forgetting is below 1, P grows in directions in which h
-    does not move.
+    Errors of rounding add up: with small penalties and long streams compute in float64.
+    Where lambda is below 1, P grows in directions in which h does not move.
 
     Args:
         penalty: above 0; may be traced. Small ones learn fast.
