@@ -360,6 +360,24 @@ ROWS = (
         ),
     ),
     Row(
+        "gradients",
+        "reservoir",
+        "Jaeger 2001, 2002; Sussillo, Abbott 2009",
+        "2 min",
+        lambda m: (
+            "Mackey-Glass, log10 of NRMSE84: "
+            + ", ".join(
+                f"{size} units {found['mean']:.1f} (reported {found['reported']:.1f})"
+                for size, found in m["log10_NRMSE84"].items()
+            )
+            + "; inputs remembered by 50 units: linear "
+            f"{m['memory_capacity']['linear']['50']['mean']:.0f}, tanh "
+            f"{m['memory_capacity']['tanh, inputs up to 1']['50']['mean']:.0f}; a "
+            "pattern goes on after FORCE learning with an error of "
+            f"{m['force_relative_error']['last period after it']['mean']:.1%}"
+        ),
+    ),
+    Row(
         "text",
         "sweep_speed",
         "the README",

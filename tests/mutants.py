@@ -34,7 +34,7 @@ INITIALIZERS, LOSSES = "test_initializers.py", "test_losses.py"
 OPTIMIZERS, PUBLIC, ERRORS = "test_optimizers.py", "test_public.py", "test_errors.py"
 SCAN, GUARDS, DROP_IN = "test_scan.py", "test_scan_guards.py", "test_drop_in.py"
 MIN_CUT, DIAGONAL, GENERATE = "test_min_cut.py", "test_diagonal.py", "test_generate.py"
-ONLINE = "test_online.py"
+ONLINE, READOUTS = "test_online.py", "test_readouts.py"
 LARGEST, THREEFRY = "test_largest.py", "test_threefry.py"
 PARALLEL = "test_parallel_time.py"
 EXPORT, EXPORT_ONNX, EXPORT_C = (
@@ -2403,6 +2403,79 @@ OF_STREAMS = [
         "zeros(vector)",
         ONLINE,
         "uoro_is_right and learned_carry",
+    ),
+    Mutant(
+        "recursive_least_squares: the mean of a row with itself",
+        "online/least_squares.py",
+        "d = h - state.mean_h",
+        "d = h - (state.mean_h + (h - state.mean_h) / (forgetting * state.n + 1))",
+        READOUTS,
+        "is_ridge",
+    ),
+    Mutant(
+        "recursive_least_squares: the bias not known up to 1/n",
+        "online/least_squares.py",
+        "state.n / (1 + state.n * (forgetting + d @ pd))",
+        "1 / (forgetting + d @ pd)",
+        READOUTS,
+        "is_ridge",
+    ),
+    Mutant(
+        "recursive_least_squares: P is not forgotten",
+        "online/least_squares.py",
+        "(state.p - jnp.outer(part, part)) / forgetting",
+        "state.p - jnp.outer(part, part)",
+        READOUTS,
+        "rows_lose_weight",
+    ),
+    Mutant(
+        "recursive_least_squares: P loses its symmetry",
+        "online/least_squares.py",
+        "jnp.outer(part, part)",
+        "jnp.outer(share * pd, pd)",
+        READOUTS,
+        "symmetric",
+    ),
+    Mutant(
+        "recursive_least_squares: without a bias the rows are centred",
+        "online/least_squares.py",
+        "ph = state.p @ h",
+        "ph = state.p @ (h - h.mean())",
+        READOUTS,
+        "rows_lose_weight",
+    ),
+    Mutant(
+        "recursive_least_squares: the guess of the new readout",
+        "online/least_squares.py",
+        "return (_with_bias if bias else _without)(state, h, y, guess, factor), guess",
+        "new = (_with_bias if bias else _without)(state, h, y, guess, factor)\n"
+        "        return new, h @ new.readout.w + new.readout.b",
+        READOUTS,
+        "rows_lose_weight",
+    ),
+    Mutant(
+        "force: reads what it said before it was told",
+        "online/force.py",
+        "carry=carry._replace(y=z)",
+        "carry=carry",
+        READOUTS,
+        "loop_of_the_paper",
+    ),
+    Mutant(
+        "force: learns when it should not",
+        "online/force.py",
+        "lambda fit: fit, state.fit",
+        "lambda fit: rls.step(fit, h, target)[0], state.fit",
+        READOUTS,
+        "loop_of_the_paper",
+    ),
+    Mutant(
+        "force: forgets the carry that it is given",
+        "online/force.py",
+        "if carry is None:",
+        "if True:",
+        READOUTS,
+        "given_carry",
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import itertools
 import json
 import math
 import re
@@ -47,6 +48,7 @@ SMALL = [
     "output_recurrence",
     "own_sequences",
     "recite",
+    "reservoir",
     "sentences",
     "spectral_radius",
     "sweep_speed",
@@ -231,6 +233,35 @@ def test_a_memory_of_two_bits_is_four_stable_points_and_saddles_between():
     assert m["by_unstable_directions"] == {"0": 4, "1": 4, "2": 1}
     signs = {tuple(out > 0 for out in outs) for outs in m["outputs_at_stable_points"]}
     assert len(signs) == 4 and m["accuracy"] > 0.99
+
+
+def test_reservoirs_do_what_the_reports_say():
+    m = committed("reservoir")
+    for found in m["log10_NRMSE84"].values():  # within a factor of 3 of the reported
+        assert abs(found["mean"] - found["reported"]) < math.log10(3)
+    linear, weak, strong = m["memory_capacity"].values()
+    for size in linear:
+        most = int(size) - 1
+        assert 0.85 * most < linear[size]["mean"] < most + 0.5  # chance is part of it
+        assert strong[size]["mean"] < weak[size]["mean"] < linear[size]["mean"]
+    error = m["force_relative_error"]
+    assert error["last period of learning"]["most"] < 0.05
+    assert error["last period after it"]["most"] < 0.1
+    before, after = m["largest_exponent_per_time_constant"].values()
+    assert before["most"] > 0.02 and before["mean"] > 0.01
+    assert max(abs(after["least"]), abs(after["most"])) < 0.001
+
+
+@pytest.mark.slow
+def test_mackey_glass_is_integrated_to_fourth_order():
+    """From a constant past the first stretch has a formula; later ones converge."""
+    series = importlib.import_module("experiments.reservoir").mackey_glass
+    found = [np.asarray(series(200, per_unit=n)) for n in (5, 10, 20, 40)]
+    level = 10 * 0.2 * 1.2 / (1 + 1.2**10)
+    exact = level + (1.2 - level) * np.exp(-0.1 * np.arange(1, 18))
+    np.testing.assert_allclose(found[1][:17], exact, atol=1e-10)
+    off = [abs(finer - coarser)[-1] for coarser, finer in itertools.pairwise(found)]
+    assert 12 < off[0] / off[1] < 20 and 12 < off[1] / off[2] < 20  # 2^4 = 16
 
 
 def test_counting_ends_where_the_text_says():

@@ -41,8 +41,9 @@ def echo_state(
         y_t = h_t
 
     The weights are drawn once and their gradients are zero: behind it, only a readout
-    is trained, in one step by `ridge_readout`, or with any optimiser in
-    `stack(echo_state(H), linear(O))`. (Weight decay would shrink them all the same.)
+    is trained, in one step by `ridge_readout`, row by row by
+    `online.recursive_least_squares`, or with any optimiser in `stack(echo_state(H),
+    linear(O))`. (Weight decay would shrink them all the same.)
     Gradients do reach inputs and the first state. To train the recurrence too, use
     `leaky(H, tau=1, dt=leak)`, which is the same step.
 

@@ -15,7 +15,7 @@ from jrnn.scan import scan
 class MemoryCapacity(NamedTuple):
     """How well a linear readout of the state recalls past inputs."""
 
-    total: jax.Array  # () sum over delays, at most N
+    total: jax.Array  # () sum over delays, at most N for independent inputs
     by_delay: jax.Array  # (K,) squared correlation, for delays 1 .. K
 
 
@@ -33,9 +33,10 @@ def memory_capacity(
         MC_k = squared correlation of u_{t-k} and its best linear readout of carry_t
         MC = sum_k MC_k,   k = 1 .. max_delay
 
-    For independent inputs MC is at most N, the size of the state; a delay line reaches
-    it. The readout is fitted on the same steps that it is judged on, which adds about
-    N / (steps used) to every MC_k.
+    For independent inputs the sum with k = 0 is at most N, the size of the state; a
+    delay line reaches it. So MC is at most N - 1 where the state holds the input of its
+    own step, as that of most cells does. The readout is fitted on the same steps that
+    it is judged on, which adds about N / (steps used) to every MC_k.
 
     Args:
         cell: any cell without randomness that reads one number a step.

@@ -3,7 +3,7 @@
 Backpropagation through time has to keep, or to cut, all steps that it goes back over.
 The algorithms here keep the influence of the parameters on the present state instead:
 memory does not grow with the length of the stream, and the gradient of a step's loss is
-there at that step. All take any cell, and are two pure functions each:
+there at that step. Those of gradients take any cell, and are two pure functions each:
 
     carry, influence = algorithm.init(params, x)
     carry, influence, y, value, gradient = algorithm.step(
@@ -18,10 +18,22 @@ uoro    unbiased, with large noise; N + P numbers
 
 `accumulate` sums gradients over k steps. States are those of `jrnn.unroll`, so that a
 model may be trained here and used anywhere.
+
+A linear readout needs no gradient: least squares of a stream has the best one after
+every step, in H^2 numbers for H units.
+
+recursive_least_squares    `ridge_readout`, one row after the other
+force                      the readout of a network that reads its own output
 """
 
 from jrnn.online._algorithm import Accumulated, Algorithm, StepResult, accumulate
 from jrnn.online.eprop import eprop
+from jrnn.online.force import Force, ForceState, force
+from jrnn.online.least_squares import (
+    LeastSquares,
+    Regression,
+    recursive_least_squares,
+)
 from jrnn.online.rtrl import rtrl
 from jrnn.online.snap import snap
 from jrnn.online.uoro import UOROInfluence, uoro
@@ -29,10 +41,16 @@ from jrnn.online.uoro import UOROInfluence, uoro
 __all__ = [
     "Accumulated",
     "Algorithm",
+    "Force",
+    "ForceState",
+    "LeastSquares",
+    "Regression",
     "StepResult",
     "UOROInfluence",
     "accumulate",
     "eprop",
+    "force",
+    "recursive_least_squares",
     "rtrl",
     "snap",
     "uoro",
