@@ -25,7 +25,8 @@ from jrnn.inspect import (
     record_text,
     write_page,
 )
-from jrnn.inspect.contents import FEATURES, STATES, pieces_of
+from jrnn.inspect.contents import FEATURES, pieces_of
+from jrnn.inspect.layer_contents import STATES
 from jrnn.text import read_files
 from jrnn.text.files import name_of
 
@@ -165,8 +166,8 @@ def _following(recording: Recording, pieces: list[str]) -> Table:
     table.add_column("correlation", justify="right")
     found = features(pieces)
     best: dict[str, tuple[float, str]] = {}
-    for place, layer in enumerate(recording.layers, start=1):
-        of = f"layer {place}, " if len(recording.layers) > 1 else ""
+    for layer in recording.layers:
+        of = f"{layer.name}, " if layer.name else ""
         for part in layer.parts.keys() - set(layer.gates):
             r = correlations(layer.parts[part], found)
             for row, name in zip(r, found, strict=True):

@@ -159,7 +159,8 @@ def calibrated(
         total = {"loss": found["pinball"].sum(), "count": found["counts"].sum()}
         return total | found
 
-    return Task(init, loss, sums, task.figures, predict)
+    reads = task.reads and (lambda params, batch: task.reads(params.weights, batch))
+    return Task(init, loss, sums, task.figures, predict, reads)
 
 
 def calibrate(
