@@ -11,6 +11,8 @@ from jrnn.cli.config import Eval, Inspect, option
 from jrnn.cli.display import UNITS, Console, losses, two_columns
 from jrnn.cli.errors import UserError
 from jrnn.cli.evaluate import Text, encoded, own_texts
+from jrnn.cli.evaluate_examples import is_of_examples
+from jrnn.cli.inspect_task import KINDS, inspect_task
 from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import warn
 from jrnn.cli.run import RunDirectory, Trained
@@ -30,7 +32,6 @@ from jrnn.inspect.layer_contents import STATES
 from jrnn.text import read_files
 from jrnn.text.files import name_of
 
-_KINDS = {"lstm": "LSTM", "gru": "GRU", "irnn": "IRNN", "elman": "Elman"}
 _WORK = 1e11  # multiplications for the effects of all units, some seconds
 
 
@@ -38,6 +39,9 @@ def inspect(options: Inspect) -> None:
     """Run the command."""
     _check_numbers(options)
     page = _destination(options)
+    if is_of_examples(options.run):
+        inspect_task(options, page, f"Inside {_name(options.run)}")
+        return
     trained = load_model(options.run, options.checkpoint)
     if trained.config is None and options.checkpoint != "best":
         warn(["--checkpoint does nothing for a file, which has one set of weights."])
@@ -140,7 +144,7 @@ def _facts(trained: Trained, recording: Recording, text: str) -> list[str]:
     layers = Counter((layer.kind, layer.units) for layer in recording.layers)
     model = ", ".join(
         f"{number} {'layers' if number > 1 else 'layer'} of {units} "
-        f"{_KINDS.get(kind, kind)} units"
+        f"{KINDS.get(kind, kind)} units"
         for (kind, units), number in layers.items()
     )
     count = f"{len(recording.nats):,} {UNITS[trained.vocabulary.level]}"

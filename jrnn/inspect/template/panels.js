@@ -75,7 +75,7 @@ function entry(v, unit) {
   const units = v.layer.units;
   if (state.feature === "effect") {
     const effect = array(`${v.place}-effect`)[unit];
-    return { unit, key: effect, x: effect, text: withSign(effect, 3), label: `${COST.split(" ")[0]} without it` };
+    return { unit, key: effect, x: effect, text: withSign(effect, 3), label: `${COST.split(" ")[0] || "loss"} without it` };
   }
   if (state.feature === "shut" || state.feature === "open") {
     const share = array(`${v.id}-saturation`)[(state.feature === "open" ? units : 0) + unit];
@@ -152,8 +152,9 @@ function showUnit() {
   by("effect").textContent = effect ? effectOf(v, effect) : "";
   by("effect").hidden = !effect;
   const body = cleared(by("follows").tBodies[0]);
-  about.features.forEach((feature, f) => {
-    const r = correlation(v, f, state.unit);
+  let followed = about.features.map((feature, f) => ({ feature, r: correlation(v, f, state.unit) }));
+  if (followed.length > 14) followed = followed.sort((a, b) => Math.abs(b.r) - Math.abs(a.r)).slice(0, 14);
+  followed.forEach(({ feature, r }) => {
     const row = body.insertRow();
     const head = made("th", "", feature.label);
     head.scope = "row";
@@ -166,7 +167,7 @@ function showUnit() {
 
 function effectOf(v, effect) {
   const [loss, error] = [effect[state.unit], effect[v.layer.units + state.unit]];
-  return `Set to zero, it changes the loss by ${withSign(loss, 4)} ± ${fixed(error, 4)} ${COST}${figureOf(v)}.`;
+  return `Set to zero, it changes the loss by ${withSign(loss, 4)} ± ${fixed(error, 4)}${COST && ` ${COST}`}${figureOf(v)}.`;
 }
 
 function showSaturation(v) {
