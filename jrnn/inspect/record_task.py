@@ -18,6 +18,7 @@ from jrnn.sequence import pools_over_time
 from jrnn.tasks import Task
 
 _STEPS = 1 << 16  # that are run at a time, of all examples side by side
+_BUCKETS = 2  # lengths to which examples are padded: each has a program
 Parts = list[dict[str, dict[str, jax.Array]]]  # of each layer: states, gates (T, H)
 
 
@@ -81,7 +82,7 @@ def record_task(task: Task, params: Params, dataset: Dataset) -> RecordedExample
     run = jax.jit(functools.partial(_parts_of, task))
     found: list[Any] = [None] * len(dataset.inputs)
     places: list[_Place] = []
-    for which, batch in in_order(asked, rows):
+    for which, batch in in_order(asked, rows, _BUCKETS):
         places = places or _places_of(task, params, batch)
         parts, chunk = jax.device_get(run(params, batch))
         for row, i in enumerate(which):

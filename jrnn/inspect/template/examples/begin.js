@@ -38,10 +38,10 @@ function showAround() {
 function fit() {
   const above = document.querySelector(".controls");
   document.documentElement.style.setProperty("--above", `${above.offsetTop + above.offsetHeight}px`);
-  const { high } = parts();
-  fitted(by("states"), frame.clientWidth, high);
+  if (about.pieces) textHigh = breakTexts();
+  fitted(by("states"), frame.clientWidth, parts().high);
   fitted(by("axis"), frame.clientWidth, 20);
-  by("spacer").style.height = `${about.pieces ? breakTexts() : placeLanes()}px`;
+  by("spacer").style.height = `${about.pieces ? textHigh : placeLanes()}px`;
 }
 
 function layOut() {

@@ -1,13 +1,17 @@
 // Below what is read: answers of each step, the unit, and all units of its layer
 
 const ROWS = 64; // units at most
-const parts = () => {
+let textHigh = 0; // of an example that is a text, which leaves room if it is short
+
+function parts() {
+  const small = frame.clientHeight < 520;
   const units = Math.min(ROWS, state.ranking.length);
-  const each = Math.max(1, Math.min(10, Math.floor((frame.clientHeight < 520 ? 70 : 130) / units)));
   const answers = OF_STEPS ? (IS_KNOWN ? 66 : 22) : 0;
-  const trace = frame.clientHeight < 520 ? 54 : 84;
+  const trace = small ? 54 : 84;
+  const free = about.pieces ? frame.clientHeight - Math.max(120, textHigh) - answers - trace - 46 : 0;
+  const each = Math.max(1, Math.min(free > 130 ? 20 : 10, Math.floor(Math.max(small ? 70 : 130, free) / units)));
   return { answers, trace, units, each, high: answers + trace + units * each + 6 };
-};
+}
 
 function drawStates() {
   const { answers, trace, units, each, high } = parts();
