@@ -14,6 +14,7 @@ from jrnn.cli.errors import UserError
 from jrnn.cli.evaluate_examples import own_parts, part_of
 from jrnn.cli.pair_options import Translate
 from jrnn.cli.predict import Answerer, load_answerer, unanswered
+from jrnn.cli.run import RunDirectory, read_config
 from jrnn.cli.shown import chosen, shown_of
 from jrnn.cli.tasks.batches import plain
 from jrnn.cli.words import plain_errors
@@ -58,12 +59,13 @@ class _Measured(NamedTuple):
 
 def inspect_task(options: Inspect, page: Path, title: str) -> None:
     """Run the command on such a run."""
-    trained = load_answerer(options.run, options.checkpoint)
-    if isinstance(trained.config, Translate):
+    if isinstance(read_config(RunDirectory(options.run))[0], Translate):
         raise UserError(
-            "jrnn inspect shows states over time, but what a translation does is seen "
-            "in where it looks.\nIn a script: jrnn.tasks.translation_model(...).look."
+            f"{options.run} is a run of jrnn translate, which reads one text and writes "
+            "another: there is no page of it.\nWhere its attention looks is told by "
+            "jrnn.tasks.translation_model(...).look, in a script."
         )
+    trained = load_answerer(options.run, options.checkpoint)
     seen = _seen(trained, options)
     console = Console(highlight=False)
     task, params = trained.task, trained.weights.params

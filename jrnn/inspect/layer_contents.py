@@ -70,9 +70,10 @@ def _layer(
     units = order(states, effect)
     arrays = {f"{name}-r": of_part for name, of_part in r.items()}  # (F, H)
     if effect is not None and np.isfinite(effect.nats).all():
-        arrays["effect"] = np.stack([effect.nats, np.nan_to_num(effect.error)])
+        both = np.stack([effect.nats, np.nan_to_num(effect.error)])
+        arrays["effect"] = both.astype(np.float32)
         if effect.figure is not None and np.isfinite(effect.figure).all():
-            arrays["figure"] = effect.figure
+            arrays["figure"] = effect.figure.astype(np.float32)
     parts = []
     for name, values in layer.parts.items():
         is_gate = name in layer.gates

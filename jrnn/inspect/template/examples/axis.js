@@ -1,8 +1,9 @@
 // The axis of time: which steps are to be seen, and where
 
 const END = 8;
-const gutter = () => (frame.clientWidth < 600 ? 74 : 116); // for names, to the left
-const room = () => Math.max(50, frame.clientWidth - gutter() - END);
+const box = { across: 0 }; // of the frame: to ask for it at every step would be slow
+const gutter = () => (box.across < 600 ? 74 : 116); // for names, to the left
+const room = () => Math.max(50, box.across - gutter() - END);
 const width = () => room() / state.span; // of a step
 const left = (s) => gutter() + (s - state.from) * width();
 const centreOf = (s) => left(s + 0.5);
@@ -37,12 +38,12 @@ const cutTo = (context, top, high) => {
  */
 function drawLine(context, value, count, yOf, colour, first = 0) {
   const [from, to] = [Math.max(first, firstSeen() - 1), Math.min(count - 1, lastSeen(count) + 1)];
-  context.strokeStyle = colour;
-  context.lineWidth = 1.5;
-  context.lineJoin = "round";
-  context.beginPath();
   const each = 1 / width();
   if (each < 2) {
+    context.strokeStyle = colour;
+    context.lineWidth = 1.5;
+    context.lineJoin = "round";
+    context.beginPath();
     let down = false;
     for (let s = from; s <= to; s++) {
       const v = value(s);
@@ -52,8 +53,11 @@ function drawLine(context, value, count, yOf, colour, first = 0) {
       down = !Number.isNaN(v);
     }
     if (from === to) context.arc(centreOf(from), yOf(value(from)), 1.5, 0, 7);
+    context.stroke();
   } else {
-    for (let x = 0; x < room(); x++) {
+    context.fillStyle = colour;
+    const [start, across] = [gutter(), room()];
+    for (let x = 0; x < across; x++) {
       const a = Math.max(from, Math.floor(state.from + x * each));
       const b = Math.min(to, Math.floor(state.from + (x + 1) * each)); // meets the next one
       let [low, high] = [Infinity, -Infinity];
@@ -63,11 +67,10 @@ function drawLine(context, value, count, yOf, colour, first = 0) {
         if (v > high) high = v;
       }
       if (low > high) continue;
-      context.moveTo(gutter() + x + 0.5, yOf(low) + 0.5);
-      context.lineTo(gutter() + x + 0.5, yOf(high) - 0.5);
+      const [top, end] = [yOf(high), yOf(low)].sort((p, q) => p - q);
+      context.fillRect(start + x, top - 0.5, 1, end - top + 1);
     }
   }
-  context.stroke();
 }
 
 /** Where the cursor is, and the pointer: a line over all lanes. */

@@ -36,6 +36,7 @@ function showAround() {
 }
 
 function fit() {
+  box.across = frame.clientWidth;
   const above = document.querySelector(".controls");
   document.documentElement.style.setProperty("--above", `${above.offsetTop + above.offsetHeight}px`);
   if (about.pieces) textHigh = breakTexts();

@@ -55,17 +55,17 @@ function rangeOf(d) {
 }
 
 function drawChannels() {
-  const box = by("lanes");
-  const [across, high] = [box.clientWidth, box.clientHeight];
+  const scrolled = by("lanes").scrollTop;
+  const [across, high] = [by("lanes").clientWidth, by("lanes").clientHeight];
   const context = fitted(by("channels"), across, high);
   context.fillStyle = colours.page;
   context.fillRect(0, 0, across, high);
   if (about.pieces) {
-    drawTexts(context, across, high, box.scrollTop);
+    drawTexts(context, across, high, scrolled);
     return;
   }
   for (let i = 0; i < D; i++) {
-    const [top, end] = [lanes.tops[i] - box.scrollTop, laneEnd(i) - box.scrollTop];
+    const [top, end] = [lanes.tops[i] - scrolled, laneEnd(i) - scrolled];
     if (end < 0 || top > high) continue; // only what is to be seen
     drawLane(context, lanes.order[i], top, end - top);
   }
@@ -77,7 +77,7 @@ function drawLane(context, d, top, high) {
   const reach = most - low || 1;
   const yOf = (v) => top + high - 7 - ((v - low) / reach) * (high - 14);
   context.fillStyle = colours.line;
-  context.fillRect(0, top + high - 1, frame.clientWidth, 1);
+  context.fillRect(0, top + high - 1, box.across, 1);
   drawName(context, channels[d], top + Math.min(18, high / 2 + 4));
   if (high >= 52) {
     drawName(context, short(most), top + 33, colours.soft, 11);
