@@ -108,6 +108,7 @@ def test_all_of_it_by_the_keyboard(browser, classified):
     wanted = "by unit previous next centred example example-previous example-next "
     wanted += "filter help plots feature ranking"
     assert [n for n in reached if n and n != "lanes"] == wanted.split()
+    browser.run("document.getElementById('ranking').focus()")
     browser.press("t")
     browser.run("show(3)")
     assert browser.run(focus) == "plots"
@@ -234,13 +235,13 @@ def large(tmp_path_factory):
 def test_long_sequences_and_many_examples_stay_fluid(browser, large, width):
     """The best of some tries: other programs may be using the machine."""
     opened = []
-    for _ in range(3):
+    for _ in range(2):
         browser.open(large, width=width)
         opened.append(browser.run("performance.now()"))
     assert min(opened) < 2000, opened
     timed = """(async () => {
       const times = [];
-      for (let i = 0; i < 12; i++) {
+      for (let i = 0; i < 6; i++) {
         const start = performance.now();
         %s;
         drawPlots();

@@ -160,7 +160,7 @@ def test_files_with_and_without_what_is_right(place, inspect, tmp_path):
     [
         (
             ["translate"],
-            "translate is a run of jrnn translate, which reads one text and",
+            "translate is a run of jrnn translate, of which there is no page.",
         ),
         (["classify", "missing.csv"], "missing.csv: no such file"),
         (["classify", "words.conll"], "words.conll"),

@@ -61,9 +61,9 @@ def inspect_task(options: Inspect, page: Path, title: str) -> None:
     """Run the command on such a run."""
     if isinstance(read_config(RunDirectory(options.run))[0], Translate):
         raise UserError(
-            f"{options.run} is a run of jrnn translate, which reads one text and writes "
-            "another: there is no page of it.\nWhere its attention looks is told by "
-            "jrnn.tasks.translation_model(...).look, in a script."
+            f"{options.run} is a run of jrnn translate, of which there is no page.\n"
+            "Where its attention looks is told, in a script, by "
+            "jrnn.tasks.translation_model(...).look."
         )
     trained = load_answerer(options.run, options.checkpoint)
     seen = _seen(trained, options)
