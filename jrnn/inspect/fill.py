@@ -26,7 +26,7 @@ _TEMPLATE = 80_000  # bytes, about
 _PARTS = "controls", "reader", "here", "reading", "keys"
 
 
-class Kind(NamedTuple):
+class Template(NamedTuple):
     """One kind of page: a folder with parts of HTML, and scripts in their order."""
 
     folder: str
@@ -36,8 +36,8 @@ class Kind(NamedTuple):
 _SHARED = "data", "glyphs", "colours", "panels", "choices", "start"
 _OF_TEXT = "text", "draw", "here", "moves", "begin"
 _OF_EXAMPLES = "examples", "axis", "lanes", "texts", "states", "here", "moves", "begin"
-TEXT = Kind("text", (*_SHARED, *(f"text/{n}" for n in _OF_TEXT)))
-EXAMPLES = Kind("examples", (*_SHARED, *(f"examples/{n}" for n in _OF_EXAMPLES)))
+TEXT = Template("text", (*_SHARED, *(f"text/{n}" for n in _OF_TEXT)))
+EXAMPLES = Template("examples", (*_SHARED, *(f"examples/{n}" for n in _OF_EXAMPLES)))
 
 
 def room_of(megabytes: int, others: int) -> int:
@@ -58,7 +58,7 @@ def room_of(megabytes: int, others: int) -> int:
 
 
 def write_filled(
-    path: str | Path, kind: Kind, title: str, facts: Sequence[str], shown: Contents
+    path: str | Path, kind: Template, title: str, facts: Sequence[str], shown: Contents
 ) -> int:
     """Write a page.
 

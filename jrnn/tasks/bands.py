@@ -159,7 +159,8 @@ def calibrated(
         total = {"loss": found["pinball"].sum(), "count": found["counts"].sum()}
         return total | found
 
-    reads = task.reads and (lambda params, batch: task.reads(params.weights, batch))
+    inner = task.reads
+    reads = inner and (lambda params, batch: inner(params.weights, batch))
     return Task(init, loss, sums, task.figures, predict, reads)
 
 
