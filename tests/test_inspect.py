@@ -18,6 +18,7 @@ from test_command import TEXT, untrained
 
 import jrnn
 from jrnn.cli import main
+from jrnn.data import Dataset, from_arrays
 from jrnn.gradients import gate_saturation
 from jrnn.inspect import (
     Effect,
@@ -33,6 +34,7 @@ from jrnn.inspect import (
 from jrnn.inspect import record as record_module
 from jrnn.inspect.arrays import decoded, encoded, signed, unsigned
 from jrnn.inspect.choose import Kept, kept, order
+from jrnn.tasks import classification, numbers
 from jrnn.text import build_vocabulary, encode
 from jrnn.train import evaluate
 from jrnn.train.evaluate import evaluation_rows
@@ -634,12 +636,19 @@ def test_a_loss_without_end_is_shown_as_the_largest(tmp_path, two_layers, record
 @pytest.mark.slow
 def test_the_script_of_the_documents_runs(tmp_path, two_layers, monkeypatch):
     document = (Path(jrnn.__file__).parents[1] / "docs/inspect.md").read_text()
-    (code,) = re.findall(r"^```python\n(.*?)^```", document, re.DOTALL | re.MULTILINE)
+    code, of_task = re.findall(
+        r"^```python\n(.*?)^```", document, re.DOTALL | re.MULTILINE
+    )
     monkeypatch.chdir(tmp_path)
     model, params, tokens = two_layers
     given = {"model": model, "params": params, "tokens": tokens, "vocabulary": WORDS}
     exec(code, given)
     assert Page((tmp_path / "page.html").read_text()).text == SOURCE
+    xs = from_arrays([np.ones((n, 2)) * n for n in (3, 5)])
+    data = Dataset(xs, np.array([0, 2]))
+    task = classification(numbers(2), 3, hidden_size=4)
+    exec(of_task, {"params": task.init(jax.random.key(0)), "data": data})
+    assert Page((tmp_path / "task.html").read_text()).about["count"] == 8
 
 
 # The command

@@ -278,19 +278,22 @@ class Export:
 
 @dataclass(frozen=True)
 class Inspect:
-    """Write a page that shows what the units of a trained run do along a text.
+    """Write a page that shows what the units of a trained run do.
 
-    One HTML file, for any browser, that loads nothing from elsewhere. The text is
-    coloured by a unit, a gate, a layer or the loss; units are ranked by what they
-    follow (the place in the line, quotes, brackets, indentation and others) and by what
-    the loss is without them; under each symbol stand the model's guesses for the next.
+    One HTML file, for any browser, that loads nothing from elsewhere. A text is
+    coloured by a unit, a gate, a layer or the loss; under each symbol stand the model's
+    guesses for the next. Of a run of jrnn classify, label or forecast the page shows
+    what is read, the states below it and the answers over time, example by example.
+    Units are ranked by what they follow (the place in the line, quotes, brackets and
+    others; channels, their changes and the classes) and by the loss without them.
     """
 
     run: tyro.conf.Positional[Path]
     """Directory of the run, or a model file that jrnn.save has written."""
     file: tyro.conf.Positional[Path | None] = None
-    """A text file, folder, pattern or -, as for jrnn train. Symbols that the run does
-    not know are left out. (default: the held-out part of the run's text)"""
+    """A text file, folder, pattern or -, as for jrnn train; symbols that the run does
+    not know are left out. Or examples, as for jrnn predict. (default: what the run has
+    held out, the test part of examples)"""
     out: Path | None = None
     """The page. (default: the name of the run with .html, in this directory)"""
     overwrite: bool = False
@@ -298,13 +301,15 @@ class Inspect:
     checkpoint: Literal["best", "last"] = "best"
     """Weights with the lowest validation loss, or those of the last checkpoint."""
     length: int = 100_000
-    """Tokens of the text to show at most, from its beginning."""
+    """Tokens of the text to show at most, from its beginning; or steps of examples,
+    taken evenly from all."""
     megabytes: int = 50
     """About how large the page may be. If that is too little for all units, it holds
     those that follow the text most or matter most."""
     ablate: int | None = None
-    """Tokens on which the effect of each unit is measured, from the beginning too; 0
-    for none. (default: 512 to 8192, by the size of the model)"""
+    """Tokens or steps on which the effect of each unit is measured, chosen in the same
+    way; 0 for none. (default: 512 to 8192 tokens or 65536 steps, by the size of the
+    model)"""
 
 
 @dataclass(frozen=True)

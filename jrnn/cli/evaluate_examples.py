@@ -36,10 +36,10 @@ def evaluate_examples(options: Eval) -> None:
     trained = load_answerer(options.run, options.checkpoint)
     parts, refused = [], []
     if not options.files:
-        parts = _own_parts(trained, options.run)
+        parts = own_parts(trained, options.run)
     for file in options.files:
         try:
-            parts.append(_part(trained, file))
+            parts.append(part_of(trained, file))
         except UserError as error:  # the others are measured nevertheless
             refused.append(str(error))
     if parts:
@@ -84,7 +84,7 @@ def _figures(trained: Answerer, sums: Any) -> dict[str, Any]:
     return {name: plain(value) for name, value in trained.task.figures(sums).items()}
 
 
-def _own_parts(trained: Answerer, directory: Path) -> Parts:
+def own_parts(trained: Answerer, directory: Path) -> Parts:
     """The held-out parts of the run's own data."""
     run = RunDirectory(directory)
     described = read_config(run)[1]
@@ -104,7 +104,8 @@ def _own_parts(trained: Answerer, directory: Path) -> Parts:
     return found
 
 
-def _part(trained: Answerer, file: Path) -> tuple[str, Dataset]:
+def part_of(trained: Answerer, file: Path) -> tuple[str, Dataset]:
+    """What a file is called, and all of its examples."""
     config: TrainingOptions = dataclasses.replace(
         trained.config,
         files=(file,),

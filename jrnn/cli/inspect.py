@@ -11,6 +11,8 @@ from jrnn.cli.config import Eval, Inspect, option
 from jrnn.cli.display import UNITS, Console, losses, two_columns
 from jrnn.cli.errors import UserError
 from jrnn.cli.evaluate import Text, encoded, own_texts
+from jrnn.cli.evaluate_examples import is_of_examples
+from jrnn.cli.inspect_task import KINDS, inspect_task
 from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import warn
 from jrnn.cli.run import RunDirectory, Trained
@@ -25,11 +27,11 @@ from jrnn.inspect import (
     record_text,
     write_page,
 )
-from jrnn.inspect.contents import FEATURES, STATES, pieces_of
+from jrnn.inspect.contents import FEATURES, pieces_of
+from jrnn.inspect.layer_contents import STATES
 from jrnn.text import read_files
 from jrnn.text.files import name_of
 
-_KINDS = {"lstm": "LSTM", "gru": "GRU", "irnn": "IRNN", "elman": "Elman"}
 _WORK = 1e11  # multiplications for the effects of all units, some seconds
 
 
@@ -37,6 +39,9 @@ def inspect(options: Inspect) -> None:
     """Run the command."""
     _check_numbers(options)
     page = _destination(options)
+    if is_of_examples(options.run):
+        inspect_task(options, page, f"Inside {_name(options.run)}")
+        return
     trained = load_model(options.run, options.checkpoint)
     if trained.config is None and options.checkpoint != "best":
         warn(["--checkpoint does nothing for a file, which has one set of weights."])
@@ -139,7 +144,7 @@ def _facts(trained: Trained, recording: Recording, text: str) -> list[str]:
     layers = Counter((layer.kind, layer.units) for layer in recording.layers)
     model = ", ".join(
         f"{number} {'layers' if number > 1 else 'layer'} of {units} "
-        f"{_KINDS.get(kind, kind)} units"
+        f"{KINDS.get(kind, kind)} units"
         for (kind, units), number in layers.items()
     )
     count = f"{len(recording.nats):,} {UNITS[trained.vocabulary.level]}"
@@ -165,8 +170,8 @@ def _following(recording: Recording, pieces: list[str]) -> Table:
     table.add_column("correlation", justify="right")
     found = features(pieces)
     best: dict[str, tuple[float, str]] = {}
-    for place, layer in enumerate(recording.layers, start=1):
-        of = f"layer {place}, " if len(recording.layers) > 1 else ""
+    for layer in recording.layers:
+        of = f"{layer.name}, " if layer.name else ""
         for part in layer.parts.keys() - set(layer.gates):
             r = correlations(layer.parts[part], found)
             for row, name in zip(r, found, strict=True):

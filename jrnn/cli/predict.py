@@ -25,7 +25,7 @@ from jrnn.cli.words import plain_errors
 from jrnn.data import Dataset
 from jrnn.data.content import lines_of
 from jrnn.tasks import Task
-from jrnn.text.files import read_once
+from jrnn.text.files import name_of, read_once
 from jrnn.train.checkpoint import write_atomically
 
 ROWS = 64  # examples that are answered side by side
@@ -80,6 +80,25 @@ def load_answerer(directory: Path, which: str) -> Answerer:
     like = params_of(command, config, known)
     weights = load_weights(run, described, like, which)
     return Answerer(command, config, known, task, weights, jax.jit(task.predict))
+
+
+def unanswered(trained: Answerer, file: Path) -> tuple[str, Dataset]:
+    """What a file is called, and its examples without what is asked about them."""
+    lines = None
+    if trained.command.lines is not None:
+        lines = trained.command.lines(trained.config, trained.known, False)
+    if lines is not None and ending_of(file) == "lines":
+        read = list(_piped(file)) if read_once(file) else _all_lines(file)
+        units = [unit for unit in lines.units(read) if unit is not None]
+        if not units:
+            raise UserError(f"{name_of(file)} has no examples.\nGive one on each line.")
+        with plain_errors(ValueError):
+            return name_of(file), lines.dataset(units)
+    assert trained.command.rows is not None  # every command has it
+    with plain_errors():
+        found = find([file])
+        rows = trained.command.rows(trained.config, trained.known, found, False)
+    return found.source, rows.dataset
 
 
 # Lines

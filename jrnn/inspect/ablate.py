@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 from jrnn._replacements.likelihood import negative_log_likelihood
 from jrnn.cell import Cell, Params
 from jrnn.inspect.layers import Layer, layers_of
+from jrnn.inspect.silence import gives_its_state, multiplied
 from jrnn.scan import scan
 from jrnn.train.evaluate import evaluation_rows
 
@@ -24,6 +25,9 @@ class Effect(NamedTuple):
 
     nats: np.ndarray  # (H,) mean change of -log p; NaN where it was not measured
     error: np.ndarray  # (H,) standard error of that mean; NaN from one row
+    figure: np.ndarray | None = (
+        None  # (H,) change of a task's accuracy, or of its error
+    )
 
 
 def effects(
@@ -75,16 +79,29 @@ def effects(
         if size:
             factors = [jnp.ones((size, other)) for other in sizes]
             factors[place] = 1 - jnp.eye(size)  # row j sets unit j to zero
-            found.append(_effect(_losses(layers, data, factors) - whole, data[2]))
+            change = _losses(layers, data, factors) - whole
+            found.append(effect_of(change, data[2].sum(axis=1)))
         elif layer.units:
             nan = np.full(layer.units, np.nan, np.float32)
             found.append(Effect(nan, nan))
     return found
 
 
-def _effect(change: np.ndarray, valid: np.ndarray) -> Effect:
-    """From sums over each row (H, B) to the mean over all tokens and its error."""
-    counts = valid.sum(axis=1)  # (B,)
+def effect_of(change: np.ndarray, counts: np.ndarray) -> Effect:
+    """From sums over each row to the mean over all that counts, and its error.
+
+    Args:
+        change: of the loss, summed over each row, (H, B).
+        counts: what counts in each row, (B,), above 0.
+
+    Returns:
+        An `Effect`.
+
+    Example:
+        >>> found = effect_of(np.array([[2.0, 6.0]]), np.array([2, 2]))
+        >>> found.nats.tolist(), found.error.tolist()
+        ([2.0], [1.0])
+    """
     mean = change.sum(axis=1) / counts.sum()
     of_rows = change / counts  # means over each row, of nearly equal lengths
     rows = len(counts)
@@ -96,17 +113,13 @@ def _effect(change: np.ndarray, valid: np.ndarray) -> Effect:
 def _sizes(layers: Sequence[Layer]) -> list[int]:
     """Units of each layer that can be set to zero: those whose output is their state h.
 
-    Found by a step from a token. Of others, in `layer_norm` for instance, a unit of the
-    state is not the number that the next layer reads.
+    Found by a step from a token.
     """
     x, sizes = jnp.int32(0), []
     for layer in layers:
-        carry, x = layer.cell.step(
-            layer.params, layer.cell.initial_carry(layer.params), x
-        )
-        h = carry if isinstance(carry, jax.Array) else getattr(carry, "h", None)
-        same = isinstance(h, jax.Array) and jnp.shape(x) == h.shape and (x == h).all()
-        sizes.append(layer.units if same else 0)
+        of = layer.cell, layer.params
+        sizes.append(layer.units if gives_its_state(*of, x) else 0)
+        _, x = layer.cell.step(layer.params, layer.cell.initial_carry(layer.params), x)
     return sizes
 
 
@@ -147,7 +160,6 @@ def _step(cells, params, factors, carry, x):
     for cell, own, factor, old in zip(cells, params, factors, carry, strict=True):
         new, x = cell.step(own, old, x)
         if factor.size:
-            x = x * factor.astype(x.dtype)  # which is h
-            new = new._replace(h=x) if hasattr(new, "h") else x
+            new, x = multiplied(new, x, factor)
         carries.append(new)
     return carries, x

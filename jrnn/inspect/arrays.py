@@ -5,13 +5,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+_LEVELS = 65535  # of 16 bits
+_MOST = 99.0  # nats, where a probability is zero
 _KINDS = {"|u1": "u8", "<u2": "u16", "<u4": "u32", "<f4": "f32"}
 
 
 class Scaled(NamedTuple):
-    """Numbers in eight bits: value = (byte - zero) * step."""
+    """Numbers in 8 or 16 bits: value = (byte - zero) * step."""
 
-    bytes: np.ndarray  # (N,) uint8
+    bytes: np.ndarray  # (N,) uint8, or uint16
     zero: int
     step: float
 
@@ -56,6 +58,47 @@ def unsigned(values: np.ndarray, top: float | None = None) -> Scaled:
     largest = float(values.max(initial=0)) if top is None else top
     step = largest / 255 or 1.0
     return Scaled(np.rint(values / step).astype(np.uint8), 0, step)
+
+
+def costs(nats: np.ndarray) -> Scaled:
+    """Losses from zero on in 65,536 levels; what is no number counts as 99.
+
+    Args:
+        nats: (N,).
+
+    Returns:
+        What is off by at most half a step.
+
+    Example:
+        >>> found = costs(np.array([0.0, 2.0, np.inf]))
+        >>> (found.bytes * found.step).round(2).tolist()
+        [0.0, 2.0, 99.0]
+    """
+    finite = np.minimum(np.nan_to_num(nats, nan=_MOST), _MOST)
+    step = float(finite.max(initial=0)) / _LEVELS or 1.0
+    return Scaled(np.rint(finite / step).astype(np.uint16), 0, step)
+
+
+def fine(values: np.ndarray) -> tuple[np.ndarray, float, float]:
+    """Numbers of any size in 65,536 levels from the lowest to the highest.
+
+        value = low + level * step
+
+    Args:
+        values: (N,), finite.
+
+    Returns:
+        Levels (N,) uint16, low and step.
+
+    Example:
+        >>> levels, low, step = fine(np.array([-1.0, 0.0, 3.0]))
+        >>> levels.tolist(), low
+        ([0, 16384, 65535], -1.0)
+    """
+    values = np.asarray(values, np.float64)
+    low = float(values.min(initial=np.inf)) if len(values) else 0.0
+    step = (float(values.max(initial=low)) - low) / _LEVELS or 1.0
+    return np.rint((values - low) / step).astype(np.uint16), low, step
 
 
 def smallest(integers: np.ndarray) -> np.ndarray:

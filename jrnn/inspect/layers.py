@@ -47,7 +47,7 @@ def layers_of(name: str, model: Cell, params: Params) -> list[Layer]:
         [('one_hot', 0), ('lstm', 4), ('linear', 0)]
     """
     _check.cell(name, model, "It has no state after each step to show.")
-    layers = [Layer(*of, *_kind_and_units(*of)) for of in _cells(model, params)]
+    layers = [Layer(*of, *kind_and_units(*of)) for of in _cells(model, params)]
     if not any(layer.units for layer in layers):
         raise ValueError(f"{name}: the model has no layer with a state to show.")
     return layers
@@ -146,7 +146,22 @@ def _cells(model: Cell, params: Params) -> Iterator[tuple[Cell, Params]]:
         yield model, params
 
 
-def _kind_and_units(cell: Cell, params: Params) -> tuple[str, int]:
+def kind_and_units(cell: Cell, params: Params) -> tuple[str, int]:
+    """The factory that made a cell, and the units of its state.
+
+    Args:
+        cell: of a layer.
+        params: its parameters.
+
+    Returns:
+        A word such as "lstm", and H; 0 of a cell without a state.
+
+    Example:
+        >>> import jrnn
+        >>> cell = jrnn.gru(4)
+        >>> kind_and_units(cell, cell.init(jax.random.key(0), jnp.ones(2)))
+        ('gru', 4)
+    """
     kind = cell.description.factory if cell.description else "cell"
     found = jax.eval_shape(lambda own: states(cell.initial_carry(own)), params)
     return kind, next((vector.size for vector in found.values()), 0)

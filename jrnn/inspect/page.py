@@ -1,33 +1,16 @@
-"""The page: what was found, in one HTML file that needs nothing else.
+"""The page of a text: what was found along it, in one HTML file."""
 
-Texts are written as JSON in which no character can end the element that holds it, and
-numbers in base64. Both are data to the browser. What it runs is the page's own script
-only, of which the head of the page states the digest.
-"""
-
-import base64
-import hashlib
-import html
-import importlib.resources
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
 
 from jrnn.inspect.ablate import Effect
-from jrnn.inspect.arrays import encoded
 from jrnn.inspect.contents import contents
+from jrnn.inspect.fill import TEXT, room_of, write_filled
 from jrnn.inspect.record import Recording
 from jrnn.text import Vocabulary
-from jrnn.train.checkpoint import write_atomically
-
-_IN_BASE64 = 4 / 3
-_TEMPLATE = 80_000  # bytes, about
-SCRIPTS = tuple(f"{n}.js" for n in "data text draw panels choices start".split())
 
 
 def write_page(
@@ -87,58 +70,7 @@ def write_page(
             f"tokens of shape {tokens.shape}."
         )
     # besides units each token has some 25 bytes: itself, its loss, what was guessed
-    room = max(0, int((megabytes * 1e6 - _TEMPLATE) / _IN_BASE64) - 25 * len(tokens))
+    room = room_of(megabytes, 25 * len(tokens))
     shown = contents(recording, tokens, vocabulary, effects, room)
     about = {"title": title, "measured": measured, **shown.about}
-    data = "\n".join(
-        [_json("about", about), *(_array(*item) for item in shown.arrays.items())]
-    )
-    script, style = "\n".join(map(_own, SCRIPTS)), _own("page.css")
-    page = _filled(
-        _own("page.html"),
-        {
-            "title": html.escape(title),
-            "facts": "".join(f"<li>{html.escape(fact)}</li>" for fact in facts),
-            "policy": _policy(script, style),
-            "style": style,
-            "data": data,
-            "script": script,
-        },
-    ).encode("utf-8", "replace")  # the name of a file may hold bytes that are no text
-    write_atomically(path, page)
-    return len(page)
-
-
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    """A template with `{{name}}` replaced, once: what comes in is not looked at."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
-
-
-def _own(name: str) -> str:
-    files = importlib.resources.files("jrnn.inspect") / "template"
-    return (files / name).read_text(encoding="utf-8")
-
-
-def _policy(script: str, style: str) -> str:
-    """What a browser may do with the page: run this script, and fetch nothing."""
-    digest = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest())
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest(script).decode()}'; "
-        f"style-src 'sha256-{digest(style).decode()}'; img-src data:"
-    )
-
-
-def _json(name: str, data: Any) -> str:
-    """Data that only `JSON.parse` reads; an element of it cannot be ended from within.
-
-    Every character beyond ASCII is escaped, and so are those with which HTML begins.
-    """
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return f'<script type="application/json" id="{name}">{text}</script>'
-
-
-def _array(name: str, array: np.ndarray) -> str:
-    kind, text = encoded(array)
-    return f'<script type="text/plain" id="a-{name}" data-kind="{kind}">{text}</script>'
+    return write_filled(path, TEXT, title, facts, shown._replace(about=about))

@@ -22,6 +22,7 @@ class RecordedLayer(NamedTuple):
     units: int  # H
     parts: dict[str, np.ndarray]  # (N, H) in float16: states h, c; gates i, f, o, r, z
     gates: tuple[str, ...]  # which of the parts are gates
+    name: str = ""  # such as "layer 2"; empty of the only one
 
 
 class Recording(NamedTuple):
@@ -81,18 +82,35 @@ def record_text(
         jax.tree.map(lambda *a: np.concatenate(a), *each)
         for each in zip(*pieces, strict=True)
     )
+    found = [pair for pair in zip(layers, parts, strict=True) if pair[0].units]
     recorded = [
-        RecordedLayer(layer.kind, layer.units, *_ordered(own))
-        for layer, own in zip(layers, parts, strict=True)
-        if layer.units
+        RecordedLayer(
+            *(layer.kind, layer.units, *in_words(own)),
+            f"layer {place}" if len(found) > 1 else "",
+        )
+        for place, (layer, own) in enumerate(found, start=1)
     ]
     # of the token that follows, until here: the last one is of none
     nats = np.concatenate([[np.nan], nats[:-1]]).astype(np.float32)
     return Recording(recorded, nats, guesses, chances)
 
 
-def _ordered(parts: dict[str, dict[str, np.ndarray]]):
-    """States first; JAX has sorted both by name."""
+def in_words(
+    parts: dict[str, dict[str, np.ndarray]],
+) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
+    """States and gates of a layer in the order in which people name them.
+
+    Args:
+        parts: "states" and "gates", by name; JAX has sorted both.
+
+    Returns:
+        All of them, states first, and which are gates.
+
+    Example:
+        >>> parts, gates = in_words({"states": {"c": 1, "h": 2}, "gates": {"o": 3}})
+        >>> list(parts), gates
+        (['h', 'c', 'o'], ('o',))
+    """
     order = lambda names, by: sorted(names, key=lambda n: (by.find(n), n))
     names = order(parts["states"], "hc"), order(parts["gates"], "ifrzo")
     both = {**parts["states"], **parts["gates"]}

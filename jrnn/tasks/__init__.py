@@ -82,7 +82,7 @@ from jrnn.tasks.forecasting import feed_back, forecast_windows, forecasting
 from jrnn.tasks.labelling import labelling
 from jrnn.tasks.reader import Numbers, Symbols, numbers, symbols
 from jrnn.tasks.sizes import Defaults, defaults, drifts, spreads, wanders
-from jrnn.tasks.task import Classified, Padded, Task
+from jrnn.tasks.task import Classified, Padded, Read, Task
 from jrnn.tasks.translation import Written, translation, translation_model
 
 __all__ = [
@@ -92,6 +92,7 @@ __all__ = [
     "Fitted",
     "Numbers",
     "Padded",
+    "Read",
     "Symbols",
     "Task",
     "Written",

@@ -159,7 +159,9 @@ def calibrated(
         total = {"loss": found["pinball"].sum(), "count": found["counts"].sum()}
         return total | found
 
-    return Task(init, loss, sums, task.figures, predict)
+    inner = task.reads
+    reads = inner and (lambda params, batch: inner(params.weights, batch))
+    return Task(init, loss, sums, task.figures, predict, reads)
 
 
 def calibrate(

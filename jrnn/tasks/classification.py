@@ -25,7 +25,7 @@ from jrnn.tasks.reader import (
     run_rows,
     targets_of,
 )
-from jrnn.tasks.task import Classified, Task
+from jrnn.tasks.task import Classified, Read, Task
 
 
 def classification(
@@ -131,8 +131,12 @@ def classification(
         z = logits(params, batch)
         return Classified(index_of_largest(z), jax.nn.softmax(z))
 
+    def reads(params, batch):
+        rows = _chunks(*rows_of(name, inputs, batch), chunk)
+        return Read(read.evaluate, params[0], *rows, chunk)
+
     init = init_of(stack(read.evaluate, readout), read.example)
-    return Task(init, loss, sums, figures_of_choices, predict)
+    return Task(init, loss, sums, figures_of_choices, predict, reads)
 
 
 def _of_chunks(name: str, inputs: Inputs, chunk: int) -> Inputs:

@@ -1,7 +1,7 @@
 """What comes next in a series of numbers: quantiles of several horizons."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +17,16 @@ from jrnn.models import many_to_one
 from jrnn.scan import scan
 from jrnn.sequence import only_valid
 from jrnn.tasks.metrics import forecast_figures, forecast_sums, middle
-from jrnn.tasks.reader import init_of, numbers, reader, rows_of, run_rows, targets_of
-from jrnn.tasks.task import Task
+from jrnn.tasks.reader import (
+    Model,
+    init_of,
+    numbers,
+    reader,
+    rows_of,
+    run_rows,
+    targets_of,
+)
+from jrnn.tasks.task import Read, Task
 from jrnn.wrappers import length_mask
 
 # forecast(params, xs (T, D), length, *, key=None) -> (N, K, Q)
@@ -130,8 +138,8 @@ def forecasting(
     asked = _asked("forecasting", features, targets, horizon, quantiles, season, unit)
     start = _Start(season, drift, centre, spread)
     options = (cell, hidden_size, layers, dropout, start)
-    init, train, evaluate = _network("forecasting", asked, *options)
-    return _task("forecasting", asked, init, train, evaluate)
+    network = _network("forecasting", asked, *options)
+    return _task("forecasting", asked, network)
 
 
 def feed_back(
@@ -209,9 +217,10 @@ def feed_back(
     start = _Start(season, drift, centre, spread)
     options = (cell, hidden_size, layers, dropout, start)
     one = asked._replace(horizon=1)
-    init, train, evaluate = _network("feed_back", one, *options)
-    iterated = lambda forecast: _iterated(forecast, asked)
-    return _task("feed_back", asked, init, iterated(train), iterated(evaluate))
+    network = _network("feed_back", one, *options)
+    iterated = [_iterated(f, asked) for f in (network.train, network.evaluate)]
+    of_all = network._replace(train=iterated[0], evaluate=iterated[1])
+    return _task("feed_back", asked, of_all)
 
 
 def forecast_windows(
@@ -255,8 +264,17 @@ def forecast_windows(
     return Dataset(inputs, Sequences(columns, whole.starts + context, horizon * size))
 
 
+class _Network(NamedTuple):
+    """Functions of one window."""
+
+    init: Callable[..., Any]
+    train: Forecast
+    evaluate: Forecast  # the same without noise
+    model: Model  # the layers, without noise
+    seen: Callable[..., jax.Array]  # (xs, length): what the layers read of a window
+
+
 def _network(name, asked: _Asked, cell, hidden_size, layers, rate, start: _Start):
-    """`init`, and forecasts of one window with and without noise."""
     read = reader(
         name,
         numbers(asked.features),
@@ -273,15 +291,20 @@ def _network(name, asked: _Asked, cell, hidden_size, layers, rate, start: _Start
     spread = _spread_of(name, start.spread, shape[:2])
     readout = linear(shape[0] * shape[1] * shape[2])
 
+    def seen(xs, length):
+        xs = only_valid(length_mask(length, xs.shape[0]), xs)
+        if not start.centre:
+            return xs
+        ys = xs[:, columns]
+        last = ys[jnp.maximum(length - 1, 0)]
+        scaled = (ys - last[None]) / jnp.asarray(spread[-1:], ys.dtype)
+        return xs.at[:, columns].set(scaled)
+
     def forecast(model) -> Forecast:
         def run(params, xs, length, *, key=None):
-            xs = only_valid(length_mask(length, xs.shape[0]), xs)
-            ys = xs[:, columns]
+            ys = only_valid(length_mask(length, xs.shape[0]), xs)[:, columns]
             s = _last_seasons(ys, length, asked.horizon, start.season, start.drift)
-            if start.centre:
-                last = ys[jnp.maximum(length - 1, 0)]
-                scaled = (ys - last[None]) / jnp.asarray(spread[-1:], ys.dtype)
-                xs = xs.at[:, columns].set(scaled)
+            xs = seen(xs, length)
             u = many_to_one(model, readout, params, xs, length, key=key)
             v = _rising(u.reshape(shape), middle(asked.quantiles))
             return s[..., None] + jnp.asarray(spread, v.dtype)[..., None] * v
@@ -289,7 +312,8 @@ def _network(name, asked: _Asked, cell, hidden_size, layers, rate, start: _Start
         return run
 
     init = init_of(stack(read.evaluate, readout), read.example)
-    return init, forecast(read.train), forecast(read.evaluate)
+    noisy, plain = forecast(read.train), forecast(read.evaluate)
+    return _Network(init, noisy, plain, read.evaluate, seen)
 
 
 def _spread_of(name: str, spread: ArrayLike, shape: tuple[int, int]) -> np.ndarray:
@@ -346,7 +370,7 @@ def _iterated(forecast: Forecast, asked: _Asked) -> Forecast:
     return run
 
 
-def _task(name, asked: _Asked, init, train: Forecast, evaluate: Forecast) -> Task:
+def _task(name, asked: _Asked, network: _Network) -> Task:
     inputs, q = numbers(asked.features), asked.quantiles
     shape = asked.horizon, len(asked.targets)
 
@@ -360,7 +384,7 @@ def _task(name, asked: _Asked, init, train: Forecast, evaluate: Forecast) -> Tas
         return ys[:, : shape[0]]  # what is behind is padding
 
     def forecasts(params, batch, key=None):
-        forecast = evaluate if key is None else train
+        forecast = network.evaluate if key is None else network.train
         return run_rows(forecast, params, rows_of(name, inputs, batch), key)
 
     def all_sums(params, batch, key=None):
@@ -381,7 +405,13 @@ def _task(name, asked: _Asked, init, train: Forecast, evaluate: Forecast) -> Tas
         value = float(sums["loss"]) / count if count else float("nan")
         return {"loss": value} | forecast_figures(sums, q, asked.unit)
 
-    return Task(init, loss, all_sums, figures, forecasts)
+    def reads(params, batch):
+        xs, lengths = rows_of(name, inputs, batch)
+        return Read(
+            network.model, params[0], jax.vmap(network.seen)(xs, lengths), lengths
+        )
+
+    return Task(network.init, loss, all_sums, figures, forecasts, reads)
 
 
 def _asked(name, features, targets, horizon, quantiles, season, unit) -> _Asked:

@@ -19,7 +19,7 @@ from jrnn.tasks.classification import (
     sums_of_choices,
 )
 from jrnn.tasks.reader import Inputs, counted, init_of, reader, rows_of, run_rows
-from jrnn.tasks.task import Classified, Padded, Task
+from jrnn.tasks.task import Classified, Padded, Read, Task
 
 
 def labelling(
@@ -126,6 +126,8 @@ def labelling(
         padded = lambda values: Padded(values, counted(batch.lengths))
         return Classified(padded(index_of_largest(z)), padded(jax.nn.softmax(z)))
 
-    return Task(
-        init_of(evaluate, read.example), loss, sums, figures_of_choices, predict
-    )
+    def reads(params, batch):
+        return Read(read.evaluate, params[0], *rows_of(name, inputs, batch))
+
+    init = init_of(evaluate, read.example)
+    return Task(init, loss, sums, figures_of_choices, predict, reads)

@@ -8,6 +8,16 @@ import jax
 from jrnn.cell import Key, Params
 
 
+class Read(NamedTuple):
+    """What the recurrent layers of a task are given of a batch, to look into them."""
+
+    model: Any  # the layers without noise, a `Cell` or a `SequenceModel`
+    params: Params  # of the model
+    xs: jax.Array  # (B, T, ...), as the model reads it
+    lengths: jax.Array  # (B,) steps that count, integers
+    chunk: int = 1  # steps of the batch in one step of the model
+
+
 class Task(NamedTuple):
     """A model together with what is asked of it, as five pure functions.
 
@@ -28,6 +38,9 @@ class Task(NamedTuple):
 
     To ask another thing of the same model, replace one function:
     `task._replace(loss=my_loss)`.
+
+    `reads(params, batch)` is what the layers see of a batch, a `Read`; `jrnn.inspect`
+    asks for it. It is None of a task that has no such layers.
     """
 
     init: Callable[[Key], Params]
@@ -35,6 +48,7 @@ class Task(NamedTuple):
     sums: Callable[[Params, Any], Mapping[str, jax.Array]]
     figures: Callable[[Mapping[str, Any]], dict[str, Any]]
     predict: Callable[[Params, Any], Any]
+    reads: Callable[[Params, Any], Read] | None = None
 
 
 class Padded(NamedTuple):

@@ -1,7 +1,7 @@
 "use strict";
 // The scripts of this folder are one, in the order of page.py. It shows the arrays of the
-// page: a text on a canvas, coloured by one of them at a time. Texts only ever reach the
-// page as text (textContent, fillText), never as HTML.
+// page: a text, or examples of a task, on a canvas, with one unit, gate or layer at a time.
+// Texts only ever reach the page as text (textContent, fillText), never as HTML.
 
 const by = (id) => document.getElementById(id);
 const about = JSON.parse(by("about").textContent);
@@ -27,13 +27,8 @@ function array(name) {
 }
 
 const N = about.count;
-const K = about.guesses;
-const tokens = array("tokens");
-const shown = about.glyphs ? array("shown") : tokens; // of bytes, some have no glyph
-const nats = array("nats");
-const guesses = array("guesses"); // rank k of token t at k * N + t
-const chances = array("chances");
-const ONE = { char: "character", byte: "byte", word: "word" }[about.level];
+const ONE = { char: "character", byte: "byte", word: "word", step: "step" }[about.level];
+const WHOLE = ONE === "step" ? "examples" : "text";
 const KIND_NAMES = { lstm: "LSTM", gru: "GRU", elman: "simple", irnn: "IRNN" };
 
 // What is shown now
@@ -44,8 +39,6 @@ const state = {
   states: null, // the last view that had units
   feature: "any",
   cursor: 0,
-  hover: -1,
-  guesses: false,
   ranking: [],
   centred: true, // white at the mean, not at zero
   scale: null, // from bytes to colours, see scaleNow
@@ -55,8 +48,7 @@ const state = {
 
 const views = [];
 about.layers.forEach((layer, place) => {
-  const name = about.layers.length > 1 ? `layer ${place + 1}` : "layer";
-  const of = `${KIND_NAMES[layer.kind] || layer.kind} ${name}`;
+  const of = `${KIND_NAMES[layer.kind] || layer.kind} ${layer.name || "layer"}`;
   for (const part of layer.parts) {
     const id = `${place}-${part.key}`;
     views.push({ id, of, place, layer, part, label: part.label, signed: !part.gate });
@@ -66,7 +58,8 @@ about.layers.forEach((layer, place) => {
     views.push({ id, of, place, layer, whole, label: `whole layer: ${whole.label}` });
   }
 });
-views.push({ id: "loss", of: "Model", label: `loss of each ${ONE}`, loss: true });
+const LOSS = about.answers ? "Answers" : "Model";
+if (array("nats")?.length === N) views.push({ id: "loss", of: LOSS, label: `loss of each ${ONE}`, loss: true });
 
 const view = (id) => views.find((v) => v.id === id);
 
@@ -82,12 +75,12 @@ function values() {
 
 let lossInBytes = null; // for colours; numbers are read from all 16 bits
 function lossBytes() {
-  lossInBytes ||= Uint8Array.from(nats, (n) => Math.round(n / 257));
+  lossInBytes ||= Uint8Array.from(array("nats"), (n) => Math.round(n / 257));
   return lossInBytes;
 }
 
 function valueAt(t) {
-  if (state.view.loss) return nats[t] * about.nats.step;
+  if (state.view.loss) return array("nats")[t] * about.nats.step;
   const { bytes, zero, step } = values();
   return (bytes[t] - zero) * step;
 }

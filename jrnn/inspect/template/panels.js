@@ -24,61 +24,17 @@ function bar(x, centred, colour) {
   return element;
 }
 
-function where(t) {
-  const line = lastUpTo(lineStarts, t);
-  return { line: line + 1, column: t - lineStarts[line] + 1 };
-}
-
-const symbolAt = (t) => (about.glyphs || about.symbols)[shown[t]];
-
-function showHere() {
-  const t = state.hover >= 0 ? state.hover : state.cursor;
-  by("glyph").textContent = symbolAt(t) === " " ? "␣" : glyphs[shown[t]].text;
-  const { line, column } = where(t);
-  const list = cleared(by("here"));
-  const row = (term, text) => list.append(made("dt", "", term), made("dd", "", text));
-  row(ONE, `${named(symbolAt(t))}, ${grouped(t + 1)} of ${grouped(N)}`);
-  row("place", `line ${grouped(line)}, ${ONE} ${grouped(column)}`);
-  if (!state.view.loss) row("value", fixed(valueAt(t)));
-  const cost = nats[t] * about.nats.step;
-  row("loss", t ? `${fixed(cost)} nats, p = ${percent(Math.exp(-cost))}` : "none: nothing before it");
-  const options = cleared(by("guesses"));
-  for (let k = 0; k < K; k++) {
-    const token = guesses[k * N + t];
-    const chance = chances[k * N + t] / 255;
-    const item = made("li");
-    const came = t + 1 < N && token === tokens[t + 1];
-    const what = made("span", came ? "what came" : "what", named(about.symbols[token]));
-    if (came) what.append(made("span", "unseen", " (came)"));
-    item.append(what, bar(chance, false, "gate"), made("span", "number", percent(chance)));
-    options.append(item);
-  }
-}
-
-let lastSpoken = 0;
-function speak() {
-  clearTimeout(lastSpoken);
-  lastSpoken = setTimeout(() => {
-    const t = state.cursor;
-    const { line, column } = where(t);
-    const value = state.view.loss ? "" : `value ${fixed(valueAt(t))}, `;
-    by("spoken").textContent =
-      `${named(symbolAt(t))}, line ${line}, ${ONE} ${column}, ${value}` +
-      `loss ${fixed(nats[t] * about.nats.step)} nats, next guess ${named(about.symbols[guesses[t]])}, ` +
-      percent(chances[t] / 255);
-  }, 250);
-}
+const ofLayer = (v) => (v.layer.name ? ` of ${v.layer.name}` : "");
 
 function title() {
   const v = state.view;
   if (v.loss) return `Loss: how much each ${ONE} surprised the model`;
-  const layers = about.layers.length > 1 ? ` of layer ${v.place + 1}` : "";
+  const layers = ofLayer(v);
   return v.whole ? `${v.whole.label}${layers}, over all units` : `Unit ${state.unit}${layers}: ${v.label}`;
 }
 
 function showLegend() {
   by("legend-name").textContent = title();
-  by("trace-name").textContent = `${title()}, around this ${ONE}`;
   const { zero, step } = values();
   const { middle, low, high, both, palette } = state.scale;
   const number = (byte) => fixed((byte - zero) * step);
@@ -119,11 +75,11 @@ function entry(v, unit) {
   const units = v.layer.units;
   if (state.feature === "effect") {
     const effect = array(`${v.place}-effect`)[unit];
-    return { unit, key: effect, x: effect, text: withSign(effect, 3), label: "nats without it" };
+    return { unit, key: effect, x: effect, text: withSign(effect, 3), label: `${COST.split(" ")[0] || "loss"} without it` };
   }
   if (state.feature === "shut" || state.feature === "open") {
     const share = array(`${v.id}-saturation`)[(state.feature === "open" ? units : 0) + unit];
-    return { unit, key: share, x: share, text: percent(share), label: `of the text ${state.feature}` };
+    return { unit, key: share, x: share, text: percent(share), label: `of the ${WHOLE} ${state.feature}` };
   }
   const f = state.feature === "any" ? strongest(v, unit) : Number(state.feature);
   const r = correlation(v, f, unit);
@@ -156,7 +112,7 @@ function rank() {
 function noteRanking(v) {
   const all = v.part.units.length === v.layer.units;
   const kept = all ? "" : ` ${v.part.units.length} of ${v.layer.units} units are in this page.`;
-  const notes = { effect: "Change of the loss if the unit is set to zero.", shut: "Share of the text with the gate below 0.1.", open: "Share of the text with the gate above 0.9." };
+  const notes = { effect: "Change of the loss if the unit is set to zero.", shut: `Share of the ${WHOLE} with the gate below 0.1.`, open: `Share of the ${WHOLE} with the gate above 0.9.` };
   const feature = about.features[Number(state.feature)];
   const r = feature ? `r with: ${feature.about}.` : "r with what each unit follows most.";
   by("ranking-note").textContent = `By ${v.label}. ${notes[state.feature] || r}${kept}`;
@@ -180,7 +136,7 @@ function listFeatures() {
   const options = [["any", "what they follow most"]];
   about.features.forEach((f, i) => options.push([String(i), f.label]));
   if (array(`${v.place}-effect`)) options.push(["effect", "effect on the loss"]);
-  if (v.part.gate) options.push(["open", "share of the text open"], ["shut", "share of the text shut"]);
+  if (v.part.gate) options.push(["open", `share of the ${WHOLE} open`], ["shut", `share of the ${WHOLE} shut`]);
   const select = cleared(by("feature"));
   for (const [value, label] of options) select.append(new Option(label, value));
   if (!options.some(([value]) => value === state.feature)) state.feature = "any";
@@ -191,17 +147,14 @@ function listFeatures() {
 
 function showUnit() {
   const v = ranked();
-  const layers = about.layers.length > 1 ? ` of layer ${v.place + 1}` : "";
-  by("unit-title").textContent = `Unit ${state.unit}${layers}, ${v.label}`;
+  by("unit-title").textContent = `Unit ${state.unit}${ofLayer(v)}, ${v.label}`;
   const effect = array(`${v.place}-effect`);
-  by("effect").textContent = effect
-    ? `Set to zero, it changes the loss by ${withSign(effect[state.unit], 4)} ± ` +
-      `${fixed(effect[v.layer.units + state.unit], 4)} nats a ${ONE}.`
-    : "";
+  by("effect").textContent = effect ? effectOf(v, effect) : "";
   by("effect").hidden = !effect;
   const body = cleared(by("follows").tBodies[0]);
-  about.features.forEach((feature, f) => {
-    const r = correlation(v, f, state.unit);
+  let followed = about.features.map((feature, f) => ({ feature, r: correlation(v, f, state.unit) }));
+  if (followed.length > 14) followed = followed.sort((a, b) => Math.abs(b.r) - Math.abs(a.r)).slice(0, 14);
+  followed.forEach(({ feature, r }) => {
     const row = body.insertRow();
     const head = made("th", "", feature.label);
     head.scope = "row";
@@ -210,6 +163,11 @@ function showUnit() {
     row.insertCell().textContent = withSign(r);
   });
   showSaturation(v);
+}
+
+function effectOf(v, effect) {
+  const [loss, error] = [effect[state.unit], effect[v.layer.units + state.unit]];
+  return `Set to zero, it changes the loss by ${withSign(loss, 4)} ± ${fixed(error, 4)}${COST && ` ${COST}`}${figureOf(v)}.`;
 }
 
 function showSaturation(v) {
@@ -276,7 +234,7 @@ function drawDots(canvas, v, gate, size) {
   const middle = (first) => Array.from(shares.slice(first, first + units)).sort((a, b) => a - b)[units >> 1];
   canvas.setAttribute("role", "img");
   canvas.setAttribute("aria-label",
-    `${gate.label}: the unit in the middle is shut at ${percent(middle(0))} and open at ${percent(middle(units))} of the text`);
+    `${gate.label}: the unit in the middle is shut at ${percent(middle(0))} and open at ${percent(middle(units))} of the ${WHOLE}`);
   canvas.onclick = (event) => {
     const near = (unit) => Math.hypot(at(unit)[0] - event.offsetX, at(unit)[1] - event.offsetY);
     choose(ranked().part.units.reduce((a, b) => (near(b) < near(a) ? b : a)));

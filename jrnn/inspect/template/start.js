@@ -1,30 +1,10 @@
-// Layout
-
-function fitRows() {
-  const above = document.querySelector(".controls");
-  document.documentElement.style.setProperty("--above", `${above.offsetTop + above.offsetHeight}px`);
-  grid.columns = Math.max(8, Math.floor((frame.clientWidth - 2 * PAD) / grid.cell));
-  grid.height = grid.line + (state.guesses ? K * grid.guess + 8 : 0);
-  breakRows();
-  by("spacer").style.height = `${2 * PAD + grid.rows.length * grid.height}px`;
-}
-
-function layOut() {
-  const anchor = grid.rows.length > 1 ? grid.rows[Math.min(grid.rows.length - 1, Math.floor(frame.scrollTop / grid.height))] : 0;
-  fitRows();
-  frame.scrollTop = anchor ? PAD + rowOf(anchor) * grid.height : 0;
-  drawMap();
-  drawTrace();
-  drawGates();
-  redraw();
-}
-
-function showGuesses(on) {
-  state.guesses = on;
-  by("show-guesses").checked = on;
-  layOut();
-  moveTo(state.cursor);
-}
+// What both pages begin with: events, keys, words. A page has, in the scripts that follow:
+//   frame        the element that is looked at, and that keys move in
+//   measure()    once, before anything is drawn
+//   fit()        what depends on the size of the frame; layOut() draws it, too
+//   redraw()     draws what depends on the view, in the next frame; showAround() the rest
+//   listenHere() its own events, and OWN_KEYS
+//   COST         the unit of an effect; figureOf(view) another one; MEASURED on what
 
 function centre(on) {
   state.centred = by("centred").checked = on;
@@ -35,9 +15,10 @@ function centre(on) {
 
 function explain() {
   for (const element of document.querySelectorAll(".token")) element.textContent = ONE;
+  for (const element of document.querySelectorAll(".whole")) element.textContent = WHOLE;
   const effect = about.layers.some((_, place) => array(`${place}-effect`));
   by("about-effect").hidden = !effect;
-  const sample = about.measured ? ` It was measured on the first ${grouped(about.measured)} ${ONE}s.` : "";
+  const sample = about.measured ? ` It was measured on ${MEASURED}.` : "";
   if (effect) by("about-effect").append(sample);
   const few = about.layers.some((layer) => layer.parts.some((part) => part.units.length < layer.units));
   by("about-kept").hidden = !few;
@@ -54,14 +35,12 @@ function listen() {
   by("unit").onchange = (event) => choose(Number(event.target.value));
   by("previous").onclick = () => neighbour(-1);
   by("next").onclick = () => neighbour(1);
-  by("show-guesses").onchange = (event) => showGuesses(event.target.checked);
   by("centred").onchange = (event) => centre(event.target.checked);
   by("feature").onchange = (event) => {
     state.feature = event.target.value;
     rank();
     choose(state.ranking[0]);
   };
-  by("find").onsubmit = find;
   by("help").onclick = () => by("keys").showModal();
   by("ranking").onclick = (event) => {
     const row = event.target.closest(".option");
@@ -73,48 +52,13 @@ function listen() {
     event.preventDefault();
     neighbour(by_);
   };
-  listenToText();
+  listenHere();
   document.addEventListener("keydown", shortcut);
   dark.addEventListener("change", () => {
     mixColours();
     showAll();
   });
   new ResizeObserver(layOut).observe(frame);
-}
-
-function listenToText() {
-  frame.addEventListener("scroll", redraw, { passive: true });
-  frame.addEventListener("pointermove", (event) => {
-    const t = event.pointerType === "mouse" ? under(event) : -1;
-    if (t === state.hover) return;
-    state.hover = t;
-    showHere();
-    drawTrace();
-    redraw();
-  });
-  frame.addEventListener("pointerleave", () => {
-    state.hover = -1;
-    showHere();
-    drawTrace();
-    redraw();
-  });
-  frame.addEventListener("click", (event) => {
-    const t = under(event);
-    if (t >= 0) moveTo(t);
-  });
-  frame.addEventListener("keydown", (event) => {
-    if (!(event.key in MOVES) || event.altKey) return;
-    event.preventDefault();
-    MOVES[event.key](event);
-  });
-  const jump = (event) => {
-    if (event.type === "pointermove" && !event.buttons) return;
-    const y = event.clientY - by("map").getBoundingClientRect().top;
-    const share = Math.max(0, Math.min(1, y / mapTall));
-    frame.scrollTop = share * grid.rows.length * grid.height - frame.clientHeight / 2;
-  };
-  by("map").addEventListener("pointerdown", jump);
-  by("map").addEventListener("pointermove", jump);
 }
 
 let before = "";
@@ -124,15 +68,15 @@ function shortcut(event) {
   const act = {
     n: () => neighbour(1),
     p: () => neighbour(-1),
-    g: () => showGuesses(!state.guesses),
     m: () => centre(!state.centred),
     l: () => {
+      if (!view("loss")) return;
       if (!state.view.loss) before = state.view.id;
       look(state.view.loss ? before || views[0].id : "loss");
     },
     t: () => frame.focus(),
-    "/": () => by("sought").focus(),
     "?": () => by("keys").showModal(),
+    ...OWN_KEYS,
   }[event.key.toLowerCase()];
   if (!act) return;
   event.preventDefault();
@@ -157,9 +101,7 @@ function start() {
   rank();
   state.unit = state.ranking[0];
   state.states = null; // so that its units are listed
-  fitRows();
+  fit();
   look(first.id);
   listen();
 }
-
-start();
