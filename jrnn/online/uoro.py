@@ -83,7 +83,7 @@ def uoro(cell: Cell) -> Algorithm:
             return vector.flatten(carry), carry
 
         h, pull, carry = jax.vjp(first, leaves, has_aux=True)
-        if not start_pattern(cell, params, vector).nnz:
+        if not start_pattern(cell, params, vector).different.nnz:
             return carry, zeros(vector)
         if nu_key is None:
             raise ValueError(
