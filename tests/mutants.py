@@ -2382,7 +2382,7 @@ OF_STREAMS = [
     ),
     Mutant(
         "uoro: always the same signs",
-        "online/uoro.py",
+        "online/_noise.py",
         "jax.random.rademacher(key, like.shape, like.dtype)",
         "jnp.ones(like.shape, like.dtype)",
         ONLINE,
