@@ -131,7 +131,8 @@ def _sums_of(made: StepProgram, params: Params) -> list[Sum]:
         got = ", ".join(error.operations) or "no operation"
         raise ValueError(
             f"kf_rtrl: {name} must reach the state by one product with a vector, or as "
-            f"a bias added to one, got {got}. Take uoro, which is right on average for any cell, or rtrl."
+            f"a bias added to one, got {got}. Take uoro, which is right on average for "
+            "any cell, or rtrl."
         ) from None
 
 
