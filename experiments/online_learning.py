@@ -431,7 +431,7 @@ def measured(way: str, units: int, steps: int) -> float:
     status = Path("/proc/self/status")
     if not status.exists():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    # not ru_maxrss, which on Linux begins with the memory of the process that started it
+    # not ru_maxrss: on Linux it begins with the memory of the process before this one
     (line,) = [s for s in status.read_text().splitlines() if s.startswith("VmHWM")]
     return int(line.split()[1]) / 1024
 

@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
-from experiments import _own_table, _table
+from experiments import _online_table, _own_table, _table
 from experiments._results import FOLDER, plain
 
 ROOT = FOLDER.parents[1]
@@ -44,6 +44,7 @@ SMALL = [
     "languages",
     "learning_rate",
     "lyapunov",
+    "online_learning",
     "output_recurrence",
     "own_sequences",
     "recite",
@@ -356,6 +357,13 @@ def test_the_page_on_own_sequences_holds_what_was_measured():
     assert page.split(_own_table.MARKS[0])[1].split(_own_table.MARKS[1])[0] == (
         f"\n{made}\n"
     )
+
+
+def test_the_page_on_online_learning_holds_what_was_measured():
+    page = _online_table.PAGE.read_text("utf-8")
+    made = _online_table.markdown(committed("online_learning"))
+    first, last = _online_table.MARKS
+    assert page.split(first)[1].split(last)[0] == f"\n{made}\n"
 
 
 def test_the_readme_of_the_experiments_holds_the_results():

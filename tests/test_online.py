@@ -428,6 +428,69 @@ def test_uoro_carries_two_vectors_whose_product_has_rank_one():
     chex.assert_trees_all_equal_shapes(found.influence.params, ex.params)
 
 
+# KF-RTRL
+
+
+def all_numbers(tree, *lead):
+    """The arrays of a tree as one, behind some leading axes."""
+    leaves = [np.asarray(a).reshape(*lead, -1) for a in jax.tree.leaves(tree)]
+    return np.concatenate(leaves, axis=-1)
+
+
+def two_layers():
+    """A GRU under an Elman network: three sums, of which one is in a layer above."""
+    cell = jrnn.stack(jrnn.gru(3), jrnn.elman(2), jrnn.linear(2))
+    xs = jnp.asarray(np.random.default_rng(11).normal(size=(T, 2)))
+    params = cell.init(jax.random.key(1), xs[0])
+    return cell, jax.tree.map(lambda p: p + 0.1 * jnp.cos(p), params), xs
+
+
+@pytest.mark.parametrize("name", ["elman", "lstm"])
+def test_kf_rtrl_is_exact_while_the_influence_is_one_product(name):
+    """Of the first loss and the second one, whatever the signs."""
+    ex = example(name)
+    xs, scales = ex.xs[:2], SCALES[:2]
+    found = jax.jit(functools.partial(stream, online.kf_rtrl(ex.cell)))(
+        ex.params, xs, scales, jax.random.key(3)
+    )
+    _, expected = jax.jit(functools.partial(backward, ex.cell))(ex.params, xs, scales)
+    close(found.gradient, expected)
+
+
+@functools.cache
+def draws_of_two_layers(make, number):
+    cell, params, xs = two_layers()
+    one = lambda key: stream(make(cell), params, xs, SCALES, key).gradient
+    keys = jax.random.split(jax.random.key(5), number)
+    with jax.debug_key_reuse(False):  # it misreads a scan over keys under vmap
+        return all_numbers(jax.jit(jax.vmap(one))(keys), number)
+
+
+def test_kf_rtrl_is_right_on_average():
+    """As in `test_uoro_is_right_on_average`, of a stack of two layers."""
+    number = 4000
+    cell, params, xs = two_layers()
+    draws = draws_of_two_layers(online.kf_rtrl, number)
+    exact = all_numbers(
+        jax.jit(functools.partial(backward, cell))(params, xs, SCALES)[1]
+    )
+    random = draws.std(axis=0) > 1e-12 * np.abs(exact).max()
+    np.testing.assert_allclose(draws[0, ~random], exact[~random], rtol=1e-9, atol=1e-12)
+    error = draws.std(axis=0)[random] / np.sqrt(number)
+    z = (draws.mean(axis=0) - exact)[random] / error
+    assert random.sum() > 60 and np.abs(z).max() < 5 and np.square(z).mean() < 3
+    assert np.linalg.norm(error) < 0.02 * np.linalg.norm(exact)
+
+
+@pytest.mark.slow
+def test_kf_rtrl_has_less_noise_than_uoro():
+    noise = [
+        np.linalg.norm(draws_of_two_layers(make, 4000).std(axis=0))
+        for make in (online.kf_rtrl, online.uoro)
+    ]
+    assert noise[0] < 0.7 * noise[1]
+
+
 # Streams
 
 
@@ -442,6 +505,7 @@ MAKERS = {
     "snap": online.snap,
     "eprop": online.eprop,
     "uoro": online.uoro,
+    "kf_rtrl": online.kf_rtrl,
 }
 
 
@@ -614,6 +678,11 @@ def step_of(make, params=None, loss=jnp.sum, influence=None, key=None):
     )
 
 
+def start_of(name):
+    ex = example(name)
+    return online.kf_rtrl(ex.cell).init(ex.params, at(ex.xs, 0))
+
+
 ERRORS = {
     "rtrl: expected a cell, got type. Call it": lambda: online.rtrl(int),
     "snap: order must be a positive integer, got 0": lambda: online.snap(
@@ -644,6 +713,24 @@ ERRORS = {
     "rtrl: influence must have leaves of shapes [(3, 2, 9)": lambda: step_of(
         online.rtrl, influence=lambda i: jax.tree.map(lambda a: a[:1], i)
     ),
+    "kf_rtrl: loss must return a scalar, got shape (2,)": lambda: step_of(
+        online.kf_rtrl, loss=lambda y: y, key=jax.random.key(0)
+    ),
+    "kf_rtrl: needs a key for every step": lambda: step_of(online.kf_rtrl),
+    "kf_rtrl: influence must have leaves of shapes [(2,), (3,), (), (), (0,)": (
+        lambda: step_of(
+            online.kf_rtrl,
+            influence=lambda i: i._replace(matrices=i.matrices[:1]),
+            key=jax.random.key(0),
+        )
+    ),
+    "kf_rtrl: the initial carry of this cell depends": lambda: start_of(
+        "learned_carry"
+    ),
+    "kf_rtrl: params.u must reach the state by one product with a vector, or as a bias "
+    "added to one, got mul. Take uoro": lambda: start_of("indrnn"),
+    "kf_rtrl: params.w_h must reach the state by one product with a vector, or as a "
+    "bias added to one, got split": lambda: start_of("gru-before"),
     "accumulate: targets must have 3 rows, one for each": lambda: online.accumulate(
         online.rtrl(jrnn.gru(2)), None, None, None, jnp.ones((3, 2)), jnp.ones(4), None
     ),
