@@ -2415,8 +2415,8 @@ OF_STREAMS = [
     Mutant(
         "kf_rtrl: the influence does not move with the state",
         "online/kf_rtrl.py",
-        "moved = jnp.tensordot(jacobian, a, 1)",
-        "moved = a",
+        "moved, e = jnp.tensordot(jacobian, a, 1), e.astype",
+        "moved, e = a, e.astype",
         ONLINE,
         "kf_rtrl_is_right",
     ),

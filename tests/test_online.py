@@ -445,7 +445,9 @@ def two_layers():
     return cell, jax.tree.map(lambda p: p + 0.1 * jnp.cos(p), params), xs
 
 
-@pytest.mark.parametrize("name", ["elman", "lstm"])
+@pytest.mark.parametrize(
+    "name", ["elman", pytest.param("lstm", marks=pytest.mark.slow)]
+)
 def test_kf_rtrl_is_exact_while_the_influence_is_one_product(name):
     """Of the first loss and the second one, whatever the signs."""
     ex = example(name)
@@ -466,6 +468,7 @@ def draws_of_two_layers(make, number):
         return all_numbers(jax.jit(jax.vmap(one))(keys), number)
 
 
+@pytest.mark.slow
 def test_kf_rtrl_is_right_on_average():
     """As in `test_uoro_is_right_on_average`, of a stack of two layers."""
     number = 4000
@@ -500,6 +503,12 @@ def gru_stream(steps=12):
     return cell, cell.init(jax.random.key(1), xs[0]), xs, jnp.ones(steps)
 
 
+# the longest to compile is run in the whole suite only
+def made_by(makers):
+    marks = lambda name: [pytest.mark.slow] * (name == "kf_rtrl")
+    return [pytest.param(makers[n], id=n, marks=marks(n)) for n in makers]
+
+
 MAKERS = {
     "rtrl": online.rtrl,
     "snap": online.snap,
@@ -509,7 +518,7 @@ MAKERS = {
 }
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("make", made_by(MAKERS))
 def test_a_stream_goes_on_where_it_was_left(make):
     cell, params, xs, scales = gru_stream()
     algorithm, keys = make(cell), jax.random.split(jax.random.key(2), 12)
@@ -543,7 +552,7 @@ def test_a_stream_goes_on_where_it_was_left(make):
     close(whole.ys[-1], made.y)
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("make", made_by(MAKERS))
 def test_a_batch_of_streams_is_the_streams(make):
     cell, params, xs, scales = gru_stream()
     batch = jnp.stack([xs, 2 * xs, -xs])

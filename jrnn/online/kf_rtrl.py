@@ -37,7 +37,7 @@ def kf_rtrl(cell: Cell) -> Algorithm:
     the state through a sum z_t = v_t w of M numbers, so that what a step adds to the
     influence of real-time recurrent learning is one product; the mean of u_t (x) A_t
     over all signs is the influence. The gradient is right on average while the
-    parameters stay the same, and its noise is far smaller than that of `uoro`.
+    parameters stay the same, and its noise is smaller than that of `uoro`.
 
     Memory is N M numbers and time N^2 M operations a step: N^2 and N^3 of an Elman
     network of N units. Where a cell has several sums, such as a GRU, whose z from the
@@ -79,15 +79,16 @@ def kf_rtrl(cell: Cell) -> Algorithm:
 
     def init(params, x, /, carry=None, *, key=None):
         float_leaves("kf_rtrl", params)
+        start = partial(cell.initial_carry, key=key)
         if carry is None:
-            vector = state_vector(jax.eval_shape(cell.initial_carry, params))
+            vector = state_vector(jax.eval_shape(start, params))
             if start_pattern(cell, params, vector).different.nnz:
                 raise ValueError(
                     "kf_rtrl: the initial carry of this cell depends on its "
                     "parameters, which is no product of a vector with weights. Give "
                     "init a carry, which counts as a constant, or use rtrl or uoro."
                 )
-            carry = cell.initial_carry(params, key=key)
+            carry = start(params)
         form = jax.eval_shape(partial(_zeros, cell), params, carry, x)
         return carry, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), form)
 
@@ -100,10 +101,8 @@ def kf_rtrl(cell: Cell) -> Algorithm:
         sign_key, own_key = jax.random.split(key)
         leaves, tree = float_leaves("kf_rtrl", params)
         _checked(influence, jax.eval_shape(partial(_zeros, cell), params, carry, x))
-        vector, made = (
-            state_vector(carry),
-            step_program(cell, params, carry, x, own_key),
-        )
+        made = step_program(cell, params, carry, x, own_key)
+        vector = state_vector(carry)
 
         def of_loss(leaves, h):
             state = vector.unflatten(h, carry)
@@ -170,13 +169,10 @@ def _weighed(found: list[Sum], d_h, influence: KFInfluence) -> dict[int, jax.Arr
     for s, a in zip(found, influence.matrices, strict=True):
         d_z = jnp.tensordot(d_h, a, 1)
         for t in s.terms:
-            u = (
-                us[t.leaf]
-                if t.vector is None
-                else jnp.expand_dims(us[t.leaf], 1 - t.axis)
-            )
-            d = d_z if t.vector is None else jnp.expand_dims(d_z, t.axis)
-            past[t.leaf] = u * d.astype(u.dtype)
+            u, d = us[t.leaf], d_z.astype(us[t.leaf].dtype)
+            if t.vector is not None:  # u along the axis of v, d along the other one
+                u, d = jnp.expand_dims(u, 1 - t.axis), jnp.expand_dims(d, t.axis)
+            past[t.leaf] = u * d
     return past
 
 
@@ -204,12 +200,10 @@ def _advanced(
             jnp.ones_like(us[t.leaf]) if t.vector is None else next(values)
             for t in s.terms
         ]
-        moved = jnp.tensordot(jacobian, a, 1)
-        sums_, a = _joined(
-            old, new, moved, e.astype(a.dtype), jax.random.fold_in(key, n)
-        )
-        matrices.append(a)
-        for t, u in zip(s.terms, sums_, strict=True):
+        moved, e = jnp.tensordot(jacobian, a, 1), e.astype(a.dtype)
+        made_us, matrix = _joined(old, new, moved, e, jax.random.fold_in(key, n))
+        matrices.append(matrix)
+        for t, u in zip(s.terms, made_us, strict=True):
             us[t.leaf] = u
     return KFInfluence(tree.unflatten(us), tuple(matrices))
 
