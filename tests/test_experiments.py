@@ -314,6 +314,19 @@ def test_memory_grows_with_a_chunk_and_its_gradient_nears_the_full_one():
         assert row["1"] < 0.7 < 0.99 < row["64"]
 
 
+def test_gradients_carried_forward_are_exact_where_they_should_be():
+    m = committed("online_learning")
+    assert m["largest_difference_of_rtrl_over_norm"] < 1e-4
+    for name in (n for n in m if n.startswith("cosine")):
+        for cell, ways in m[name].items():
+            assert min(ways["RTRL"], ways["SnAp-2"]) > 0.999, (name, cell)
+        diagonal = m[name]["LRU"]
+        assert min(diagonal["SnAp-1"], diagonal["e-prop"]) > 0.999
+        assert "KF-RTRL" not in diagonal
+    memory = m["mebibytes_above_two_steps"]
+    assert memory["RTRL"]["100000"] < 10 < memory["jax.grad"]["100000"]
+
+
 def test_halving_finds_the_best_of_the_grid_with_a_third_of_its_updates():
     m = committed("learning_rate")
     halving = m["halving"]
