@@ -21,7 +21,7 @@ def markdown(m: dict) -> str:
             cosines(m),
             "Loss as a share of that without memory, mean and range over three seeds:",
             losses(m),
-            "Memory of a process, MiB above that with a stream of two steps:",
+            "By how much the memory of a process grows over a stream, MiB:",
             memory(m),
         ]
     )
@@ -60,7 +60,7 @@ def losses(m: dict) -> str:
 
 
 def memory(m: dict) -> str:
-    found = m["mebibytes_above_two_steps"]
+    found = m["mebibytes_of_a_stream"]
     steps = [name for name in next(iter(found.values())) if name.isdigit()]
     rows = [[way, *(f"{of[n]:.1f}" for n in steps)] for way, of in found.items()]
     return table(["steps", *(f"{int(n):,}" for n in steps)], rows)

@@ -323,7 +323,7 @@ def test_gradients_carried_forward_are_exact_where_they_should_be():
         diagonal = m[name]["LRU"]
         assert min(diagonal["SnAp-1"], diagonal["e-prop"]) > 0.999
         assert "KF-RTRL" not in diagonal
-    memory = m["mebibytes_above_two_steps"]
+    memory = m["mebibytes_of_a_stream"]
     assert memory["RTRL"]["100000"] < 10 < memory["jax.grad"]["100000"]
 
 
