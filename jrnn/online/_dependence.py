@@ -128,7 +128,8 @@ def _merged(env: Known, kind: np.ndarray, used: Sequence[program.Variable]):
     Ahead of an operation that mixes: there are more of them once weights are read, and
     the patterns behind are as wide as what went in.
     """
-    kept = {v: env[v] for v in used if env.get(v) is not None}
+    kept: dict[program.Variable, Pattern] = {v: env[v] for v in used if v in env}
+    kept = {v: pattern for v, pattern in kept.items() if pattern is not None}
     if not kept:
         return {}, np.zeros_like(kind)
     columns = columns_of(sparse.vstack(list(kept.values()), "csr", bool))
