@@ -360,23 +360,6 @@ ROWS = (
         ),
     ),
     Row(
-        "gradients",
-        "online_learning",
-        "Williams, Zipser 1989; Menick et al. 2021",
-        "4 min",
-        lambda m: (
-            "cosine with jax.grad, trained GRU, copy / adding: "
-            + ", ".join(
-                " / ".join(
-                    f"{m[f'cosine with jax.grad, {task}, trained']['GRU'][way]:.2f}"
-                    for task in ("copy", "adding")
-                )
-                + f" {way}"
-                for way in ("RTRL", "SnAp-1", "e-prop", "KF-RTRL", "UORO")
-            )
-        ),
-    ),
-    Row(
         "text",
         "sweep_speed",
         "the README",
