@@ -14,7 +14,7 @@ from scipy import sparse
 
 import jrnn
 from jrnn import online
-from jrnn.online._dependence import dependence
+from jrnn.online._dependence import columns_of, dependence
 from jrnn.online._pattern import layout
 
 # Of the crossing with all cases, what the short suite runs: a plain cell, complex
@@ -428,6 +428,72 @@ def test_uoro_carries_two_vectors_whose_product_has_rank_one():
     chex.assert_trees_all_equal_shapes(found.influence.params, ex.params)
 
 
+# KF-RTRL
+
+
+def all_numbers(tree, *lead):
+    """The arrays of a tree as one, behind some leading axes."""
+    leaves = [np.asarray(a).reshape(*lead, -1) for a in jax.tree.leaves(tree)]
+    return np.concatenate(leaves, axis=-1)
+
+
+def two_layers():
+    """A GRU under an Elman network: three sums, of which one is in a layer above."""
+    cell = jrnn.stack(jrnn.gru(3), jrnn.elman(2), jrnn.linear(2))
+    xs = jnp.asarray(np.random.default_rng(11).normal(size=(T, 2)))
+    params = cell.init(jax.random.key(1), xs[0])
+    return cell, jax.tree.map(lambda p: p + 0.1 * jnp.cos(p), params), xs
+
+
+@pytest.mark.parametrize(
+    "name", ["elman", pytest.param("lstm", marks=pytest.mark.slow)]
+)
+def test_kf_rtrl_is_exact_while_the_influence_is_one_product(name):
+    """Of the first loss and the second one, whatever the signs."""
+    ex = example(name)
+    xs, scales = ex.xs[:2], SCALES[:2]
+    found = jax.jit(functools.partial(stream, online.kf_rtrl(ex.cell)))(
+        ex.params, xs, scales, jax.random.key(3)
+    )
+    _, expected = jax.jit(functools.partial(backward, ex.cell))(ex.params, xs, scales)
+    close(found.gradient, expected)
+
+
+@functools.cache
+def draws_of_two_layers(make, number):
+    cell, params, xs = two_layers()
+    one = lambda key: stream(make(cell), params, xs, SCALES, key).gradient
+    keys = jax.random.split(jax.random.key(5), number)
+    with jax.debug_key_reuse(False):  # it misreads a scan over keys under vmap
+        return all_numbers(jax.jit(jax.vmap(one))(keys), number)
+
+
+@pytest.mark.slow
+def test_kf_rtrl_is_right_on_average():
+    """As in `test_uoro_is_right_on_average`, of a stack of two layers."""
+    number = 4000
+    cell, params, xs = two_layers()
+    draws = draws_of_two_layers(online.kf_rtrl, number)
+    exact = all_numbers(
+        jax.jit(functools.partial(backward, cell))(params, xs, SCALES)[1]
+    )
+    random = draws.std(axis=0) > 1e-12 * np.abs(exact).max()
+    np.testing.assert_allclose(draws[0, ~random], exact[~random], rtol=1e-9, atol=1e-12)
+    error = draws.std(axis=0)[random] / np.sqrt(number)
+    z = (draws.mean(axis=0) - exact)[random] / error
+    assert random.sum() > 60 and np.abs(z).max() < 5 and np.square(z).mean() < 3
+    assert np.linalg.norm(error) < 0.02 * np.linalg.norm(exact)
+
+
+@pytest.mark.slow
+def test_kf_rtrl_has_less_noise_than_uoro():
+    noise = [
+        np.linalg.norm(draws_of_two_layers(make, 4000).std(axis=0))
+        for make in (online.kf_rtrl, online.uoro)
+    ]
+    assert noise[0] < 0.7 * noise[1]
+
+
 # Streams
 
 
@@ -437,15 +503,22 @@ def gru_stream(steps=12):
     return cell, cell.init(jax.random.key(1), xs[0]), xs, jnp.ones(steps)
 
 
+# the longest to compile is run in the whole suite only
+def made_by(makers):
+    marks = lambda name: [pytest.mark.slow] * (name == "kf_rtrl")
+    return [pytest.param(makers[n], id=n, marks=marks(n)) for n in makers]
+
+
 MAKERS = {
     "rtrl": online.rtrl,
     "snap": online.snap,
     "eprop": online.eprop,
     "uoro": online.uoro,
+    "kf_rtrl": online.kf_rtrl,
 }
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("make", made_by(MAKERS))
 def test_a_stream_goes_on_where_it_was_left(make):
     cell, params, xs, scales = gru_stream()
     algorithm, keys = make(cell), jax.random.split(jax.random.key(2), 12)
@@ -479,7 +552,7 @@ def test_a_stream_goes_on_where_it_was_left(make):
     close(whole.ys[-1], made.y)
 
 
-@pytest.mark.parametrize("make", MAKERS.values(), ids=MAKERS)
+@pytest.mark.parametrize("make", made_by(MAKERS))
 def test_a_batch_of_streams_is_the_streams(make):
     cell, params, xs, scales = gru_stream()
     batch = jnp.stack([xs, 2 * xs, -xs])
@@ -560,7 +633,7 @@ def test_dependence_of_products_moves_and_sums_is_that_of_their_jacobians():
         return [c, batched.sum(axis=0), jax.nn.relu(w).max(axis=1), h > 0]
 
     h = jnp.array([0.3, -0.2, 0.5])
-    found = dependence(function, [h, w]).toarray()
+    found = dependence(function, [h, w]).expanded().toarray()
     flat = lambda h, w: jnp.concatenate(
         [jnp.asarray(a, float).ravel() for a in function(h, w)]
     )
@@ -579,7 +652,8 @@ def test_dependence_of_products_moves_and_sums_is_that_of_their_jacobians():
 
 def test_what_is_unknown_is_taken_to_mix_everything():
     found = dependence(lambda a: [jnp.sort(a), jax.lax.stop_gradient(a)], [jnp.ones(3)])
-    np.testing.assert_array_equal(found.toarray(), [[True] * 3] * 3 + [[False] * 3] * 3)
+    found = found.expanded().toarray()
+    np.testing.assert_array_equal(found, [[True] * 3] * 3 + [[False] * 3] * 3)
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -587,7 +661,7 @@ def test_a_row_never_holds_two_entries_that_share_a_parameter(seed):
     rng = np.random.default_rng(seed)
     kept = sparse.csr_matrix(rng.random((6, 20)) < 0.2)
     jacobian = sparse.csr_matrix(rng.random((6, 6)) < 0.3)
-    where = layout(jacobian, kept, [(4, 2), (3, 4)])
+    where = layout(jacobian, columns_of(kept), [(4, 2), (3, 4)])
     starts = itertools.accumulate([0, 8])
     for rows, shape, start in zip(where.rows, [(4, 2), (3, 4)], starts, strict=True):
         units = np.broadcast_to(rows.units, (len(rows.seeds), *shape))
@@ -611,6 +685,11 @@ def step_of(make, params=None, loss=jnp.sum, influence=None, key=None):
     return jax.eval_shape(
         lambda: algorithm.step(params, carry, influence, xs[0], loss, key=key)
     )
+
+
+def start_of(name):
+    ex = example(name)
+    return online.kf_rtrl(ex.cell).init(ex.params, at(ex.xs, 0))
 
 
 ERRORS = {
@@ -643,6 +722,24 @@ ERRORS = {
     "rtrl: influence must have leaves of shapes [(3, 2, 9)": lambda: step_of(
         online.rtrl, influence=lambda i: jax.tree.map(lambda a: a[:1], i)
     ),
+    "kf_rtrl: loss must return a scalar, got shape (2,)": lambda: step_of(
+        online.kf_rtrl, loss=lambda y: y, key=jax.random.key(0)
+    ),
+    "kf_rtrl: needs a key for every step": lambda: step_of(online.kf_rtrl),
+    "kf_rtrl: influence must have leaves of shapes [(2,), (3,), (), (), (0,)": (
+        lambda: step_of(
+            online.kf_rtrl,
+            influence=lambda i: i._replace(matrices=i.matrices[:1]),
+            key=jax.random.key(0),
+        )
+    ),
+    "kf_rtrl: the initial carry of this cell depends": lambda: start_of(
+        "learned_carry"
+    ),
+    "kf_rtrl: params.u must reach the state by one product with a vector, or as a bias "
+    "added to one, got mul. Take uoro": lambda: start_of("indrnn"),
+    "kf_rtrl: params.w_h must reach the state by one product with a vector, or as a "
+    "bias added to one, got split": lambda: start_of("gru-before"),
     "accumulate: targets must have 3 rows, one for each": lambda: online.accumulate(
         online.rtrl(jrnn.gru(2)), None, None, None, jnp.ones((3, 2)), jnp.ones(4), None
     ),

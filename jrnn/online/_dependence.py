@@ -9,7 +9,7 @@ import functools
 import itertools
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +20,8 @@ from jrnn._programs import program
 # A sparse matrix (results, inputs) of truths: where there is a dependence. SciPy's
 # types do not say what its sums and products are.
 Pattern = Any
+# What each variable depends on, None for nothing.
+Known = dict[program.Variable, Pattern | None]
 
 # One result of each element, which reads that element of every operand.
 ELEMENTWISE = frozenset(
@@ -46,6 +48,33 @@ _NESTED = {
 }
 
 
+class Columns(NamedTuple):
+    """A pattern with each of its different columns once.
+
+    Weights of the same unit have the same column: there are about as many different
+    ones as units, however many parameters there are.
+    """
+
+    different: Pattern  # (N, K)
+    kind: np.ndarray  # (P,) which of them a column is
+
+    def expanded(self) -> Pattern:
+        """The whole pattern, (N, P)."""
+        return self.different[:, self.kind]
+
+
+def columns_of(pattern: Pattern) -> Columns:
+    """Find equal columns, by the sum of random numbers drawn for their entries."""
+    draw = np.random.default_rng(0).integers(1, 2**62, pattern.shape[0], np.uint64)
+    columns = pattern.tocsc()
+    columns.eliminate_zeros()
+    entries = np.append(draw[columns.indices], np.uint64(0))
+    sums = np.add.reduceat(entries, np.minimum(columns.indptr[:-1], len(entries) - 1))
+    sums[np.diff(columns.indptr) == 0] = 0
+    _, first, kind = np.unique(sums, return_index=True, return_inverse=True)
+    return Columns(columns[:, first].tocsr(), kind.ravel())
+
+
 def keeps_apart(eqn: program.Equation) -> bool:
     """Whether an operation leaves each element by itself, and mixes none."""
     name = eqn.primitive.name
@@ -58,7 +87,7 @@ def dependence(
     function: Callable[..., list[jax.Array]],
     varied: Sequence[Any],
     others: Sequence[Any] = (),
-) -> Pattern:
+) -> Columns:
     """The pattern of the Jacobian of `function(*varied, *others) -> list`.
 
     Args:
@@ -68,20 +97,53 @@ def dependence(
         others: specs of the arguments that do not.
 
     Returns:
-        A sparse matrix: rows are the elements of all results, in order.
+        Its columns; rows are the elements of all results, in order.
     """
     traced = program.trace(function, [*varied, *others])
     sizes = [int(np.prod(a.shape, dtype=int)) for a in varied]
     every = sparse.csr_matrix(sparse.eye_array(sum(sizes), dtype=bool))
     starts = np.cumsum([0, *sizes])
-    known = [every[a:b] for a, b in itertools.pairwise(starts)]
-    results = _run(program.jaxpr_of(traced), [*known, *(None for _ in others)])
-    shapes = [program.type_of(a).shape for a in program.jaxpr_of(traced).outvars]
-    rows = [
-        _empty(int(np.prod(shape, dtype=int)), sum(sizes)) if found is None else found
-        for found, shape in zip(results, shapes, strict=True)
+    known = [
+        *(every[a:b] for a, b in itertools.pairwise(starts)),
+        *(None for _ in others),
     ]
-    return sparse.vstack([_empty(0, sum(sizes)), *rows], "csr", bool)
+    jaxpr = program.jaxpr_of(traced)
+    eqns = program.backward_slice(jaxpr.eqns, jaxpr.outvars)
+    env, kind = dict(zip(jaxpr.invars, known, strict=True)), np.arange(sum(sizes))
+    for n, eqn in enumerate(eqns):
+        if not keeps_apart(eqn):
+            env, kind = _merged(
+                env, kind, program.free_variables(eqns[n:], jaxpr.outvars)
+            )
+        _propagate(eqn, env)
+    env, kind = _merged(env, kind, program.variables(jaxpr.outvars))
+    width = kind.max(initial=-1) + 1
+    rows = [_found(env, atom, width) for atom in jaxpr.outvars]
+    return Columns(sparse.vstack([_empty(0, width), *rows], "csr", bool), kind)
+
+
+def _merged(env: Known, kind: np.ndarray, used: Sequence[program.Variable]):
+    """Patterns of what is still used, without the columns that they have twice.
+
+    Ahead of an operation that mixes: there are more of them once weights are read, and
+    the patterns behind are as wide as what went in.
+    """
+    kept: dict[program.Variable, Pattern] = {v: env[v] for v in used if v in env}
+    kept = {v: pattern for v, pattern in kept.items() if pattern is not None}
+    if not kept:
+        return {}, np.zeros_like(kind)
+    columns = columns_of(sparse.vstack(list(kept.values()), "csr", bool))
+    ends = np.cumsum([0, *(pattern.shape[0] for pattern in kept.values())])
+    spans = itertools.pairwise(ends)
+    merged = {v: columns.different[a:b] for v, (a, b) in zip(kept, spans, strict=True)}
+    return merged, columns.kind[kind]
+
+
+def _found(env: Known, atom: program.Atom, width: int) -> Pattern:
+    """What a result depends on."""
+    found = env.get(atom) if program.is_variable(atom) else None
+    size = int(np.prod(program.type_of(atom).shape, dtype=int))
+    return _empty(size, width) if found is None else found
 
 
 def _empty(rows: int, columns: int) -> Pattern:
@@ -91,12 +153,20 @@ def _empty(rows: int, columns: int) -> Pattern:
 def _run(jaxpr: Any, inputs: Sequence[Pattern | None]) -> list[Pattern | None]:
     """What each result depends on; None for nothing."""
     env = dict(zip(jaxpr.invars, inputs, strict=True))
-    find = lambda atom: env.get(atom) if program.is_variable(atom) else None
     for eqn in program.backward_slice(jaxpr.eqns, jaxpr.outvars):
-        found = _results(eqn, [find(atom) for atom in eqn.invars])
-        for var, pattern in zip(eqn.outvars, found, strict=True):
-            env[var] = pattern if program.is_differentiable(var) else None
-    return [find(atom) for atom in jaxpr.outvars]
+        _propagate(eqn, env)
+    return [_read(env, atom) for atom in jaxpr.outvars]
+
+
+def _read(env: Known, atom: program.Atom) -> Pattern | None:
+    return env.get(atom) if program.is_variable(atom) else None
+
+
+def _propagate(eqn: program.Equation, env: Known) -> None:
+    """Add what the results of an equation depend on."""
+    found = _results(eqn, [_read(env, atom) for atom in eqn.invars])
+    for var, pattern in zip(eqn.outvars, found, strict=True):
+        env[var] = pattern if program.is_differentiable(var) else None
 
 
 def _results(eqn: program.Equation, known: list) -> list[Pattern | None]:

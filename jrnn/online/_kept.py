@@ -21,7 +21,7 @@ from jrnn._state_vector import StateVector, state_vector
 from jrnn.cell import Carry, Cell, Input, Key, Params, spec
 from jrnn.online import _pattern
 from jrnn.online._algorithm import Algorithm, StepResult
-from jrnn.online._dependence import Pattern, dependence
+from jrnn.online._dependence import Columns, Pattern, dependence
 from jrnn.online._pattern import Layout
 
 Leaves = list[jax.Array]
@@ -59,11 +59,15 @@ class Moment(NamedTuple):
 
 
 class Patterns(NamedTuple):
-    """What may differ from zero, element by element."""
+    """What may differ from zero, element by element.
+
+    Parameters that act on the same entries of the state are of one kind, K in all.
+    """
 
     jacobian: Pattern  # (N, N) of D_t
-    direct: Pattern  # (N, P) of I_t
-    start: Pattern  # (N, P) of the initial carry by the parameters
+    direct: Pattern  # (N, K) of I_t
+    start: Pattern  # (N, K) of the initial carry by the parameters
+    kind: np.ndarray  # (P,) of each parameter
 
 
 def kept(
@@ -78,7 +82,7 @@ def kept(
     Args:
         name: of the algorithm, for messages.
         cell: any cell.
-        keep: from what may differ from zero to what is kept of P, (N, P).
+        keep: from what may differ from zero to what is kept of P, (N, K).
         advance: `(moment, influence) -> StepResult`, its carry, influence and gradient
             with leaves in a list.
         local: the step of which D_t and I_t are derivatives; the cell's own if None.
@@ -88,8 +92,9 @@ def kept(
     @functools.lru_cache(maxsize=8)
     def layout_of(specs: Specs) -> Layout:
         found = patterns(cell, specs, cell.step if local is None else local)
+        influence = Columns(keep(found), found.kind)
         params = jax.tree.leaves(specs.unflatten()[0])
-        return _pattern.layout(found.jacobian, keep(found), [p.shape for p in params])
+        return _pattern.layout(found.jacobian, influence, [p.shape for p in params])
 
     def init(params, x, /, carry=None, *, key=None):
         leaves, tree = float_leaves(name, params)
@@ -185,14 +190,22 @@ def patterns(cell: Cell, specs: Specs, step: Callable) -> Patterns:
 
     h = jax.ShapeDtypeStruct((vector.size,), vector.dtype)
     found = dependence(of_step, [h, *leaves], fixed)
-    direct = found[:, vector.size :]
-    start = sparse.csr_matrix(direct.shape, dtype=bool)
-    if cell.initial_carry is not None:
+    jacobian = found.different[:, found.kind[: vector.size]]
+    direct = found.kind[vector.size :]
+    if cell.initial_carry is None:
+        start = Columns(sparse.csr_matrix((vector.size, 1), dtype=bool), 0 * direct)
+    else:
         start = start_pattern(cell, params, vector)
-    return Patterns(found[:, : vector.size], direct, start)
+    pairs, kind = np.unique([direct, start.kind], axis=1, return_inverse=True)
+    return Patterns(
+        jacobian,
+        found.different[:, pairs[0]],
+        start.different[:, pairs[1]],
+        kind.ravel(),
+    )
 
 
-def start_pattern(cell: Cell, params: Params, vector: StateVector) -> Pattern:
+def start_pattern(cell: Cell, params: Params, vector: StateVector) -> Columns:
     """Where the initial carry depends on the parameters, (N, P)."""
     leaves, tree = jax.tree.flatten(spec(params))
 

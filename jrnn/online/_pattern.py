@@ -6,6 +6,7 @@ most are zero for good, entries of the state that share no parameter share a row
 holds all of them, of a dense one there are as many rows as entries.
 """
 
+import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jrnn.online._dependence import Pattern
+from jrnn.online._dependence import Columns, Pattern, columns_of
 
 
 class InfluenceRows(NamedTuple):
@@ -34,24 +35,22 @@ class Layout(NamedTuple):
     seeds: np.ndarray  # (K, N) the sums of rows that these are
 
 
-def layout(jacobian: Pattern, influence: Pattern, shapes: Sequence[tuple]) -> Layout:
+def layout(jacobian: Pattern, influence: Columns, shapes: Sequence[tuple]) -> Layout:
     """Give every entry of the patterns (N, N) and (N, P) its place.
 
     Args:
         jacobian: where the derivative of the state by the state before may be not zero.
-        influence: where the derivative by the parameters is kept.
+        influence: where the derivative by the parameters is kept, by its different
+            columns.
         shapes: of the arrays of parameters, in the order of the columns.
     """
-    size = jacobian.shape[0]
     row_of, seeds = _share(jacobian)
     starts = np.cumsum([0, *(int(np.prod(s, dtype=int)) for s in shapes)])
-    columns = influence.tocsc()
-    columns.eliminate_zeros()
     rows = tuple(
-        _rows(columns[:, a:b].tocsr(), shape)
-        for a, b, shape in zip(starts[:-1], starts[1:], shapes, strict=True)
+        _rows(influence.different, influence.kind[a:b].reshape(shape))
+        for (a, b), shape in zip(itertools.pairwise(starts), shapes, strict=True)
     )
-    return Layout(size, rows, jacobian.toarray(), row_of, seeds)
+    return Layout(jacobian.shape[0], rows, jacobian.toarray(), row_of, seeds)
 
 
 def _share(pattern: Pattern) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +59,7 @@ def _share(pattern: Pattern) -> tuple[np.ndarray, np.ndarray]:
     Returns the shared row of each, -1 for an empty one, and which each sums up.
     """
     size = pattern.shape[0]
-    different = _different_columns(pattern).astype(np.int32)
+    different = columns_of(pattern).different.astype(np.int32)
     meets = (different @ different.T).toarray() > 0  # (N, N) share a column
     row_of = np.full(size, -1)
     for n in np.flatnonzero(meets.diagonal()):
@@ -70,29 +69,20 @@ def _share(pattern: Pattern) -> tuple[np.ndarray, np.ndarray]:
     return row_of, row_of == np.arange(count)[:, None]
 
 
-def _different_columns(pattern: Pattern) -> Pattern:
-    """The columns without those that are there twice: there are few kinds."""
-    draw = np.random.default_rng(0).integers(1, 2**62, pattern.shape[0], np.uint64)
-    columns = pattern.tocsc()
-    entries = np.append(draw[columns.indices], np.uint64(0))
-    sums = np.add.reduceat(entries, np.minimum(columns.indptr[:-1], len(entries) - 1))
-    sums[np.diff(columns.indptr) == 0] = 0
-    _, first = np.unique(sums, return_index=True)
-    return columns[:, first].tocsr()
-
-
-def _rows(pattern: Pattern, shape: tuple) -> InfluenceRows:
-    size = pattern.shape[0]
-    row_of, seeds = _share(pattern)
-    units = np.full((len(seeds), pattern.shape[1]), size, np.int32)
-    entries = pattern.tocoo()
+def _rows(different: Pattern, kind: np.ndarray) -> InfluenceRows:
+    """The rows of one array of parameters, of which element has which column."""
+    used, nth = np.unique(kind, return_inverse=True)
+    own = columns_of(different[:, used])
+    kind = own.kind[nth].reshape(kind.shape)
+    for axis in range(kind.ndim):  # most often only the last one counts
+        first = kind.take([0], axis) if kind.shape[axis] else kind
+        if kind.shape[axis] and (kind == first).all():
+            kind = first
+    size, entries = different.shape[0], own.different.tocoo()
+    row_of, seeds = _share(own.different)
+    units = np.full((len(seeds), own.different.shape[1]), size, np.int32)
     units[row_of[entries.row], entries.col] = entries.row
-    units = units.reshape(len(seeds), *shape)
-    for axis in range(1, units.ndim):  # most often only the last one counts
-        first = units.take([0], axis) if units.shape[axis] else units
-        if units.shape[axis] and (units == first).all():
-            units = first
-    return InfluenceRows(units, seeds)
+    return InfluenceRows(units[:, kind], seeds)
 
 
 def zeros(where: Layout, params: Sequence[Any]) -> list[jax.Array]:

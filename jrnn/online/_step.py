@@ -80,6 +80,26 @@ def evaluate(
     return step.form.unflatten(leaves)
 
 
+def nudged(
+    step: StepProgram,
+    params: Params,
+    carry: Carry,
+    nudges: dict[program.Variable, jax.Array],
+    wanted: Sequence[program.Atom],
+) -> tuple[Carry, list[jax.Array]]:
+    """The new carry with something added to values on the way, and some other values.
+
+    The derivative by a nudge is that by the value it is added to.
+    """
+    env = _environment(step, params, carry)
+    for eqn in step.eqns:
+        values = [program.read(env, atom) for atom in eqn.invars]
+        for v, result in zip(eqn.outvars, program.apply(eqn, values), strict=True):
+            env[v] = result + nudges[v] if v in nudges else result
+    leaves = [program.read(env, atom) for atom in [*step.new, *step.ys]]
+    return step.form.unflatten(leaves)[0], [program.read(env, atom) for atom in wanted]
+
+
 def output(step: StepProgram, params: Params, carry: Carry, new: Carry) -> Any:
     """The output, which reads `new` where it would read the new carry.
 

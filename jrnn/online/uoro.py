@@ -10,6 +10,7 @@ from jrnn._state_vector import state_vector
 from jrnn.cell import Cell, Params
 from jrnn.online._algorithm import Algorithm, StepResult
 from jrnn.online._kept import float_leaves, scalar, start_pattern
+from jrnn.online._noise import norm, ratio, signs
 
 
 class UOROInfluence(NamedTuple):
@@ -83,14 +84,14 @@ def uoro(cell: Cell) -> Algorithm:
             return vector.flatten(carry), carry
 
         h, pull, carry = jax.vjp(first, leaves, has_aux=True)
-        if not start_pattern(cell, params, vector).nnz:
+        if not start_pattern(cell, params, vector).different.nnz:
             return carry, zeros(vector)
         if nu_key is None:
             raise ValueError(
                 "uoro: the initial carry of this cell depends on its parameters, so "
                 "init needs a key: init(params, x, key=key)."
             )
-        nu = _signs(nu_key, h)
+        nu = signs(nu_key, h)
         return carry, UOROInfluence(nu, tree.unflatten(pull(nu)[0]))
 
     def step(params, carry, influence, x, loss, /, *, key=None):
@@ -122,7 +123,7 @@ def uoro(cell: Cell) -> Algorithm:
             old.params,
         )
         moved, _ = push([jnp.zeros_like(p) for p in leaves], old.state)  # D_t s_{t-1}
-        nu = _signs(nu_key, h)
+        nu = signs(nu_key, h)
         drawn = tree.unflatten(pull((nu, jnp.zeros_like(value)))[0])  # nu^T I_t
         influence = _joined(old.params, moved, nu, drawn)
         return StepResult(new, influence, y, value, gradient)
@@ -132,24 +133,8 @@ def uoro(cell: Cell) -> Algorithm:
 
 def _joined(w, moved, nu, drawn) -> UOROInfluence:
     """s_t and w_t from w_{t-1}, D_t s_{t-1}, nu and nu^T I_t."""
-    norm = lambda tree: _norm(tree, nu.dtype)
-    rho_0 = _ratio(norm(w), norm(moved))
-    rho_1 = _ratio(norm(drawn), norm(nu))
+    size = lambda tree: norm(tree, nu.dtype)
+    rho_0 = ratio(size(w), size(moved))
+    rho_1 = ratio(size(drawn), size(nu))
     add = lambda w, d: w / rho_0.astype(w.dtype) + d / rho_1.astype(d.dtype)
     return UOROInfluence(rho_0 * moved + rho_1 * nu, jax.tree.map(add, w, drawn))
-
-
-def _signs(key: jax.Array, like: jax.Array) -> jax.Array:
-    return jax.random.rademacher(key, like.shape, like.dtype)
-
-
-def _norm(tree, dtype) -> jax.Array:
-    squares = [jnp.sum(jnp.square(a)).astype(dtype) for a in jax.tree.leaves(tree)]
-    return jnp.sqrt(sum(squares, start=jnp.zeros((), dtype)))
-
-
-def _ratio(above: jax.Array, below: jax.Array) -> jax.Array:
-    """sqrt(above / below), 1 where it would be 0 or infinite."""
-    usable = (above > 0) & (below > 0)
-    one = jnp.ones_like(above)
-    return jnp.sqrt(jnp.where(usable, above, one) / jnp.where(usable, below, one))
