@@ -17,7 +17,7 @@ class Term(NamedTuple):
     axis: int  # of w, the one that v is multiplied with
 
 
-class Sum(NamedTuple):
+class WeightedSum(NamedTuple):
     """A sum z with the parameters in it, which act on the state through it alone.
 
     The derivative of the state by w is then v ⊗ dh_t/dz.
@@ -35,7 +35,7 @@ class UnfactoredError(Exception):
         self.leaf, self.operations = leaf, operations
 
 
-def sums(step: StepProgram) -> list[Sum]:
+def sums(step: StepProgram) -> list[WeightedSum]:
     """All sums by which parameters reach the new state.
 
     Raises:
@@ -52,7 +52,7 @@ def sums(step: StepProgram) -> list[Sum]:
             raise UnfactoredError(leaf, [eqn.primitive.name for eqn in readers])
         z = _whole_sum(eqns, step.new, readers[0].outvars[0])
         found.setdefault(z, []).append(term)
-    return [Sum(z, tuple(terms)) for z, terms in found.items()]
+    return [WeightedSum(z, tuple(terms)) for z, terms in found.items()]
 
 
 def _term(leaf: int, w: program.Variable, eqn: program.Equation) -> Term | None:

@@ -14,7 +14,7 @@ from jrnn.online._algorithm import Algorithm, StepResult
 from jrnn.online._kept import float_leaves, scalar, start_pattern
 from jrnn.online._noise import norm, ratio, signs
 from jrnn.online._step import StepProgram, evaluate, nudged, step_program
-from jrnn.online._sums import Sum, UnfactoredError, sums
+from jrnn.online._sums import WeightedSum, UnfactoredError, sums
 
 
 class KFInfluence(NamedTuple):
@@ -120,7 +120,7 @@ def kf_rtrl(cell: Cell) -> Algorithm:
     return Algorithm(init, step)
 
 
-def _sums_of(made: StepProgram, params: Params) -> list[Sum]:
+def _sums_of(made: StepProgram, params: Params) -> list[WeightedSum]:
     """The sums of a step, or an error that says which parameters are in none."""
     try:
         return sums(made)
@@ -162,7 +162,9 @@ def _checked(influence: KFInfluence, like: KFInfluence) -> None:
         )
 
 
-def _weighed(found: list[Sum], d_h, influence: KFInfluence) -> dict[int, jax.Array]:
+def _weighed(
+    found: list[WeightedSum], d_h, influence: KFInfluence
+) -> dict[int, jax.Array]:
     """dL_t/dh_{t-1} times the influence, by array of parameters."""
     us = jax.tree.leaves(influence.inputs)
     past = {}
