@@ -14,7 +14,7 @@ from jrnn.online._algorithm import Algorithm, StepResult
 from jrnn.online._kept import float_leaves, scalar, start_pattern
 from jrnn.online._noise import norm, ratio, signs
 from jrnn.online._step import StepProgram, evaluate, nudged, step_program
-from jrnn.online._sums import WeightedSum, UnfactoredError, sums
+from jrnn.online._sums import UnfactoredError, WeightedSum, sums
 
 
 class KFInfluence(NamedTuple):
