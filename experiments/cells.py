@@ -77,9 +77,7 @@ def of(cfg: Config, subject: Subject) -> float:
     params = jax.jit(subject.cell.init)(keys[0], jnp.zeros(subject.shape))
     xs = jax.random.normal(keys[1], (2 * cfg.lag, *subject.shape))
     measure = jax.jit(gradient_at_lag, static_argnums=(0, 3, 5))
-    return float(
-        measure(subject.cell, params, xs, cfg.lag, keys[2], cfg.directions)
-    )
+    return float(measure(subject.cell, params, xs, cfg.lag, keys[2], cfg.directions))
 
 
 def run(cfg: Config) -> Result:

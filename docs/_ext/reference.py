@@ -176,7 +176,9 @@ def year(sources: list[str]) -> str:
 
 def source(sources: list[str]) -> str:
     """Where a cell was published, as its first reference says: an identifier."""
-    found = re.search(r"arXiv:\d+\.\d+|doi:\S+?(?=,|\.?$)|jmlr\.org\S+\.html", sources[0])
+    found = re.search(
+        r"arXiv:\d+\.\d+|doi:\S+?(?=,|\.?$)|jmlr\.org\S+\.html", sources[0]
+    )
     return found[0] if found else sources[0].split(", ")[-2]
 
 
@@ -251,7 +253,10 @@ def cells_page() -> str:
     lines += [".. list-table::", "   :header-rows: 1", "   :class: cells", ""]
     rows = [["cell", *("``--cell``" if n == "--cell" else n for n in found)]]
     rows += [
-        [f":ref:`{c.name} <cell-{c.name}>`", *(texts[c.name] for texts in found.values())]
+        [
+            f":ref:`{c.name} <cell-{c.name}>`",
+            *(texts[c.name] for texts in found.values()),
+        ]
         for c in entries
     ]
     for first, *rest in rows:

@@ -183,10 +183,9 @@ def _pinned(eqns: list[Equation], times: Times, all_of_them: bool) -> list[Varia
     return pinned
 
 
-# Where arrays are much larger than what they are made of, or what is made of them, as a
-# matrix of memory that is a sum of outer products and is read by C q, to move an equation
-# out of the loop would store such an array for each step. Nothing is gained: the loop
-# reads no weight there. So the loop keeps the small arrays apart.
+# A matrix of memory, C_t = f C_{t-1} + v k^T, is much larger than v and k, and than what
+# is read of it, C q. To move v k^T or C q out of the loop would store a matrix for each
+# step and gain nothing, as no weight is read: the loop keeps such equations.
 
 
 def _contracts(eqn: Equation, times: Times) -> bool:
@@ -226,9 +225,7 @@ def _contractions_of_crossing(
     return [e for e in before if _contracts(e, times) and large(e) in read]
 
 
-def _expands(
-    eqn: Equation, makers: dict[Variable, Equation], times: Times
-) -> bool:
+def _expands(eqn: Equation, makers: dict[Variable, Equation], times: Times) -> bool:
     """Whether `eqn` makes an array larger than all that it reads, and no weight."""
     if eqn.primitive.name not in LIGHT | {"mul", "dot_general"}:
         return False
