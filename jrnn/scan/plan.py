@@ -183,7 +183,7 @@ def _pinned(eqns: list[Equation], times: Times, all_of_them: bool) -> list[Varia
     return pinned
 
 
-# A matrix of memory, C_t = f C_{t-1} + v k^T, is much larger than v and k, and than what
+# A matrix of memory, C_t = f C_{t-1} + v k^T, is larger than v and k, and than what
 # is read of it, C q. To move v k^T or C q out of the loop would store a matrix for each
 # step and gain nothing, as no weight is read: the loop keeps such equations.
 
