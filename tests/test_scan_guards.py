@@ -443,6 +443,29 @@ def test_a_large_state_is_not_stored_to_be_read_behind_the_loop(name):
     assert sum(arrays(scan, by_all)) <= sum(arrays(lax.scan, by_all))
 
 
+def test_a_large_state_is_read_where_it_is_at_hand():
+    """Of d(C q) = dC q + C dq both terms; and k and v are taken from a sum beforehand.
+
+    The sum would be added up again for every number of v k^T.
+    """
+    b = jnp.ones(3 * H, jnp.float32)
+
+    def step(carry, x):
+        c, f = carry
+        q, k, v = jnp.split(x + b, 3)
+        c, y = memory(c, (q, k, v, f))
+        return (c, jnp.sin(f * x[0])), y
+
+    xs = jnp.ones((T, 3 * H), jnp.float32)
+    report = scan_report(step, (jnp.ones((H, H), jnp.float32), xs[0, 0]), xs)
+    read = f"dot_general float32[{H}]"
+    assert [report.derivative[k].count(read) for k in ("before", "loop")] == [0, 2]
+    assert report.step["loop"].count(read) == 1 and not report.step["after"]
+    of_sums = {f"add float32[{3 * H}]", f"split float32[{H}]"}
+    assert of_sums <= set(report.step["before"])
+    assert not of_sums & {*report.step["loop"], *report.derivative["loop"]}
+
+
 def test_a_conditional_stays_in_the_loop():
     """For many steps at once both branches would run for each."""
     report = vectors(lambda h, x: (h + lax.cond(x[0] > 0, jnp.sin, jnp.cos, x), h))
