@@ -348,6 +348,20 @@ ROWS = (
     ),
     Row(
         "gradients",
+        "cells",
+        "Pascanu et al. 2013, for any cell",
+        "1 min",
+        lambda m: (
+            "over 50 steps a gradient becomes "
+            + ", ".join(
+                f"{name} {m['gradient_at_lag'][name]:.0e}"
+                for name in ("elman", "gru", "lstm", "antisymmetric")
+            )
+            + f"; all {len(m['gradient_at_lag'])} cells in the index of cells"
+        ),
+    ),
+    Row(
+        "gradients",
         "capacity",
         "Collins et al. 2017",
         "3 min",
@@ -440,6 +454,18 @@ ROWS = (
     ),
     Row(
         "text",
+        "cell_speed",
+        "jrnn.scan beside jax.lax.scan",
+        "10 min",
+        lambda m: (
+            f"of jrnn's time for the gradient, lax.scan takes "
+            f"{m['geometric mean, gradient']:.2f} times (forward "
+            f"{m['geometric mean, forward']:.2f}), mean of {len(m['rows'])} cells and "
+            f"wrappers; slower: {', '.join(m['slower, gradient']) or 'none'}"
+        ),
+    ),
+    Row(
+        "text",
         "sequence_speed",
         "DataLoader and packed sequences",
         "5 min",
@@ -476,19 +502,23 @@ def question(name: str) -> str:
 
 
 def metrics(row: Row) -> dict:
+    """What the experiment found; nothing where it has not been run yet."""
     path = FOLDER / f"{row.file or row.name}.json"
+    if not path.exists():
+        return {}
     return json.loads(path.read_text("utf-8"))["metrics"]
 
 
 def line(row: Row) -> str:
     figure = FOLDER / f"{row.name}.svg"
     shown = f"[figure](results/{figure.name})" if figure.exists() else ""
+    found = metrics(row)
     cells = (
         f"[{row.name}]({row.name}.py)",
         question(row.name),
         row.source,
         row.time,
-        row.result(metrics(row)),
+        row.result(found) if found else "not measured yet",
         shown,
     )
     return f"| {' | '.join(cells)} |"

@@ -846,6 +846,30 @@ LIBRARY = [
 # In numbers, in where things are computed, and in memory.
 ENGINE = [
     Mutant(
+        "plan: what a large state is read for goes behind the loop",
+        "scan/plan.py",
+        "    in_loop |= _contractions_of_state(eqns, in_loop, times)\n",
+        "",
+        GUARDS,
+        "large_state",
+    ),
+    Mutant(
+        "plan: one term of the derivative of a read runs ahead of the loop",
+        "scan/plan.py",
+        "    if linear is None:\n        return []\n    read = free",
+        "    return []\n    read = free",
+        GUARDS,
+        "large_state",
+    ),
+    Mutant(
+        "plan: outer products cross into the loop",
+        "scan/plan.py",
+        '    if eqn.primitive.name not in LIGHT | {"mul", "dot_general"}:',
+        "    if True:",
+        GUARDS,
+        "large_state",
+    ),
+    Mutant(
         "program: what is called in a scope loses it",
         "_programs/program.py",
         "        with source_of(eqn):  # the scopes",

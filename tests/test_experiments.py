@@ -10,10 +10,12 @@ import subprocess
 import sys
 
 import jax
+import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 
+import jrnn
 from experiments import _own_table, _table
 from experiments._results import FOLDER, plain
 
@@ -28,6 +30,7 @@ NEEDS = {
 SMALL = [
     "adding_problem",
     "capacity",
+    "cells",
     "captioning",
     "chunks",
     "cliff",
@@ -392,6 +395,18 @@ def test_the_page_on_own_sequences_holds_what_was_measured():
 def test_the_readme_of_the_experiments_holds_the_results():
     readme = (FOLDER.parent / "README.md").read_text("utf-8")
     assert _table.markdown() in readme
+
+
+@pytest.mark.slow
+def test_the_gradient_at_a_lag_is_that_of_the_jacobians():
+    """Of an orthogonal map times 1/2 it is 2^-lag, whatever the directions."""
+    experiment = importlib.import_module("experiments.cells")
+    orthogonal = jrnn.initializers.orthogonal(0.5)
+    cell = jrnn.elman(4, activation=lambda x: x, w_h_init=orthogonal)
+    params = cell.init(jax.random.key(0), jnp.zeros(3))
+    key = jax.random.key(1)
+    found = experiment.gradient_at_lag(cell, params, jnp.ones((9, 3)), 4, key, 3)
+    assert float(found) == pytest.approx(2.0**-4)
 
 
 def test_every_experiment_is_in_the_table():

@@ -47,6 +47,14 @@ def test_what_other_formats_cannot_hold_is_named(tmp_path, name):
         interop.to_torch(ex.cell, params)
 
 
+def test_window_joins_the_last_inputs():
+    cell, xs, start = jrnn.window(3), normal(T, I), 7 + normal(2, I)
+    padded = np.concatenate([start, xs])
+    params = cell.init(jax.random.key(0), xs[0])._replace(start=start)
+    expected = [padded[t : t + 3].reshape(-1) for t in range(T)]
+    np.testing.assert_array_equal(outputs(cell, params, xs), expected)
+
+
 def test_janet_that_writes_what_it_forgets_is_a_ugrnn():
     xs, ugrnn = normal(T, I), jrnn.ugrnn(H)
     params = params_of(ugrnn, xs[0])

@@ -244,6 +244,16 @@ def test_every_cell_factory_is_a_case():
     assert used <= set(jrnn.__all__)
 
 
+def test_every_cell_has_an_oracle():
+    """Of its own in NumPy, by hand or differentiated by complex steps."""
+    files = ("test_oracles", "test_forward_oracles", "test_stable_oracles")
+    tables = [importlib.import_module(file).CELLS for file in files]
+    known = {name.partition("-")[0] for table in tables for name in table}
+    cells = {n for n in jrnn.cells.__all__ if inspect.isfunction(getattr(jrnn, n))}
+    # one joins inputs (tests/test_literature.py), the other is no cell
+    assert cells - known == {"window", "ridge_readout"}
+
+
 LAYOUT = {
     # what a checkpoint holds: a change here is a change of format (see CHANGELOG)
     "elman": {".w_x": (I, H), ".w_h": (H, H), ".b": (H,)},

@@ -391,6 +391,81 @@ def test_an_array_at_hand_is_changed_to_a_join_of_its_own_shape_only():
     assert [y.tolist() for y in got] == [y.tolist() for y in f(x, b)]
 
 
+def memory(c, x):
+    """A matrix of memory C, read by a query: C_t = f C_{t-1} + v k^T."""
+    q, k, v, f = x
+    read = jnp.einsum("vk,k->v", c, q)
+    return f * c + jnp.einsum("v,k->vk", v, k), read
+
+
+def by_multiplication(c, x):
+    """The same with the outer product as a product of broadcast vectors."""
+    q, k, v, f = x
+    return f * c + v[:, None] * k[None], jnp.einsum("vk,k->v", c, q)
+
+
+def window(c, x):
+    """The last keys, weighted by how they fit a query."""
+    q, k, v, f = x
+    c = jnp.concatenate([c[1:], f * k[None]])
+    return c, jnp.einsum("nk,k->n", c, q) + v[0]
+
+
+READERS = {
+    "memory": (memory, (H, H)),
+    "by_multiplication": (by_multiplication, (H, H)),
+    "window": (window, (V, H)),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_a_large_state_is_not_stored_to_be_read_behind_the_loop(name):
+    """Nor, in the derivative, what is added to it: outer products stay in the loop.
+
+    Of the state itself the derivative stores one array of all steps, as lax.scan does.
+    """
+    step, shape = READERS[name]
+
+    def arrays(run, transform):
+        def outputs(q, k, v, f):
+            ys = jax.vmap(lambda *x: run(step, jnp.zeros(shape, q.dtype), x)[1])
+            return jnp.sum(ys(q, k, v, f) ** 2)
+
+        x = jax.ShapeDtypeStruct((B, T, H), jnp.float32)
+        f = jax.ShapeDtypeStruct((B, T), jnp.float32)
+        text = jax.jit(transform(outputs)).lower(x, x, x, f).as_text()
+        stored = f"tensor<{T}x{B}x{'x'.join(map(str, shape))}xf32>"
+        loops = [x for x in text.splitlines() if "stablehlo.while" in x]
+        return [line.count(stored) for line in loops]
+
+    by_all = lambda f: jax.grad(f, (0, 1, 2, 3))
+    assert not any(arrays(scan, lambda f: f))
+    assert sum(arrays(scan, by_all)) <= sum(arrays(lax.scan, by_all))
+
+
+def test_a_large_state_is_read_where_it_is_at_hand():
+    """Of d(C q) = dC q + C dq both terms; and k and v are taken from a sum beforehand.
+
+    The sum would be added up again for every number of v k^T.
+    """
+    b = jnp.ones(3 * H, jnp.float32)
+
+    def step(carry, x):
+        c, f = carry
+        q, k, v = jnp.split(x + b, 3)
+        c, y = memory(c, (q, k, v, f))
+        return (c, jnp.sin(f * x[0])), y
+
+    xs = jnp.ones((T, 3 * H), jnp.float32)
+    report = scan_report(step, (jnp.ones((H, H), jnp.float32), xs[0, 0]), xs)
+    read = f"dot_general float32[{H}]"
+    assert [report.derivative[k].count(read) for k in ("before", "loop")] == [0, 2]
+    assert report.step["loop"].count(read) == 1 and not report.step["after"]
+    of_sums = {f"add float32[{3 * H}]", f"split float32[{H}]"}
+    assert of_sums <= set(report.step["before"])
+    assert not of_sums & {*report.step["loop"], *report.derivative["loop"]}
+
+
 def test_a_conditional_stays_in_the_loop():
     """For many steps at once both branches would run for each."""
     report = vectors(lambda h, x: (h + lax.cond(x[0] > 0, jnp.sin, jnp.cos, x), h))

@@ -3,6 +3,7 @@
 import ast
 import doctest
 import inspect
+import json
 import re
 import sys
 from pathlib import Path
@@ -111,6 +112,35 @@ def test_a_cell_of_the_index_word_for_word():
     ]
     assert len(lstm.references) == 3
     assert lstm.references[1].startswith("Gers, Schmidhuber, Cummins (2000), Learning")
+
+
+def test_the_index_has_every_cell_with_its_numbers():
+    made = {n for n in jrnn.cells.__all__ if inspect.isfunction(getattr(jrnn, n))}
+    columns = reference.columns()
+    assert all(set(c) == made - {"ridge_readout"} for c in columns.values())
+    assert columns["parameters"]["elman"] == f"{128 * 128 + 128 * 128 + 128:,}"
+    assert columns["parameters"]["lstm"] == f"{4 * (128 * 256 + 128):,}"
+    # kernels of three by three places, 128 channels in and out
+    assert columns["parameters"]["conv_lstm"] == f"{4 * (2 * 9 * 128**2 + 128):,}"
+    parallel = {name for name, mark in columns["parallel"].items() if mark}
+    assert parallel == {"lru", "min_gru", "min_lstm", "qrnn", "s5", "sru"}
+    assert {n for n, mark in columns["--cell"].items() if mark} == {*jrnn.models.CELLS}
+    assert all(columns["source"].values())
+
+
+def test_what_was_not_measured_is_not_in_the_index(monkeypatch, tmp_path):
+    monkeypatch.setattr(reference, "RESULTS", tmp_path)
+    assert not {"gradient", "speed"} & reference.columns().keys()
+    page = reference.cells_page()
+    assert "cell_speed" not in page and "experiments.cells" not in page
+    speeds = {"lstm": {"gradient": {"lax.scan over jrnn": 1.456}}}
+    found = {"cell_speed": {"rows": speeds}, "cells": {"gradient_at_lag": {"gru": 0.5}}}
+    for name, metrics in found.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps({"metrics": metrics}))
+    columns = reference.columns()
+    assert (columns["speed"]["lstm"], columns["speed"]["gru"]) == ("1.46", "")
+    assert (columns["gradient"]["gru"], columns["gradient"]["lstm"]) == ("0.5", "")
+    assert "cell_speed" in reference.cells_page()
 
 
 DOCSTRING = """A square.

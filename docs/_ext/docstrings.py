@@ -194,3 +194,12 @@ def fields_of(cls: type) -> list[str]:
     rows = body[at[0] : at[-1] + 1] if at else []
     inside = [r for r in rows if field.fullmatch(r) or r.strip().startswith(("#", '"'))]
     return dedent(inside)
+
+
+def link_of(source: str) -> str:
+    """An identifier or an address as a link, and other sources as they are."""
+    if source.startswith("jmlr.org"):
+        return f"`JMLR <https://{source}>`__"
+    if source.startswith("doi:"):
+        return f"`DOI <https://doi.org/{source.removeprefix('doi:')}>`__"
+    return re.sub(r"arXiv:(\d{4}\.\d{4,5})", _ARXIV, source)

@@ -2,14 +2,21 @@
 
 import importlib
 import inspect
+import json
+import math
 import re
 from pathlib import Path
 from typing import NamedTuple
 
-from docstrings import convert, equations, fields_of, references, split
+import jax
+import jax.numpy as jnp
+from docstrings import convert, equations, fields_of, link_of, references, split
 
 import jrnn
 import jrnn.models
+from jrnn.cell import DiagonalStep
+
+RESULTS = Path(__file__).parents[2] / "experiments" / "results"
 
 PARTS = {  # names of `jrnn` itself, by the module that defines them
     "core": ("Cells and models", ("cell", "sequence", "unroll", "combine")),
@@ -167,29 +174,93 @@ def year(sources: list[str]) -> str:
     return found[1] if found else ""
 
 
-def cells_page() -> str:
-    """All cells with their equations."""
+def source(sources: list[str]) -> str:
+    """Where a cell was published, as its first reference says: an identifier."""
+    found = re.search(
+        r"arXiv:\d+\.\d+|doi:\S+?(?=,|\.?$)|jmlr\.org\S+\.html", sources[0]
+    )
+    return found[0] if found else sources[0].split(", ")[-2]
+
+
+def made(name: str):
+    """A cell at H = 128 and one of its inputs; convolutional ones have 128 channels."""
+    factory = getattr(jrnn, name)
+    if name.startswith("conv_"):
+        return factory((8, 8), 128), jnp.zeros((8, 8, 128))
+    sizes = {"projected_lstm": (128, 64), "window": (50,)}
+    return factory(*sizes.get(name, (128,))), jnp.zeros(128)
+
+
+def number_of_parameters(name: str) -> int:
+    cell, x = made(name)
+    params = jax.eval_shape(cell.init, jax.random.key(0), x)
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
+
+
+def is_parallel(name: str) -> bool:
+    """Whether `unroll` can run all steps of the cell at once, off the CPU."""
+    return isinstance(made(name)[0].step, DiagonalStep)
+
+
+def measured(file: str) -> dict:
+    """The metrics of an experiment; nothing where it has not been run."""
+    path = RESULTS / f"{file}.json"
+    return json.loads(path.read_text("utf-8"))["metrics"] if path.exists() else {}
+
+
+def columns() -> dict[str, dict[str, str]]:
+    """The columns of the table of cells: their texts, by head and cell."""
     entries = cells()
-    lines = [
-        "Cells by name",
-        "=============",
-        "",
-        "The equations as they stand in the docstrings, in the letters of the code: "
-        "``*`` is elementwise, ``x w`` a product of a vector and a matrix. A cell with "
-        "a mark works as ``cell(H)`` on vectors, and so in ``jrnn train --cell``.",
-        "",
-        ".. list-table::",
-        "   :header-rows: 1",
-        "   :widths: 30 8 10 52",
-        "",
-        "   * - cell\n     - year\n     - ``--cell``\n     - ",
-    ]
-    for cell in entries:
-        mark = "✓" if cell.name in jrnn.models.CELLS else " "
-        lines += [
-            f"   * - :ref:`{cell.name} <cell-{cell.name}>`",
-            f"     - {year(cell.references)}\n     - {mark}\n     - {cell.summary}",
+    names = [cell.name for cell in entries]
+    mark = lambda on: "✓" if on else ""
+    found = {
+        "year": {c.name: year(c.references) for c in entries},
+        "source": {c.name: link_of(source(c.references)) for c in entries},
+        "parameters": {n: f"{number_of_parameters(n):,}" for n in names},
+        "parallel": {n: mark(is_parallel(n)) for n in names},
+    }
+    lags = measured("cells").get("gradient_at_lag", {})
+    speeds = measured("cell_speed").get("rows", {})
+    if lags:
+        found["gradient"] = {n: f"{lags[n]:.2g}" if n in lags else "" for n in names}
+    if speeds:
+        ratio = lambda n: speeds[n]["gradient"]["lax.scan over jrnn"]
+        found["speed"] = {n: f"{ratio(n):.2f}" if n in speeds else "" for n in names}
+    found["--cell"] = {n: mark(n in jrnn.models.CELLS) for n in names}
+    return found
+
+
+HEAD = """The equations as they stand in the docstrings, in the letters of the code:
+``*`` is elementwise, ``x w`` a product of a vector and a matrix. Year and source are
+those of the first reference. Parameters are counted at 128 units and inputs
+(``projected_lstm``: 64 outputs; ``window``: 50 inputs; convolutions: 128 channels). A
+cell marked *parallel* has a recurrence that is linear and diagonal, of which ``unroll``
+runs all steps at once off the CPU."""
+GRADIENT = """*Gradient* is what is left of one after 50 steps back through an
+untrained cell on random inputs (``python -m experiments.cells``)."""
+SPEED = """*Speed* is the time of a gradient under ``jax.lax.scan`` over that under
+``jrnn.scan`` (``python -m experiments.cell_speed``)."""
+BY_NAME = """A cell marked ``--cell`` works as ``cell(H)`` on vectors, and so by that
+name in ``jrnn train`` and ``jrnn sweep``."""
+
+
+def cells_page() -> str:
+    """All cells: a table, then the equations of each."""
+    entries, found = cells(), columns()
+    notes = {"year": HEAD, "gradient": GRADIENT, "speed": SPEED, "--cell": BY_NAME}
+    text = " ".join(note for column, note in notes.items() if column in found)
+    lines = ["Cells by name", "=============", "", text, ""]
+    lines += [".. list-table::", "   :header-rows: 1", "   :class: cells", ""]
+    rows = [["cell", *("``--cell``" if n == "--cell" else n for n in found)]]
+    rows += [
+        [
+            f":ref:`{c.name} <cell-{c.name}>`",
+            *(texts[c.name] for texts in found.values()),
         ]
+        for c in entries
+    ]
+    for first, *rest in rows:
+        lines += [f"   * - {first}", *(f"     - {text}".rstrip() for text in rest)]
     link = Link(pages())
     for cell in entries:
         lines += ["", f".. _cell-{cell.name}:", "", cell.name, "-" * len(cell.name), ""]

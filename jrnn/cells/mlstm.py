@@ -136,7 +136,9 @@ def mlstm(
         # C_t q = f C_{t-1} q + i v (k . q): only the memory before need be kept for it
         old = jnp.einsum("nvk,nk->nv", carry.C, q)  # (N, D)
         read = f[:, None] * old + (i * (k * q).sum(-1))[:, None] * v
-        C = f[:, None, None] * carry.C + (i[:, None] * v)[:, :, None] * k[:, None, :]
+        # as an einsum, whose derivative is a product; that of broadcasts would be sums
+        new = jnp.einsum("nv,nk->nvk", i[:, None] * v, k)  # (N, D, D)
+        C = f[:, None, None] * carry.C + new
         n = f[:, None] * carry.n + i[:, None] * k  # (N, D)
         size = jnp.maximum(jnp.abs((n * q).sum(-1)), one(m))  # (N,)
         o = sigmoid(x @ params.w_o + params.b_o)  # (H,)

@@ -112,6 +112,9 @@ def split_loop(step: Step, linear: Linear | None = None) -> Plan:
     final, fixed = linear is None, step.budget == 0
     times, at = binding_times(eqns, known, xs, carry, final, fixed)
     loop, after = _split_at_carry(at[LOOP], next_carry, ys, times, fixed)
+    if reading := _contractions_of_crossing(at[BEFORE], loop, times, linear):
+        times, at = binding_times(eqns, known, xs, carry, final, fixed, reading)
+        loop, after = _split_at_carry(at[LOOP], next_carry, ys, times, fixed)
     loop, crossing = _choose_crossing(step, linear, at[BEFORE], loop, next_carry, times)
     reads_after = free_variables(after, ys)
     early = [v for v in reads_after if times[v] == BEFORE]
@@ -148,6 +151,7 @@ def _split_at_carry(
     made = lambda some: variables(v for eqn in some for v in eqn.outvars)
     pinned = _pinned(eqns, times, all_of_them)
     in_loop = set(made(backward_slice(eqns, next_carry + pinned)))
+    in_loop |= _contractions_of_state(eqns, in_loop, times)
     inside = lambda eqn: not in_loop.isdisjoint(eqn.outvars)
     # Where y is a concatenation of parts made in the loop, the loop stores each part in
     # its place; to concatenate them behind the loop would copy all of y.
@@ -179,6 +183,89 @@ def _pinned(eqns: list[Equation], times: Times, all_of_them: bool) -> list[Varia
     return pinned
 
 
+# A matrix of memory, C_t = f C_{t-1} + v k^T, is larger than v and k, and than what
+# is read of it, C q. To move v k^T or C q out of the loop would store a matrix for each
+# step and gain nothing, as no weight is read: the loop keeps such equations.
+
+
+def _contracts(eqn: Equation, times: Times) -> bool:
+    """Whether `eqn` is a product without weights that is smaller than an operand."""
+    if eqn.primitive is not lax.dot_general_p:
+        return False
+    if any(times[v] == ONCE for v in variables(eqn.invars)):
+        return False
+    return bytes_of(eqn.outvars[0]) < max(map(bytes_of, eqn.invars))
+
+
+def _contractions_of_state(
+    eqns: list[Equation], in_loop: Collection[Variable], times: Times
+) -> set[Variable]:
+    """Results of contractions that the loop can compute from what it has at hand."""
+    made = {v for eqn in eqns for v in eqn.outvars}
+    found: set[Variable] = set()
+    at_hand = lambda v: v not in made or v in in_loop or v in found
+    for eqn in eqns:
+        if _contracts(eqn, times) and all(map(at_hand, variables(eqn.invars))):
+            found.update(eqn.outvars)
+    return found
+
+
+def _contractions_of_crossing(
+    before: list[Equation], loop: list[Equation], times: Times, linear: Linear | None
+) -> list[Equation]:
+    """Contractions, ahead of the loop, of large arrays that the loop reads as well.
+
+    Those of a derivative: of C dq + dC q, the second term is in the loop, and reads C
+    where the first has.
+    """
+    if linear is None:
+        return []
+    read = free_variables(loop, [])
+    large = lambda eqn: max(eqn.invars, key=bytes_of)
+    return [e for e in before if _contracts(e, times) and large(e) in read]
+
+
+def _expands(eqn: Equation, makers: dict[Variable, Equation], times: Times) -> bool:
+    """Whether `eqn` makes an array larger than all that it reads, and no weight."""
+    if eqn.primitive.name not in LIGHT | {"mul", "dot_general"}:
+        return False
+    sources = [v for a in eqn.invars for v in _sources(a, makers)]
+    if any(times[v] == ONCE for v in sources):
+        return False
+    return sum(map(bytes_of, sources)) < bytes_of(eqn.outvars[0])
+
+
+def _sources(atom: Atom, makers: dict[Variable, Equation]) -> list[Variable]:
+    """What `atom` is made of by light equations."""
+    if not is_variable(atom):
+        return []
+    eqn = makers.get(atom)
+    if eqn is None or eqn.primitive.name not in LIGHT:
+        return [atom]
+    return [v for a in eqn.invars for v in _sources(a, makers)]
+
+
+def _evaluated_for_each(
+    large: list[Equation], loop: list[Equation], makers: dict[Variable, Equation]
+) -> set[Variable]:
+    """What compilers evaluate for each number that the `large` equations make.
+
+    They fuse cheap equations into those that read them: computed again in the loop, a
+    part of a sum would be taken and added up for each number of an outer product.
+    """
+    found: set[Variable] = set()
+    left = [v for e in large for a in e.invars for v in _sources(a, makers)]
+    inside = {v for eqn in loop for v in eqn.outvars}
+    while left:
+        v = left.pop()
+        if v in found or v not in makers:
+            continue
+        found.add(v)
+        if v in inside and _price(makers[v]) == 0:
+            left += [u for a in makers[v].invars for u in _sources(a, makers)]
+    return found
+
+
 def _choose_crossing(
     step: Step,
     linear: Linear | None,
@@ -191,10 +278,19 @@ def _choose_crossing(
     free = free_variables(loop, next_carry)
     wanted = [v for v in free if times[v] == BEFORE]
     mentioned = all_variables(before, wanted)
+    makers = {v: eqn for eqn in [*before, *loop] for v in eqn.outvars}
+    large = [eqn for eqn in [*before, *loop] if _expands(eqn, makers, times)]
+    repeated = _evaluated_for_each(large, loop, makers)
+
+    def price(eqn: Equation) -> float | None:
+        if not repeated.isdisjoint(eqn.outvars):
+            return None
+        return 0 if eqn in large else _price_in_loop(eqn, step, linear, times)
+
     crossing = min_cut(
         before,
         wanted,
-        recompute=[_price_in_loop(eqn, step, linear, times) for eqn in before],
+        recompute=list(map(price, before)),
         store={v: bytes_of(v) for v in mentioned},
         known={v for v in mentioned if times[v] == ONCE},
     )
@@ -306,6 +402,7 @@ def binding_times(
     loop: Iterable[Variable],
     final: bool = False,
     fixed: bool = False,
+    late: Collection[Equation] = (),
 ) -> tuple[Times, tuple[list[Equation], ...]]:
     """When every variable is known, and `eqns` sorted by when they can run.
 
@@ -316,13 +413,14 @@ def binding_times(
         loop: the carry.
         final: whether the equations will not be derived any more.
         fixed: whether what depends on x_t stays in the loop in any case.
+        late: equations that stay in the loop in any case.
     """
     times = dict.fromkeys(once, ONCE) | dict.fromkeys(before, BEFORE)
     times |= dict.fromkeys(loop, LOOP)
     at: tuple[list[Equation], ...] = ([], [], [])
     for eqn in eqns:
         latest = max((times[v] for v in variables(eqn.invars)), default=ONCE)
-        if latest == BEFORE and (fixed or not is_vectorisable(eqn)):
+        if latest == BEFORE and (fixed or eqn in late or not is_vectorisable(eqn)):
             latest = LOOP
         if latest == ONCE and not final and has_custom_rule(eqn):
             latest = LOOP
