@@ -13,7 +13,8 @@ from jrnn.sweep.runs import is_number
 from jrnn.sweep.space import Choice, Config, LogUniform, Uniform
 
 Axis: TypeAlias = Uniform | LogUniform | Choice
-# A point of the axes as JSON holds it: a number, or the place of a choice among them.
+# A point of the axes as JSON holds it: by name a number, or the place of the value of a
+# choice; none of a constant.
 Point = dict[str, float | int]
 
 
@@ -36,7 +37,11 @@ def asked(
         told: points and their values, of which less is better; inf for a failure.
     """
     optuna = package()
-    distributions = {name: _distribution(optuna, axis) for name, axis in axes.items()}
+    distributions = {
+        name: _distribution(optuna, axis)
+        for name, axis in axes.items()
+        if not _is_constant(axis)
+    }
     sampler = optuna.samplers.TPESampler(
         seed=int(np.random.SeedSequence(list(seed)).generate_state(1)[0]),
         n_startup_trials=min(number, 10),
@@ -101,7 +106,11 @@ def check_axes(axes: Mapping[str, Axis]) -> None:
 
 def config_at(axes: Mapping[str, Axis], point: Point) -> Config:
     """The configuration at a point."""
-    return {name: _value(axis, point[name]) for name, axis in axes.items()}
+    return {name: _value(axis, point.get(name, 0)) for name, axis in axes.items()}
+
+
+def _is_constant(axis: Axis) -> bool:
+    return isinstance(axis, Choice) and len(axis.values) == 1
 
 
 def _value(axis: Axis, at: Any) -> Any:

@@ -217,9 +217,10 @@ def base_of(options: Options) -> TrainingOptions:
 def searched(options: Options) -> dict[str, Axis]:
     """What Optuna searches: ranges, and choices of listed values."""
     listed = _axes(options)
+    kind = axes_of(options.kind)
+    ranges = {name: axis for name in kind.numbers if (axis := _range(options, name))}
     axes = {
-        name: _range(options, name) or Choice(tuple(listed[name]))
-        for name in axes_of(options.kind).names
+        name: ranges.get(name) or Choice(tuple(listed[name])) for name in kind.names
     }
     if not any(not isinstance(a, Choice) and a.low < a.high for a in axes.values()):
         raise UserError(
