@@ -35,6 +35,7 @@ from jrnn.sweep import (
     searching,
     sweep,
 )
+from jrnn.sweep.asking import asked
 
 pytest.importorskip("optuna")
 
@@ -161,7 +162,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
     again = search_mixed(table=path, progress=made.extend)
     assert timeless(again.runs) == runs == timeless(read_table(path))
     assert json.loads(path.with_suffix(".rounds.json").read_text()) == record
-    assert len(asks) == 3 - rounds
+    assert [args[2] for args in asks] == [(0, n) for n in range(rounds, 3)]  # seeds
     assert {run.number for run in made} == set(range(42)) - set(numbers)
 
 
@@ -228,6 +229,23 @@ def test_where_nothing_could_be_made_it_asks_on():
     assert found.groups == [] and len({repr(run.config) for run in found.runs}) == 6
 
 
+def test_none_is_asked_for_twice():
+    two = {"rate": Uniform(1.0, math.nextafter(1.0, 2.0))}  # all numbers that it holds
+    run = lambda config, key: {"loss": jnp.square(config["rate"])}
+    runs = optuna_search(run, two, metric="loss", number=1, rounds=2).runs
+    assert {run.config["rate"] for run in runs} == {*two["rate"]}
+    with pytest.raises(ValueError, match="fewer than 3 configurations that differ"):
+        optuna_search(run, two, metric="loss", number=1, rounds=3)
+
+
+def test_a_round_is_spread_over_what_is_good():
+    """Without lies about those under way it asks for much the same again and again."""
+    told = [({"x": x}, (x - 0.3) ** 2) for x in np.linspace(0, 1, 24)]
+    points = asked({"x": Uniform(0, 1)}, 24, [0], told)
+    apart = np.diff(np.sort([point["x"] for point in points]))
+    assert np.median(apart) > 0.1 / 24  # a tenth of what an even spread has
+
+
 def test_the_largest_is_found_as_the_smallest_is():
     upside_down = lambda config, key: {"gain": -bowl(config, key)["loss"]}
     search_up = partial(optuna_search, upside_down, AXES, metric="gain", largest=True)
@@ -249,10 +267,11 @@ def test_whole_numbers_among_others_are_numbers_like_them():
     for values in ([1, 2.5], [2.5, 1]):
         found = sweep(run, grid(rate=values), method="map", devices=1)
         assert [run.metrics["loss"] for run in found.runs] == [v / 2 for v in values]
-    axes = {**AXES, "size": Choice((1, 2.5))}
     run = lambda config, key: {"loss": config["size"] / 2}
-    runs = optuna_search(run, axes, metric="loss", number=1, rounds=5).runs
-    assert {run.metrics["loss"] for run in runs} == {0.5, 1.25}
+    for values in ((1, 2.5), (2.5, 1)):
+        axes = {**AXES, "size": Choice(values)}
+        runs = optuna_search(run, axes, metric="loss", number=1, rounds=5).runs
+        assert {run.metrics["loss"] for run in runs} == {0.5, 1.25}
 
 
 @pytest.mark.parametrize(
@@ -318,6 +337,23 @@ def test_another_search_or_a_damaged_record_is_left_alone(tmp_path):
     assert path.read_bytes() == table
 
 
+def test_a_round_is_written_down_before_it_begins(tmp_path):
+    def fails(config, key):
+        raise KeyboardInterrupt
+
+    path = tmp_path / "table.csv"
+    record = path.with_suffix(".rounds.json")
+    with pytest.raises(KeyboardInterrupt):
+        optuna_search(fails, AXES, metric="loss", table=path)
+    assert not path.exists()
+    (points,) = json.loads(record.read_text())["rounds"]
+    points[0]["gain"] = 0.125  # as another version of Optuna may have asked for
+    content = json.loads(record.read_text()) | {"rounds": [points]}
+    record.write_text(json.dumps(content))
+    runs = search(rounds=1, table=path).runs
+    assert [run.config for run in runs] == points
+
+
 @pytest.mark.slow
 def test_two_at_once_are_kept_apart(tmp_path):
     path = tmp_path / "table.csv"
@@ -353,7 +389,9 @@ def test_a_sweep_by_optuna_tells_the_best_and_goes_on_where_it_was(
         words = ["sweep", tmp_path / "sea.txt", *TINY[:4]]
         words += "--steps 4 --evals 2 --batch-size 2 --window 6 --warmup 1".split()
     else:
-        words = ["sweep", "classify", texts(tmp_path / "t.tsv"), *TINY, *FORWARD]
+        lines = ("vowels\taeiou\n", "others\tbcdfg\n") * 20  # of one shape
+        (tmp_path / "t.tsv").write_text("".join(lines))
+        words = ["sweep", "classify", tmp_path / "t.tsv", *TINY, *FORWARD]
     words = [*map(str, words), *SEARCH, "--out", str(out)]
     words += ["--learning-rate", "log:1e-3:1e-1:4", "--clip", "0.1,5"]
     assert main(words) == 0

@@ -16,6 +16,7 @@ Axis: TypeAlias = Uniform | LogUniform | Choice
 # A point of the axes as JSON holds it: by name a number, or the place of the value of a
 # choice; none of a constant.
 Point = dict[str, float | int]
+TRIES = 200  # points asked for in vain, since there are such already
 
 
 def asked(
@@ -35,6 +36,9 @@ def asked(
             told, nor is one asked for twice.
         seed: of the sampler, some integers.
         told: points and their values, of which less is better; inf for a failure.
+
+    Raises:
+        ValueError: there are not so many points.
     """
     optuna = package()
     distributions = {
@@ -57,12 +61,17 @@ def asked(
             for point, value in told
         )
         known, points = [point for point, _ in told], []
-        while len(points) < number:
+        for _ in range(number + TRIES):
             point = study.ask(distributions).params
             if point not in known:
                 points.append(point)
                 known.append(point)
-    return points
+            if len(points) == number:
+                return points
+    raise ValueError(
+        f"optuna_search: the axes hold fewer than {len(known) + 1} configurations that "
+        "differ. Give a wider range, or fewer rounds."
+    )
 
 
 def package() -> ModuleType:
