@@ -52,6 +52,15 @@ def bowl(config, key):
 search = partial(optuna_search, bowl, AXES, metric="loss")
 
 
+def watched(module, name, monkeypatch):
+    """The arguments of each call of a function from now on."""
+    calls, function = [], getattr(module, name)
+    monkeypatch.setattr(
+        module, name, lambda *args: calls.append(args) or function(*args)
+    )
+    return calls
+
+
 def timeless(runs):
     return [run._replace(seconds=0.0) for run in runs]
 
@@ -154,16 +163,16 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(
     path.write_bytes(whole[:cut])
     left = {**record, "rounds": record["rounds"][:rounds]}
     path.with_suffix(".rounds.json").write_text(json.dumps(left))
-    asks, made = [], []
-    asked = searching.asked
-    monkeypatch.setattr(
-        searching, "asked", lambda *args: asks.append(args) or asked(*args)
-    )
+    made = []
+    asks = watched(searching, "asked", monkeypatch)
+    calls = watched(searching, "execute", monkeypatch)
     again = search_mixed(table=path, progress=made.extend)
     assert timeless(again.runs) == runs == timeless(read_table(path))
     assert json.loads(path.with_suffix(".rounds.json").read_text()) == record
     assert [args[2] for args in asks] == [(0, n) for n in range(rounds, 3)]  # seeds
-    assert {run.number for run in made} == set(range(42)) - set(numbers)
+    missing = set(range(42)) - set(numbers)
+    assert {run.number for run in made} == missing
+    assert all({trial.number for trial in call[1]} & missing for call in calls)
 
 
 def fails_in_places(config, key):
@@ -181,11 +190,7 @@ def only_small_gains(config):
 
 @pytest.mark.slow
 def test_what_failed_is_kept_and_told_as_the_worst(tmp_path, monkeypatch):
-    tells = []
-    asked = searching.asked
-    monkeypatch.setattr(
-        searching, "asked", lambda *args: tells.append(args[3]) or asked(*args)
-    )
+    asks = watched(searching, "asked", monkeypatch)
     axes = {**AXES, "size": Choice((2, 2**46))}  # more numbers than there can be
     path = tmp_path / "table.csv"
     found = optuna_search(
@@ -202,7 +207,7 @@ def test_what_failed_is_kept_and_told_as_the_worst(tmp_path, monkeypatch):
     ]  # fmt: skip
     assert [run.status for run in found.runs] == expected
     assert set(expected) == {"refused", "out of memory", "diverged", "done"}
-    nothing, told = tells
+    nothing, told = (args[3] for args in asks)
     means = [
         math.inf if set(expected[n : n + 2]) != {"done"}
         else np.mean([run.metrics["loss"] for run in found.runs[n : n + 2]])
@@ -220,11 +225,13 @@ def test_what_failed_is_kept_and_told_as_the_worst(tmp_path, monkeypatch):
     assert not made and timeless(again.runs) == timeless(found.runs)
 
 
-def test_where_nothing_could_be_made_it_asks_on():
+def test_where_nothing_could_be_made_it_asks_on(monkeypatch):
     def no(config):
         raise ValueError("not this one.")
 
+    asks = watched(searching, "asked", monkeypatch)
     found = search(number=3, rounds=2, valid=no)
+    assert [value for _, value in asks[1][3]] == [math.inf] * 3
     assert [run.status for run in found.runs] == ["refused"] * 6
     assert found.groups == [] and len({repr(run.config) for run in found.runs}) == 6
 
