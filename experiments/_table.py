@@ -280,6 +280,21 @@ ROWS = (
     ),
     Row(
         "gradients",
+        "hessian_free",
+        "Martens, Sutskever 2011",
+        "4 min",
+        lambda m: (
+            "adding problem at T = 100, tanh, equal cost; squared errors: "
+            + ", ".join(
+                f"{name} {max(found['last_error']):.2g} at most"
+                if name == "Hessian-free"
+                else f"{name} {min(found['last_error']):.2g} at least"
+                for name, found in m.items()
+            )
+        ),
+    ),
+    Row(
+        "gradients",
         "adding_problem",
         "Hochreiter, Schmidhuber 1997",
         "14 min",

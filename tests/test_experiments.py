@@ -40,6 +40,7 @@ SMALL = [
     "forward_pass",
     "gates",
     "hello",
+    "hessian_free",
     "impulse_response",
     "languages",
     "learning_rate",

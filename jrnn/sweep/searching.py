@@ -119,10 +119,10 @@ def optuna_search(
         Akiba, Sano, Yanase, Ohta, Koyama (2019), Optuna: A next-generation
         hyperparameter optimization framework, arXiv:1907.10902.
     """
-    for name, value in (("number", number), ("rounds", rounds)):
-        _check.positive("optuna_search", name, value)
-    if batch_size is not None:
-        _check.positive("optuna_search", "batch_size", batch_size)
+    whole = {"number": number, "rounds": rounds, "batch_size": batch_size}
+    for name, value in whole.items():
+        if name != "batch_size" or value is not None:
+            _check.positive("optuna_search", name, value)
     package()
     path = None if table is None else Path(table)
     which = [trial.seed for trial in trials_of([dict.fromkeys(axes, 0.0)], seeds)]
