@@ -16,15 +16,15 @@ with a curvature matrix, of which structural damping has two in each iteration. 
 gradient descent with momentum are clipped, each at several learning rates, of which the
 best by the last error is shown. Errors are those of sequences that no method trains on.
 
-Expect (T = 100, 50 units): with structural damping the error is below 0.01 for all
-seeds where Adam and gradient descent have not left the baseline. The damping pays for
-its second matrix.
+Expect (T = 100, 50 units): with structural damping the error of all seeds falls below
+0.01, at a cost at which no other method is there at any seed and rate: gradient descent
+and Adam at their best rates stay at the baseline. The damping pays for its products.
 
 Not as in the source: 100 units and up to 200 steps of time there, batches of thousands
 and hundreds of steps; its rules for the end of conjugate gradients are not those of
 `jrnn.train.hessian_free`.
 
-Time: about 4 minutes on two CPU cores.
+Time: about 5 minutes on two CPU cores.
 """
 
 from collections.abc import Callable
@@ -265,12 +265,13 @@ def plot(result: Result) -> plt.Figure:
         lines[0].set_label(name)
     axes.axhline(BASELINE, color="black", linestyle=":", linewidth=1)
     axes.axhline(result.target, color="grey", linestyle=":", linewidth=1)
-    axes.text(0, result.target * 1.08, "solved", fontsize=8)
-    axes.text(0, BASELINE * 0.85, "no memory: 1/6", fontsize=8)
+    middle = max(costs[-1] for costs in result.costs.values()) / 2000
+    axes.text(0.8 * middle, result.target * 1.08, "solved", fontsize=8)
+    axes.text(middle, BASELINE * 1.7, "no memory: 1/6, dotted", fontsize=8)
     axes.set(yscale="log", ylabel="squared error on other sequences")
     axes.set_xlabel("cost, thousands of gradients of one sequence")
     axes.set_title("Adding problem, tanh units: curvature remembers", fontsize=10)
-    axes.legend(fontsize=8)
+    axes.legend(loc="lower left", fontsize=8)
     return figure
 
 
