@@ -291,6 +291,20 @@ ROWS = (
     ),
     Row(
         "gradients",
+        "hessian_free",
+        "Martens, Sutskever 2011",
+        "5 min",
+        lambda m: (
+            "T = 100, equal cost: solved by "
+            + ", ".join(
+                f"{name} {sum(map(bool, found['cost_until_solved']))} of "
+                f"{len(found['cost_until_solved'])}"
+                for name, found in m.items()
+            )
+        ),
+    ),
+    Row(
+        "gradients",
         "lyapunov",
         "Sompolinsky et al. 1988",
         "1 min",

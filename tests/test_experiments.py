@@ -44,6 +44,7 @@ SMALL = [
     "forward_pass",
     "gates",
     "hello",
+    "hessian_free",
     "impulse_response",
     "languages",
     "learning_rate",
@@ -208,6 +209,18 @@ def test_gated_cells_solve_the_adding_problem_and_tanh_does_not():
         assert set(tanh["updates_until_solved"]) == {None}
     for last in m["tanh, T = 200"]["last_error_over_baseline"]:
         assert abs(last - 1) < 0.1
+
+
+def test_structural_damping_solves_the_adding_problem_and_nothing_else_does():
+    m = committed("hessian_free")
+    solved = m.pop("Hessian-free")
+    assert max(solved["cost_until_solved"]) <= solved["cost"] <= 250_000
+    assert max(solved["last_error"]) < 0.01
+    assert len(m) == 3
+    for other in m.values():  # at no less cost
+        assert solved["cost"] <= other["cost"] and min(other["last_error"]) > 0.05
+        assert set(other["cost_until_solved"]) == {None}
+        assert other.get("least_error_at_any_rate", 1) > 0.05
 
 
 def test_a_linear_orthogonal_network_copies_and_tanh_ends_on_the_formula():

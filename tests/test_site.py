@@ -30,6 +30,7 @@ BY_DOCTEST = [p for p in PAGES if ">>> " in p.read_text("utf-8") and p not in EX
 OF_OTHERS = {  # by tests/test_coming_from.py, test_architecture.py
     p for p in BY_DOCTEST if p.name.startswith(("coming-from-", "architecture"))
 }
+NEEDS = {"evolution": "evosax", "sweeps": "optuna"}  # packages of single pages
 ELSEWHERE = {  # blocks that need files of a user, and the tests that run them
     "export.md": "test_export.py",
     "inspect.md": "test_inspect.py",
@@ -44,6 +45,7 @@ ELSEWHERE = {  # blocks that need files of a user, and the tests that run them
     "page", sorted({*BY_DOCTEST} - OF_OTHERS), ids=lambda p: p.stem
 )
 def test_examples_run(page, capsys):
+    pytest.importorskip(NEEDS.get(page.stem, "jrnn"))
     with (
         jax.enable_x64(False),
         jax.numpy_dtype_promotion("standard"),

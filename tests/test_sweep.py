@@ -29,6 +29,7 @@ from jrnn.sweep import (
     sweep,
 )
 from jrnn.sweep import table as tables
+from jrnn.sweep.sweeping import within_memory
 
 # at larger rates rounding grows faster: at 0.3 to 4e-4 within these ten updates
 SPACE = grid(rate=[0.01, 0.05], clip=[0.5, 2.0], hidden_size=[3, 4])
@@ -243,6 +244,19 @@ def test_diverged_refused_and_too_large_runs_are_recorded(tmp_path):
     rows = ranking(found.runs, "loss")
     assert rows[0].config == {"size": 2, "rate": 0.1} and rows[0].failed == 0
     assert all(row.failed == 1 for row in rows[1:])
+
+
+def test_what_was_made_before_memory_ran_out_is_kept():
+    trials = [tables.Trial(n, {"rate": 0.1}, n) for n in range(5)]
+    made = [Run(*trial, "done", {"loss": 1.0}, 0.0, 4) for trial in trials[:2]]
+
+    def parts():
+        yield None, made
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
+
+    (_, first), (_, rest) = within_memory(parts(), trials, 4)
+    assert first == made and [run.number for run in rest] == [2, 3, 4]
+    assert {(r.status, r.note) for r in rest} == {("out of memory", "try batch_size=2")}
 
 
 ERRORS = [

@@ -1,5 +1,6 @@
 """`jrnn sweep` as its users meet it."""
 
+import json
 import re
 import shlex
 
@@ -47,6 +48,9 @@ def test_a_sweep_tells_the_best_and_goes_on_where_it_was(text, tmp_path, capsys)
     assert config.cell in ("gru", "elman") and config.learning_rate in (0.01, 0.1)
     assert best.metrics["valid_loss"][-1] < best.metrics["valid_loss"][0]
 
+    facts = json.loads((tmp_path / "out" / "sweep.json").read_text())
+    assert facts.pop("search") == "grid"  # which older ones do not have
+    (tmp_path / "out" / "sweep.json").write_text(json.dumps(facts))
     whole = (tmp_path / "out" / "table.csv").read_bytes()
     (tmp_path / "out" / "table.csv").write_bytes(whole[: len(whole) // 2])
     assert main([str(w) for w in words]) == 0

@@ -30,7 +30,7 @@ GROUPS = {
         "steps batch_size window update_every optimizer learning_rate schedule warmup "
         "clip weight_decay average patience seed"
     ),
-    "search": "seeds draws evals",
+    "sweep": "seeds draws search rounds evals",
     "output": "eval_every log_every save_every sample_every",
     "machine": "devices cluster method together",
 }

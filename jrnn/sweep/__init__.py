@@ -14,6 +14,7 @@ from jrnn.sweep.halving import Rung, successive_halving
 from jrnn.sweep.processes import ProcessError
 from jrnn.sweep.ranking import Ranked, ranking
 from jrnn.sweep.runs import Run
+from jrnn.sweep.searching import optuna_search
 from jrnn.sweep.space import Choice, LogUniform, Uniform, draw, grid
 from jrnn.sweep.sweeping import Group, Sweep, sweep
 from jrnn.sweep.table import TableError, read_table
@@ -31,6 +32,7 @@ __all__ = [
     "Uniform",
     "draw",
     "grid",
+    "optuna_search",
     "ranking",
     "read_table",
     "successive_halving",

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 
 from jrnn.devices import (
@@ -38,6 +39,7 @@ class Program(NamedTuple):
     batch_size: int
     mesh: Mesh
     compile_seconds: float
+    dtypes: dict[str, np.dtype]  # of the numbers: 1 among floats is a float too
     turns: int = 1  # runs of a device in one call, one after the other
     one_thread: bool = False  # products of one thread each; other rounding
 
@@ -100,7 +102,8 @@ def compiled(
         check_vma=False,
     )
     jitted = jax.jit(spread)
-    program = Program(jitted, fixed, batch_size, mesh, 0.0, turns, one_thread)
+    dtypes = {name: a.dtype for name, a in stacked(trials, fixed)[0].items()}
+    program = Program(jitted, fixed, batch_size, mesh, 0.0, dtypes, turns, one_thread)
     begin = time.perf_counter()
     lowered = jitted.lower(*_arguments(program, trials[:1]))
     call = lowered.compile(ONE_THREAD if one_thread else None)
@@ -126,4 +129,6 @@ def out_of_memory(error: Exception) -> bool:
 
 def _arguments(program: Program, trials: Sequence[Trial]) -> tuple:
     trials = [*trials, *[trials[-1]] * (program.size - len(trials))]
-    return placed(stacked(trials, program.fixed), program.mesh)
+    values, seeds = stacked(trials, program.fixed)
+    values = {name: a.astype(program.dtypes[name]) for name, a in values.items()}
+    return placed((values, seeds), program.mesh)

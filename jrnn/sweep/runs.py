@@ -79,7 +79,7 @@ def groups_of(
     fixed = [
         name
         for name in (trials[0].config if trials else ())
-        if name in structural or not all(_is_number(t.config[name]) for t in trials)
+        if name in structural or not all(is_number(t.config[name]) for t in trials)
     ]
     groups: dict[str, tuple[Config, list[Trial]]] = {}
     for trial in trials:
@@ -128,7 +128,8 @@ def last(value: Any) -> Any:
     return value[-1] if isinstance(value, list) and value else value
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether a value of a configuration can be traced as an array."""
     kinds = (int, float, np.integer, np.floating)
     return isinstance(value, kinds) and (
         isinstance(value, float) or math.isfinite(value)

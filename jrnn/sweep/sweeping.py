@@ -131,6 +131,26 @@ def _sweep(run, trials, structural, method, batch_size, mesh, path, valid, progr
     runs = [] if path is None else tables.resume(path, trials)
     known = {r.number for r in runs}
     good, refused = checked([t for t in trials if t.number not in known], valid)
+    keep = keeping(runs, path, progress)
+    groups = []
+    for fixed, group in groups_of(good, structural):
+        programs = partial(compiled, run, fixed, group, mesh=mesh)
+        parts = []
+        for program, made in _make_runs(group, programs, mesh, method, batch_size):
+            keep(made)
+            parts.append((program, made))
+        groups.append(group_of(fixed, parts))
+    if refused:
+        keep(refused)
+    return Sweep(sorted(runs, key=lambda r: r.number), groups)
+
+
+def keeping(
+    runs: list[Run],
+    path: Path | None,
+    progress: Callable[[Sequence[Run]], None] | None,
+) -> Callable[[Sequence[Run]], None]:
+    """What puts runs that have ended into the table and the list, and reports them."""
 
     def keep(more: Sequence[Run]) -> None:
         if path is not None and is_first():
@@ -139,17 +159,7 @@ def _sweep(run, trials, structural, method, batch_size, mesh, path, valid, progr
         if progress is not None:
             progress(more)
 
-    groups = []
-    for fixed, group in groups_of(good, structural):
-        programs = partial(compiled, run, fixed, group, mesh=mesh)
-        parts = []
-        for program, made in _make_runs(group, programs, mesh, method, batch_size):
-            keep(made)
-            parts.append((program, made))
-        groups.append(_group(fixed, parts))
-    if refused:
-        keep(refused)
-    return Sweep(sorted(runs, key=lambda r: r.number), groups)
+    return keep
 
 
 def _make_runs(
@@ -162,30 +172,39 @@ def _make_runs(
     """Programs and the runs that they made; None for runs that found no memory."""
     share = -(-len(trials) // mesh.size)
     most = 1 if method == "map" else min(share, batch_size or share)
-    left = len(trials)
+    if method == "auto":
+        several_cores = threads_matter(mesh)
+        parts = measured(trials, compile_for, mesh.size, most, several_cores)
+    else:
+        parts = _all_alike(trials, compile_for, most)
+    return within_memory(parts, trials, most)
+
+
+def _all_alike(trials, compile_for, most: int) -> Iterator[tuple[Program, list[Run]]]:
+    program = compile_for(most)
+    for start in range(0, len(trials), program.size):
+        yield program, execute(program, trials[start : start + program.size])
+
+
+def within_memory(
+    parts: Iterable[tuple[Program, list[Run]]], trials: Sequence[Trial], most: int
+) -> Iterator[tuple[Program | None, list[Run]]]:
+    """The parts, and where memory does not suffice the trials left, as such runs."""
+    made: set[int] = set()
     try:
-        if method == "auto":
-            several_cores = threads_matter(mesh)
-            parts = measured(trials, compile_for, mesh.size, most, several_cores)
-        else:
-            parts = _all_alike(trials, compile_for(most))
         for program, runs in parts:
-            left -= len(runs)
+            made.update(run.number for run in runs)
             yield program, runs
     except jax.errors.JaxRuntimeError as error:
         if not out_of_memory(error):
             raise
         advice = f"try batch_size={most // 2}" if most > 1 else "one run is too large"
-        failed = trials[len(trials) - left :]
+        failed = [trial for trial in trials if trial.number not in made]
         yield None, [Run(*t, "out of memory", {}, 0.0, most, advice) for t in failed]
 
 
-def _all_alike(trials: list[Trial], program: Program) -> Iterator[tuple]:
-    for start in range(0, len(trials), program.size):
-        yield program, execute(program, trials[start : start + program.size])
-
-
-def _group(fixed: Config, parts: list[tuple[Program | None, list[Run]]]) -> Group:
+def group_of(fixed: Config, parts: list[tuple[Program | None, list[Run]]]) -> Group:
+    """What the parts of a group have in common, and what they took."""
     programs = {id(program): program for program, _ in parts if program is not None}
     runs = [run for _, made in parts for run in made]
     ways = Counter()

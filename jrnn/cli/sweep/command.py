@@ -35,6 +35,7 @@ from jrnn.cli.sweep.options import (
     SweepOptions,
     axes_of,
     base_of,
+    searched,
     space_of,
     varied,
 )
@@ -43,8 +44,18 @@ from jrnn.cli.tasks import workflow_of
 from jrnn.cli.words import in_command_words, plain_errors
 from jrnn.cli.workflow import Job, Material, Seeds, Workflow
 from jrnn.devices import provide_cores
-from jrnn.sweep import Group, Ranked, Run, TableError, ranking
+from jrnn.sweep import (
+    Choice,
+    Group,
+    Ranked,
+    Run,
+    Sweep,
+    TableError,
+    optuna_search,
+    ranking,
+)
 from jrnn.sweep import sweep as run_sweep
+from jrnn.sweep.asking import Axis, package
 from jrnn.sweep.execute import mesh_for
 from jrnn.sweep.runs import last
 from jrnn.sweep.space import Config
@@ -56,6 +67,9 @@ _FACTS = {"text": "The text", "data": "What is in the files", "task": "The comma
 def sweep(options: Options) -> None:
     """Run the command."""
     options.check()
+    if options.search == "optuna":
+        with plain_errors(ImportError):
+            package()
     if options.cluster is None:
         provide_cores()
     join(options.cluster)
@@ -82,7 +96,7 @@ def _sweep(options: Options, folder: Path) -> None:
         mine = all_or_none(lambda: _begin(stack, folder, options, swept))
         job = _job(workflow, material, RunDirectory(folder), mine)
         console.print("\n".join(workflow.about(job)), soft_wrap=True)
-        console.print(_what_is_made(swept, space, folder), soft_wrap=True)
+        console.print(_what_is_made(options, swept, space, folder), soft_wrap=True)
         found = _run(console, options, swept, space, folder)
         for group in found.groups:
             console.print(_describe(group, varied(space)), soft_wrap=True)
@@ -180,14 +194,25 @@ def _job(workflow: Workflow, material: Material, run: RunDirectory, mine: Held) 
     return Job(workflow, config, run, data, model, mine, None, None)
 
 
-def _what_is_made(swept: Swept, space: list[Config], folder: Path) -> str:
+def _what_is_made(
+    options: Options, swept: Swept, space: list[Config], folder: Path
+) -> str:
     steps = sorted({swept.options(config).steps for config in space})
     many = f"{steps[0]} to {steps[-1]}" if len(steps) > 1 else f"{steps[0]}"
-    runs = len(space) * swept.seeds
+    number, how = _number_of_configurations(options, space), ""
+    if options.search == "optuna":
+        how = f"{options.rounds} rounds of {options.draws}, chosen by Optuna, "
     return (
-        f"{len(space)} configurations of {_names(varied(space)) or 'nothing varied'}, "
-        f"{swept.seeds} seeds: {runs} trainings of {many} steps, in {folder}"
+        f"{number} configurations of {_names(varied(space)) or 'nothing varied'}, {how}"
+        f"{swept.seeds} seeds: {number * swept.seeds} trainings of {many} steps, in "
+        f"{folder}"
     )
+
+
+def _number_of_configurations(options: Options, space: list[Config]) -> int:
+    if options.search == "optuna":
+        return options.rounds * options.draws
+    return len(space)
 
 
 def _run(console, options: Options, swept: Swept, space: list[Config], folder: Path):
@@ -197,7 +222,8 @@ def _run(console, options: Options, swept: Swept, space: list[Config], folder: P
     fixed = [name for name in space[0] if name in axes.sizes or name not in numbers]
     columns = TextColumn("{task.description}"), BarColumn(24), MofNCompleteColumn()
     with Progress(*columns, TimeRemainingColumn(compact=True), console=console) as bar:
-        task = bar.add_task("train", total=len(space) * options.seeds)
+        number = _number_of_configurations(options, space)
+        task = bar.add_task("train", total=number * options.seeds)
         made = 0
 
         def progress(runs: Sequence[Run]) -> None:
@@ -205,23 +231,47 @@ def _run(console, options: Options, swept: Swept, space: list[Config], folder: P
             made += len(runs)
             bar.update(task, advance=len(runs))
 
-        found = run_sweep(
-            training(swept),
-            space,
-            seeds=options.seeds,
-            structural=fixed,
-            method=options.method,
-            batch_size=options.together,
-            devices=options.devices,
-            table=folder / "table.csv",
-            valid=partial(_check, swept),
-            progress=progress,
-        )
+        common = {
+            "seeds": options.seeds,
+            "structural": fixed,
+            "batch_size": options.together,
+            "devices": options.devices,
+            "table": folder / "table.csv",
+            "valid": partial(_check, swept),
+            "progress": progress,
+        }
+        if options.search == "grid":
+            method = options.method
+            found = run_sweep(training(swept), space, method=method, **common)
+        else:
+            found = _search(options, swept, space, **common)
         bar.update(task, completed=len(found.runs))
     _check_courses(found.runs, swept, folder / "table.csv")
     if made < len(found.runs):
         console.print(f"{len(found.runs) - made} trainings were in the table already.")
     return found
+
+
+def _search(options: Options, swept: Swept, space: list[Config], **common) -> Sweep:
+    return optuna_search(
+        training(swept),
+        _settled_axes(searched(options), space),
+        metric=swept.workflow.judged,
+        number=options.draws,
+        rounds=options.rounds,
+        seed=options.seed,
+        method="map" if options.method == "map" else "vmap",
+        **common,
+    )
+
+
+def _settled_axes(axes: dict[str, Axis], space: list[Config]) -> dict[str, Axis]:
+    """The axes, with constants as the data settle them where they do for all."""
+    for name, axis in axes.items():
+        settled = tuple(dict.fromkeys(config[name] for config in space))
+        if isinstance(axis, Choice) and len(axis.values) == len(settled) == 1:
+            axes = {**axes, name: Choice(settled)}
+    return axes
 
 
 def _check_courses(runs: list[Run], swept: Swept, path: Path) -> None:
@@ -345,14 +395,19 @@ def _folder(options: Options) -> Path:
 def _facts(options: Options, swept: Swept) -> dict[str, Any]:
     """What a sweep is of, besides its space, as JSON holds it."""
     base, data = swept.base, swept.data
+    search = {"search": options.search}
+    if options.search == "optuna":  # what it chooses depends on all that ended before
+        names = "draws", "seeds", "seed"
+        search |= {name: getattr(options, name) for name in names}
+        search |= {name: options.value(name) for name in axes_of(options.kind).names}
     if isinstance(options, SweepOptions):
         names = "steps", "evals", "schedule", "level", "min_count"
         same = {name: getattr(options, name) for name in names}
-        return {"text": data.sha256, **same, "warmup": base.rise}
+        return {"text": data.sha256, **same, "warmup": base.rise, **search}
     aside = {*base.elsewhere.split(), *axes_of(options.kind).names}
     given = options_as_json(base)
     same = {name: given[name] for name in options.given if name not in aside}
-    return {"task": swept.workflow.command, "data": data.sha256, **same}
+    return {"task": swept.workflow.command, "data": data.sha256, **same, **search}
 
 
 def _check_same(path: Path, options: Options, swept: Swept) -> None:
@@ -364,6 +419,7 @@ def _check_same(path: Path, options: Options, swept: Swept) -> None:
     before = read_json(path)
     if not isinstance(before, dict):
         raise TableError(f"{path} is damaged: it does not say what the sweep is of.")
+    before = {"search": "grid", **before}  # those written before there was another
     for name, value in now.items():
         if before.get(name) != value:
             what = _FACTS.get(name, option(name))

@@ -28,6 +28,10 @@ def of_sweep(
             for name in unused
         ),
         (
+            options.search != "optuna" and options.rounds != Searching.rounds,
+            "--rounds does nothing without --search optuna.",
+        ),
+        (
             options.method == "map" and options.together is not None,
             "--together does nothing with --method map: one training at a time.",
         ),

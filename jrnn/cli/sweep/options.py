@@ -13,7 +13,8 @@ import tyro
 from jrnn.cli.config import Train
 from jrnn.cli.errors import UserError
 from jrnn.cli.options import TrainingOptions, fields_of, option
-from jrnn.sweep import LogUniform, Uniform, draw, grid
+from jrnn.sweep import Choice, LogUniform, Uniform, draw, grid
+from jrnn.sweep.asking import Axis
 from jrnn.sweep.space import Config
 
 # What a sweep may vary of the options of a command, where it has them: numbers that
@@ -55,6 +56,12 @@ class Searching:
     """Trainings of each configuration, which differ in everything random."""
     draws: int = 8
     """Random draws of the ranges without a number of values."""
+    search: Literal["grid", "optuna"] = "grid"
+    """All combinations and draws (grid), or --rounds of --draws configurations, each
+    chosen by how those before ended (optuna: pip install "jrnn[optuna]"). It chooses
+    anywhere in a range, also in one with a number of values."""
+    rounds: int = 4
+    """Rounds of --search optuna; more can be added later."""
 
     cluster: str | None = None
     """One of several processes that share the trainings, all started with the same
@@ -64,18 +71,18 @@ class Searching:
 
     method: Literal["auto", "vmap", "map"] = "auto"
     """Trainings side by side (vmap), one at a time (map), or what some show to be
-    faster."""
+    faster (auto; with --search optuna it is vmap)."""
     together: int | None = None
     """Largest number of trainings side by side on a device; fewer need less memory.
     (default: what is fastest)"""
     devices: int | None = None
     """Cores or accelerators that share the trainings. (default: all)"""
     seed: int = 0
-    """Seed of the random draws."""
+    """Seed of the random draws, and of --search optuna."""
 
     def check(self) -> None:
         """Raise `UserError` where a value cannot work."""
-        for name in ("seeds", "draws", "together", "devices"):
+        for name in ("seeds", "draws", "rounds", "together", "devices"):
             positive(name, getattr(self, name))
 
 
@@ -122,8 +129,9 @@ class SweepOptions(Searching):
 
     order: ClassVar[str] = (
         "files out learning_rate clip dropout recurrent_dropout weight_decay cell "
-        "optimizer hidden_size layers embed_size batch_size window seeds draws steps "
-        "evals schedule warmup level min_count cluster method together devices seed"
+        "optimizer hidden_size layers embed_size batch_size window seeds draws search "
+        "rounds steps evals schedule warmup level min_count cluster method together "
+        "devices seed"
     )
     kind: ClassVar[type[TrainingOptions]] = Train
 
@@ -206,9 +214,31 @@ def base_of(options: Options) -> TrainingOptions:
     )
 
 
-def space_of(options: Options) -> list[Config]:
-    """Every configuration: listed values crossed, ranges drawn for each of them."""
+def searched(options: Options) -> dict[str, Axis]:
+    """What Optuna searches: ranges, and choices of listed values."""
     listed = _axes(options)
+    kind = axes_of(options.kind)
+    ranges = {name: axis for name in kind.numbers if (axis := _range(options, name))}
+    axes = {
+        name: ranges.get(name) or Choice(tuple(listed[name])) for name in kind.names
+    }
+    if not any(not isinstance(a, Choice) and a.low < a.high for a in axes.values()):
+        raise UserError(
+            "--search optuna needs a range, such as --learning-rate log:1e-3:1e-1.\n"
+            "Combinations of listed values are all made by --search grid."
+        )
+    return axes
+
+
+def space_of(options: Options) -> list[Config]:
+    """Every configuration: listed values crossed, ranges drawn for each of them.
+
+    Of a search by Optuna, which chooses them later, those at the ends of the ranges.
+    """
+    listed = _axes(options)
+    if options.search == "optuna":
+        ends = lambda a: a.values if isinstance(a, Choice) else dict.fromkeys(a)
+        return grid(**{name: ends(a) for name, a in searched(options).items()})
     axes = axes_of(options.kind)
     ranges = {name: axis for name in axes.numbers if (axis := _range(options, name))}
     listed = {name: axis for name, axis in listed.items() if name not in ranges}
@@ -223,7 +253,9 @@ def space_of(options: Options) -> list[Config]:
 
 def drawn(options: Options) -> bool:
     """Whether values are drawn at random, from a range without a number of them."""
-    return any(_range(options, name) for name in axes_of(options.kind).numbers)
+    return options.search == "optuna" or any(
+        _range(options, name) for name in axes_of(options.kind).numbers
+    )
 
 
 def varied(space: list[Config]) -> list[str]:
@@ -246,8 +278,11 @@ def _axes(options: Options) -> dict[str, list]:
 
 
 def _range(options: Options, name: str) -> Uniform | LogUniform | None:
-    """A range without a number of values, to be drawn from."""
+    """A range to be drawn from: for Optuna any, else one without a number of values."""
     kind, *limits = options.value(name).split(":")
+    if options.search == "optuna" and len(limits) == 3:
+        _numbers(name, options.value(name))  # the number is not used, but is to be one
+        limits = limits[:2]
     if kind not in ("log", "lin") or len(limits) != 2:
         return None
     low, high = (_number(name, word) for word in limits)
