@@ -44,6 +44,7 @@ FLOORS = {
     "_check": 0,
     "_description": 0,
     "_norm": 0,
+    "_page": 0,
     "_programs": 0,
     "_replacements": 0,
     "_rows": 0,

@@ -5,19 +5,13 @@ numbers in base64. Both are data to the browser. What it runs is the page's own 
 only, of which the head of the page states the digest.
 """
 
-import base64
-import hashlib
-import html
-import importlib.resources
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from jax.typing import ArrayLike
 
+from jrnn import _page
 from jrnn.inspect.ablate import Effect
 from jrnn.inspect.arrays import encoded
 from jrnn.inspect.contents import contents
@@ -91,52 +85,18 @@ def write_page(
     shown = contents(recording, tokens, vocabulary, effects, room)
     about = {"title": title, "measured": measured, **shown.about}
     data = "\n".join(
-        [_json("about", about), *(_array(*item) for item in shown.arrays.items())]
+        [_page.json_element("about", about), *(_array(*item) for item in shown.arrays.items())]
     )
-    script, style = "\n".join(map(_own, SCRIPTS)), _own("page.css")
-    page = _filled(
-        _own("page.html"),
-        {
-            "title": html.escape(title),
-            "facts": "".join(f"<li>{html.escape(fact)}</li>" for fact in facts),
-            "policy": _policy(script, style),
-            "style": style,
-            "data": data,
-            "script": script,
-        },
-    ).encode("utf-8", "replace")  # the name of a file may hold bytes that are no text
+    page = _page.page(
+        _page.read("jrnn.inspect", ["page.html"]),
+        title=title,
+        facts=facts,
+        style=_page.style("jrnn.inspect"),
+        script=_page.read("jrnn.inspect", SCRIPTS),
+        data=data,
+    )
     write_atomically(path, page)
     return len(page)
-
-
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    """A template with `{{name}}` replaced, once: what comes in is not looked at."""
-    return re.sub(r"\{\{(\w+)\}\}", lambda match: values[match[1]], template)
-
-
-def _own(name: str) -> str:
-    files = importlib.resources.files("jrnn.inspect") / "template"
-    return (files / name).read_text(encoding="utf-8")
-
-
-def _policy(script: str, style: str) -> str:
-    """What a browser may do with the page: run this script, and fetch nothing."""
-    digest = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest())
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest(script).decode()}'; "
-        f"style-src 'sha256-{digest(style).decode()}'; img-src data:"
-    )
-
-
-def _json(name: str, data: Any) -> str:
-    """Data that only `JSON.parse` reads; an element of it cannot be ended from within.
-
-    Every character beyond ASCII is escaped, and so are those with which HTML begins.
-    """
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return f'<script type="application/json" id="{name}">{text}</script>'
 
 
 def _array(name: str, array: np.ndarray) -> str:
