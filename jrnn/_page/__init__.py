@@ -27,7 +27,13 @@ def style(package: str) -> str:
 
 
 def page(
-    template: str, *, title: str, facts: Sequence[str], style: str, script: str, data: str
+    template: str,
+    *,
+    title: str,
+    facts: Sequence[str],
+    style: str,
+    script: str,
+    data: str,
 ) -> bytes:
     """A template with its places `{{name}}` filled.
 

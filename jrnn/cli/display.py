@@ -74,7 +74,7 @@ class Display:
             self.say(f"{name} ...")
 
     def restart_clock(self, step: int, before: float = 0.0) -> None:
-        """Count speed from here, after compiling; `before`: seconds of earlier starts."""
+        """Count speed from here, after compiling; `before`: seconds until then."""
         self.started, self.first, self.before = time.monotonic(), step, before
 
     def finished(self, step: int) -> None:

@@ -47,9 +47,9 @@ from jrnn.cli.job import (
 from jrnn.cli.logs import check_installed, open_logs
 from jrnn.cli.notices import warn
 from jrnn.cli.options import TrainingOptions
-from jrnn.cli.summary import advice, finish, introduce, plot_loss
 from jrnn.cli.results import read_results, write_results
 from jrnn.cli.run import RunDirectory, read_config
+from jrnn.cli.summary import advice, finish, introduce, plot_loss
 from jrnn.cli.tasks import workflow_of
 from jrnn.cli.times import seconds_until, time_line
 from jrnn.cli.updates import Intervals, intervals_of, learning_rates

@@ -85,7 +85,10 @@ def write_page(
     shown = contents(recording, tokens, vocabulary, effects, room)
     about = {"title": title, "measured": measured, **shown.about}
     data = "\n".join(
-        [_page.json_element("about", about), *(_array(*item) for item in shown.arrays.items())]
+        [
+            _page.json_element("about", about),
+            *(_array(*item) for item in shown.arrays.items()),
+        ]
     )
     page = _page.page(
         _page.read("jrnn.inspect", ["page.html"]),
