@@ -135,6 +135,7 @@ function drawSweep(own) {
   svg.setAttribute("viewBox", `0 0 ${width} ${TOP + HIGH + 22}`);
   svg.setAttribute("height", TOP + HIGH + 22);
   own.axes = axesOf(own, width);
+  own.colours = coloursOf(own);
   const focused = document.activeElement?.dataset?.key;
   const inside = svg.contains(document.activeElement);
   svg.replaceChildren(drawn("g", {}, ...[...own.sweep.rows].reverse().map((row) => pathOf(own, row))), ...own.axes.map((a) => along(own, a, width)));
@@ -151,22 +152,18 @@ function pathOf(own, row) {
     return `C${middle} ${y0.toFixed(1)} ${middle} ${y.toFixed(1)} ${x.toFixed(1)} ${y.toFixed(1)}`;
   }).join("");
   row.path = drawn("path", { class: "path", d });
-  row.path.style.stroke = strokeOf(own, row);
+  row.path.style.stroke = own.colours.get(row) ?? "var(--line)";
   row.path.addEventListener("pointerenter", () => { light(own, row); tell(own, row); });
   row.path.addEventListener("pointerleave", () => { light(own, null); tell(own, null); });
   return row.path;
 }
 
-/** By the rank of the result: the good ones stand out. */
-function strokeOf(own, row) {
-  const ranked = own.sweep.rows.filter((r) => meanOf(own, r) !== null);
-  own.order = own.order?.metric === own.metric ? own.order : {
-    metric: own.metric,
-    rows: new Map([...ranked].sort((a, b) => compared(meanOf(own, a), meanOf(own, b), larger(own))).map((r, n) => [r, n])),
-  };
-  const n = own.order.rows.get(row);
-  if (n === undefined) return colour("--line");
-  return mixed(colour("--good"), colour("--poor"), ranked.length > 1 ? Math.sqrt(n / (ranked.length - 1)) : 0);
+/** Colours by the rank of the result: the good ones stand out. */
+function coloursOf(own) {
+  const ranked = own.sweep.rows.filter((row) => meanOf(own, row) !== null);
+  ranked.sort((a, b) => compared(meanOf(own, a), meanOf(own, b), larger(own)));
+  const [good, poor] = [colour("--good"), colour("--poor")];
+  return new Map(ranked.map((row, n) => [row, mixed(good, poor, Math.sqrt(n / Math.max(1, ranked.length - 1)))]));
 }
 
 function along(own, a, width) {

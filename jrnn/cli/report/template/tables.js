@@ -4,7 +4,7 @@
  * A table that is sorted by a click on a column's name.
  *
  * columns: { label, value(row), text(row), number, mark(row, cell) }; rows: anything; what
- * has no value is last in both orders. Returns { sort, rows } with rows as they stand.
+ * has no value is last in both orders. It is empty until it is sorted or filled.
  */
 function sortable(table, columns, rows, dress = () => {}) {
   const sorted = { column: -1, down: false, rows: [...rows] };
@@ -41,8 +41,7 @@ function sortable(table, columns, rows, dress = () => {}) {
     fill();
   }
   table.replaceChildren(made("thead", {}, head), body);
-  fill();
-  return { sort, sorted };
+  return { fill, sort, sorted };
 }
 
 function compared(a, b, down) {
@@ -61,10 +60,11 @@ function showFigures() {
     { label: "status", value: (row) => row.run.status, text: (row) => row.run.status },
     ...about.figures.map(figureColumn),
   ];
-  sortable(by("figures"), columns, rows, (row, element) => {
+  const table = sortable(by("figures"), columns, rows, (row, element) => {
     element.addEventListener("pointerenter", () => choose(row.number));
     element.addEventListener("pointerleave", () => choose(-1));
   });
+  table.fill(); // in the order in which they were named
   showBaselines();
 }
 
