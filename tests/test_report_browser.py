@@ -119,6 +119,19 @@ def test_settings_and_samples(page):
     assert page.run(text) == "she se\n"
 
 
+def test_settings_of_two_commands(browser, place, tmp_path):  # noqa: F811
+    browser.open(written(tmp_path / "p.html", place / "sea", place / "names"))
+    names = browser.run(
+        "[...document.querySelectorAll('#settings tbody th')].map((c) => c.textContent)"
+    )
+    assert "--window" in names and "--missing" in names  # of one command each
+    assert "--text-column" not in names  # not given, and not there
+    focused = "getComputedStyle(document.querySelector('.handle')).stroke"
+    assert browser.run("document.querySelector('.handle')") is None
+    browser.open(written(tmp_path / "p.html", place / "sweep"))
+    assert browser.run(focused) == "none"  # until it has the focus
+
+
 def test_hostile_names_are_shown_and_not_run(browser, hostile):  # noqa: F811
     path, _ = hostile
     for width in (1280, 390):

@@ -113,7 +113,7 @@ function noteOnFigures() {
 // Settings
 
 function showSettings() {
-  const values = (name) => about.runs.map((run) => run.settings[name] ?? null);
+  const values = (name) => about.runs.map((run) => run.settings[name] ?? "\u2013");
   const differs = (name) => new Set(values(name)).size > 1;
   const one = about.runs.length === 1;
   const different = about.settings.filter(differs);
