@@ -318,7 +318,8 @@ class Report:
     """
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
-    """Directories of runs, of any command that trains, or of sweeps."""
+    """Directories of runs, of any command that trains, or of sweeps. (default: none;
+    at least one)"""
     out: Path = Path("report.html")
     """The page."""
     overwrite: bool = False
