@@ -20,6 +20,36 @@ class Description(NamedTuple):
     arguments: dict[str, Any]  # by parameter, defaults too
 
 
+def written(description: Description) -> str:
+    """The call as it is written, without initialisers and what is None.
+
+    Those decide where a training begins, not what the cell computes.
+
+    Example:
+        >>> written(Description("f", {"size": 8, "rate": 0.5}))
+        'f(size=8, rate=0.5)'
+    """
+    words = []
+    for name, value in description.arguments.items():
+        if isinstance(value, tuple) and value and all(map(_is_made, value)):
+            words += map(repr, value)  # *cells
+        elif _is_made(value):
+            words.append(repr(value))
+        elif value is not None and not name.endswith("_init"):
+            words.append(f"{name}={_word(value)}")
+    return f"{description.factory}({', '.join(words)})"
+
+
+def _is_made(value: Any) -> bool:
+    """Whether this is a cell or a model that knows how it was made."""
+    return isinstance(value, tuple) and hasattr(value, "description")
+
+
+def _word(value: Any) -> str:
+    """A value in a call: a function by its name, without its address."""
+    return getattr(value, "__name__", None) or repr(value)
+
+
 def describe_call(
     name: str, factory: Callable, args: tuple, kwargs: dict[str, Any]
 ) -> Description:

@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
-from jrnn._description import Description, described
+from jrnn._description import Description, described, written
 
 if TYPE_CHECKING:  # it is made of what is here
     from jrnn.sequence import SequenceModel
@@ -116,6 +116,13 @@ class Cell(_Functions):
         _check.takes("Cell", "step", step, "params, carry, x, *, key=None")
         # nobody calls a field that is None, so no caller is made to ask
         return super().__new__(cls, init, initial_carry, step)  # pyright: ignore[reportArgumentType]
+
+    def __repr__(self) -> str:
+        """The call that made it, or the names of its functions."""
+        if self.description is not None:
+            return written(self.description)
+        names = (getattr(f, "__qualname__", type(f).__name__) for f in self[:3])
+        return f"Cell({', '.join(names)})"
 
 
 @described

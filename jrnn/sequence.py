@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
-from jrnn._description import Description
+from jrnn._description import Description, written
 from jrnn.cell import Carry, Cell, InitFn, InitialCarryFn, Input, Key, Output, Params
 
 Remat = Literal["step", "chunk"] | int | None
@@ -94,6 +94,13 @@ class SequenceModel(_Functions):
         form = "params, xs, carry, valid, *, key=None, remat=None"
         _check.takes("SequenceModel", "run", run, form)
         return super().__new__(cls, init, initial_carry, run, pools)
+
+    def __repr__(self) -> str:
+        """The call that made it, or the names of its functions."""
+        if self.description is not None:
+            return written(self.description)
+        names = (getattr(f, "__qualname__", type(f).__name__) for f in self[:3])
+        return f"SequenceModel({', '.join(names)})"
 
     def step(self, *args: object, **kwargs: object) -> NoReturn:
         """Raise: there is no step, whoever asks for one."""

@@ -66,6 +66,7 @@ def test_a_run_leaves_what_the_design_says(trained):
         "config.json",
         "vocab.json",
         "metrics.jsonl",
+        "times.jsonl",
         "checkpoint.safetensors",
         "best.safetensors",
         "samples.txt",

@@ -581,7 +581,11 @@ def empty_page(tmp_path):
 
 
 def test_the_page_runs_its_own_script_and_fetches_nothing(tmp_path):
-    text = empty_page(tmp_path)
+    check_own_script(empty_page(tmp_path))
+
+
+def check_own_script(text):
+    """A page has one script, whose digest is in its policy, and asks for nothing."""
     page = Page(text)
     (policy,) = [
         attrs["content"]
@@ -604,16 +608,24 @@ def test_the_page_runs_its_own_script_and_fetches_nothing(tmp_path):
 
 
 def test_every_control_has_a_name(tmp_path):
-    page = Page(empty_page(tmp_path))
+    check_names(empty_page(tmp_path))
+
+
+def check_names(text):
+    """Every control has a label, inside of it or around it."""
+    page = Page(text)
     labels = {a["for"] for tag, a in page.tags if tag == "label" and "for" in a}
-    inside = re.findall(r"<label[^>]*>(?:(?!</label>).)*</label>", empty_page(tmp_path))
+    inside = re.findall(r"<label[^>]*>(?:(?!</label>).)*</label>", text)
     named = {"aria-label", "aria-labelledby"}
+    known = lambda attrs: next(
+        f'{n}="{attrs[n]}"' for n in ("id", "class") if n in attrs
+    )
     for tag, attrs in page.tags:
         if tag in ("select", "input", "canvas") or "tabindex" in attrs:
             own = named & attrs.keys() or attrs.get("id") in labels
             assert (
                 own
-                or any(f'id="{attrs["id"]}"' in label for label in inside)
+                or any(known(attrs) in label for label in inside)
                 or (
                     attrs["id"] == "letters"  # drawn for the element around it
                 )

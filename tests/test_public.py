@@ -67,6 +67,7 @@ FLOORS = {
     "text": 2,
     "wrappers": 2,
     "_lock": 3,
+    "_page": 3,
     "data": 3,
     "devices": 3,
     "dynamics": 3,
@@ -493,3 +494,27 @@ def test_a_name_that_does_not_exist_is_refused_as_by_python():
     with pytest.raises(AttributeError, match="module 'jrnn' has no attribute 'lstn'"):
         jrnn.lstn  # noqa: B018
     assert not hasattr(jrnn, "_nothing")
+
+
+def test_a_cell_is_shown_as_the_call_that_made_it():
+    inner = jrnn.dropout(jrnn.lstm(8, forget_bias=0.5), 0.1)
+    model = jrnn.stack(jrnn.one_hot(5), inner, jrnn.linear(5))
+    assert (
+        repr(model)
+        == str(model)
+        == (
+            "stack(one_hot(vocab_size=5), dropout(lstm(hidden_size=8, "
+            "forget_bias=0.5), rate=0.1), linear(output_size=5))"
+        )
+    )
+    both = jrnn.bidirectional(jrnn.gru(2), jrnn.gru(3))
+    gru = "gru(hidden_size={}, reset='after')"
+    assert repr(both) == f"bidirectional({gru.format(2)}, {gru.format(3)})"
+    assert "activation=tanh" in repr(jrnn.elman(3))  # and no address
+
+    def step(params, carry, x, *, key=None):
+        return carry, x
+
+    changed = repr(jrnn.lstm(4)._replace(step=step))
+    assert changed.startswith("Cell(lstm.<locals>.init, lstm.<locals>.initial_carry, ")
+    assert " at 0x" not in changed and changed.endswith("step)")

@@ -165,9 +165,9 @@ def test_a_validation_loss_that_is_no_number(
 @pytest.mark.slow
 @pytest.mark.parametrize("value", [math.nan, 700.0])
 def test_a_test_loss_out_of_all_measure(value, text, tmp_path, capsys, monkeypatch):
-    from jrnn.cli import report
+    from jrnn.cli import summary
 
-    monkeypatch.setattr(report, "evaluate", lambda *_: (value, 1))
+    monkeypatch.setattr(summary, "evaluate", lambda *_: (value, 1))
     run = tmp_path / "run"
     assert train(text, run) == 3
     said = capsys.readouterr().err

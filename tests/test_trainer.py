@@ -111,6 +111,7 @@ def test_what_a_run_leaves(left_alone):
         "config.json",
         "task.json",
         "metrics.jsonl",
+        "times.jsonl",
         "checkpoint.safetensors",
         "best.safetensors",
         "samples.txt",

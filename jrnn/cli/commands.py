@@ -13,6 +13,7 @@ from jrnn.cli.config import (
     Info,
     Inspect,
     Predict,
+    Report,
     Sample,
     Train,
 )
@@ -25,6 +26,7 @@ from jrnn.cli.inspect import inspect
 from jrnn.cli.options import TrainingOptions
 from jrnn.cli.parsing import parse, training_default
 from jrnn.cli.predict import predict
+from jrnn.cli.report import report
 from jrnn.cli.sample import sample
 from jrnn.cli.sweep import sweep
 from jrnn.cli.sweep.options import SweepOptions, TaskSweep
@@ -37,6 +39,7 @@ _ACTS = {
     Eval: evaluate_files,
     Info: info,
     Inspect: inspect,
+    Report: report,
     Export: export,
     SweepOptions: sweep,
     TaskSweep: sweep,

@@ -313,6 +313,25 @@ class Inspect:
 
 
 @dataclass(frozen=True)
+class Report:
+    """Compare runs, and sweeps, on a page.
+
+    One HTML file, for any browser, that loads nothing from elsewhere. Of runs it shows
+    learning curves, the settings in which they differ, what they came to and what they
+    wrote; of a sweep its table, to be sorted, and its settings against the result. A
+    run that is still trained is shown as far as it is.
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """Directories of runs, of any command that trains, or of sweeps. (default: none;
+    at least one)"""
+    out: Path = Path("report.html")
+    """The page."""
+    overwrite: bool = False
+    """Replace the page if there is one."""
+
+
+@dataclass(frozen=True)
 class Experiments:
     """List the experiments of the source tree, with the question that each answers."""
 

@@ -51,6 +51,7 @@ class Display:
         )
         self.done = done
         self.started, self.first, self.ended = time.monotonic(), done, None
+        self.before = 0.0
 
     def __enter__(self):
         self.progress.start()
@@ -72,9 +73,9 @@ class Display:
         if not self.live and name not in ("train", "save"):
             self.say(f"{name} ...")
 
-    def restart_clock(self, step: int) -> None:
-        """Count speed from here: after compiling."""
-        self.started, self.first = time.monotonic(), step
+    def restart_clock(self, step: int, before: float = 0.0) -> None:
+        """Count speed from here, after compiling; `before`: seconds until then."""
+        self.started, self.first, self.before = time.monotonic(), step, before
 
     def finished(self, step: int) -> None:
         """The number of steps whose results are there."""

@@ -39,6 +39,7 @@ _VALUES = {
     "file": "[FILE]",
     "examples": "FILE",
     "run": "RUN",
+    "runs": "RUN ...",
     "target": "COLUMN[,COLUMN]",
     "cluster": "HOST:PORT,N,I|auto",
 }

@@ -15,6 +15,7 @@ from jrnn.cli.evaluate_examples import is_of_examples
 from jrnn.cli.inspect_task import KINDS, inspect_task
 from jrnn.cli.loaded import load_model
 from jrnn.cli.notices import warn
+from jrnn.cli.page import destination
 from jrnn.cli.run import RunDirectory, Trained
 from jrnn.cli.words import plain_errors
 from jrnn.inspect import (
@@ -83,20 +84,9 @@ def _check_numbers(options: Inspect) -> None:
 
 
 def _destination(options: Inspect) -> Path:
-    """Where the page goes: nothing is replaced unasked, and no part of a run at all."""
     page = options.out or Path(f"{_name(options.run)}.html")
     own = [*RunDirectory(options.run).files, options.run, options.file or options.run]
-    if page.resolve() in {path.resolve() for path in own}:
-        raise UserError(f"{page} is part of what is shown. Choose another --out.")
-    if page.is_dir():
-        raise UserError(f"{page} is a folder. Name a file in it by --out.")
-    if not page.absolute().parent.is_dir():
-        raise UserError(f"There is no folder {page.parent}. Make it first.")
-    if page.exists() and not options.overwrite:
-        raise UserError(
-            f"{page} exists. Replace it by --overwrite, or choose another --out."
-        )
-    return page
+    return destination(page, own, overwrite=options.overwrite)
 
 
 def _name(run: Path) -> str:

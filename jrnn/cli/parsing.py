@@ -18,6 +18,7 @@ from jrnn.cli.config import (
     Info,
     Inspect,
     Predict,
+    Report,
     Sample,
 )
 from jrnn.cli.forms import first_paragraph, read_form
@@ -38,6 +39,7 @@ COMMANDS = {
     "eval": Eval,
     "info": Info,
     "inspect": Inspect,
+    "report": Report,
     "export": Export,
     "sweep": SweepOptions,
     "experiments": Experiments,

@@ -53,6 +53,11 @@ class RunDirectory(NamedTuple):
         return self.directory / "metrics.jsonl"
 
     @property
+    def times(self) -> Path:
+        """Seconds of training at each log step."""
+        return self.directory / "times.jsonl"
+
+    @property
     def samples(self) -> Path:
         """Text generated during training."""
         return self.directory / "samples.txt"
@@ -111,6 +116,7 @@ class RunDirectory(NamedTuple):
             self.task,
             self.text,
             self.metrics,
+            self.times,
             self.samples,
             self.plot,
             self.picture,

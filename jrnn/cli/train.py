@@ -47,10 +47,11 @@ from jrnn.cli.job import (
 from jrnn.cli.logs import check_installed, open_logs
 from jrnn.cli.notices import warn
 from jrnn.cli.options import TrainingOptions
-from jrnn.cli.report import advice, finish, introduce, plot_loss
 from jrnn.cli.results import read_results, write_results
 from jrnn.cli.run import RunDirectory, read_config
+from jrnn.cli.summary import advice, finish, introduce, plot_loss
 from jrnn.cli.tasks import workflow_of
+from jrnn.cli.times import seconds_until, time_line
 from jrnn.cli.updates import Intervals, intervals_of, learning_rates
 from jrnn.cli.workflow import Job, evaluate
 from jrnn.files.runs import digest
@@ -160,7 +161,7 @@ def _loop(
             write_config(job)
         if note:
             display.say(note)
-        display.restart_clock(step)
+        display.restart_clock(step, seconds_until(job.run.times, step))
         display.phase("train")
         pending: list[Metrics] = []
         while step < intervals.steps:
@@ -245,6 +246,7 @@ def _at_log_step(
         loss_now = line["valid_loss"]
         progress = _note_best(job, display, params, step, loss_now, shown, progress)
     _append(job.run.metrics, json.dumps(line) + "\n")
+    _append(job.run.times, time_line(step, display.before + display.elapsed()))
     log(line)
     if last or (intervals.sample and step % intervals.sample == 0):
         display.phase("sample")

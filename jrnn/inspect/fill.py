@@ -1,22 +1,15 @@
 """A page out of its template: in one HTML file that needs nothing else.
 
-Texts are written as JSON in which no character can end the element that holds it, and
-numbers in base64. Both are data to the browser. What it runs is the page's own script
-only, of which the head of the page states the digest.
+Numbers are written in base64; all else is as in `jrnn._page`.
 """
 
-import base64
-import hashlib
-import html
-import importlib.resources
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from jrnn import _page
 from jrnn.inspect.arrays import encoded
 from jrnn.inspect.layer_contents import Contents
 from jrnn.train.checkpoint import write_atomically
@@ -76,54 +69,21 @@ def write_filled(
         OSError: the file cannot be written; an old one is as it was.
     """
     arrays = (_array(*item) for item in shown.arrays.items())
-    data = "\n".join([_json("about", shown.about), *arrays])
-    script = "\n".join(_own(f"{name}.js") for name in kind.scripts)
-    style = _own("page.css") + _own(f"{kind.folder}/page.css")
     parts = {name: _own(f"{kind.folder}/{name}.html") for name in _PARTS}
-    page = _filled(
-        _filled(_own("page.html"), parts),  # parts have no names to fill in
-        {
-            "title": html.escape(title),
-            "facts": "".join(f"<li>{html.escape(fact)}</li>" for fact in facts),
-            "policy": _policy(script, style),
-            "style": style,
-            "data": data,
-            "script": script,
-        },
-    ).encode("utf-8", "replace")  # the name of a file may hold bytes that are no text
+    page = _page.page(
+        _page.filled(_own("page.html"), parts),  # parts have no names to fill in
+        title=title,
+        facts=facts,
+        style=_page.style("jrnn.inspect", ["page.css", f"{kind.folder}/page.css"]),
+        script=_own(*(f"{name}.js" for name in kind.scripts)),
+        data="\n".join([_page.json_element("about", shown.about), *arrays]),
+    )
     write_atomically(path, page)
     return len(page)
 
 
-def _filled(template: str, values: Mapping[str, str]) -> str:
-    """A template with `{{name}}` replaced, once: what comes in is not looked at."""
-    replaced = lambda match: values.get(match[1], match[0])
-    return re.sub(r"\{\{(\w+)\}\}", replaced, template)
-
-
-def _own(name: str) -> str:
-    files = importlib.resources.files("jrnn.inspect") / "template"
-    return (files / name).read_text(encoding="utf-8")
-
-
-def _policy(script: str, style: str) -> str:
-    """What a browser may do with the page: run this script, and fetch nothing."""
-    digest = lambda text: base64.b64encode(hashlib.sha256(text.encode()).digest())
-    return (
-        f"default-src 'none'; script-src 'sha256-{digest(script).decode()}'; "
-        f"style-src 'sha256-{digest(style).decode()}'; img-src data:"
-    )
-
-
-def _json(name: str, data: Any) -> str:
-    """Data that only `JSON.parse` reads; an element of it cannot be ended from within.
-
-    Every character beyond ASCII is escaped, and so are those with which HTML begins.
-    """
-    text = json.dumps(data, ensure_ascii=True, allow_nan=False)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return f'<script type="application/json" id="{name}">{text}</script>'
+def _own(*names: str) -> str:
+    return _page.read("jrnn.inspect", names)
 
 
 def _array(name: str, array: np.ndarray) -> str:
