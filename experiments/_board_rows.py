@@ -6,6 +6,7 @@ that what is timed is what is trained.
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -19,6 +20,9 @@ from experiments._training import descend, size, spread
 from jrnn import optimizers
 from jrnn.models import CELLS
 from jrnn.train import init_state
+
+# What runs once need not be fast: of initialisers this is most of the compilation.
+QUICKLY = {"xla_backend_optimization_level": 0}
 
 
 class Program(NamedTuple):
@@ -74,7 +78,7 @@ def program(task: Task, name: str, units: int, cfg) -> Program:
     def loss(params, inputs, targets):
         return task.loss(outputs(model, params, inputs), targets)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=QUICKLY)
     def start(keys):
         init = lambda key: model.init(jax.random.fold_in(key, 0), task.example)
         return jax.vmap(lambda key: init_state(init(key), (), optimizers.adam))(keys)
