@@ -295,8 +295,11 @@ ROWS = (
         "every cell of the commands",
         "70 min",
         lambda m: (
-            "best by mean rank of five tasks: "
+            f"{len(m['rows'])} rows, best by mean rank on "
+            + ", ".join(dict.fromkeys(key.split("/")[0] for key in m["rows"]))
+            + ": "
             + ", ".join(f"{c} {r:.1f}" for c, r in list(m["mean_rank"].items())[:5])
+            + (" (timed on a loaded machine)" if m["loaded_while_timed"] else "")
         ),
     ),
     Row(
@@ -307,10 +310,9 @@ ROWS = (
         lambda m: (
             "squared error at T = 400 (1/6 without memory): "
             + ", ".join(
-                f"{cell} {max(found['smallest_error']):.2g} after {found['updates']}"
+                f"{cell} {max(found['smallest_error']):.2g} in {found['updates']} updates"
                 for cell, found in m.items()
             )
-            + " updates"
         ),
     ),
     Row(
