@@ -310,8 +310,8 @@ ROWS = (
         lambda m: (
             "squared error at T = 400 (1/6 without memory): "
             + ", ".join(
-                f"{cell} {max(found['smallest_error']):.2g} in {found['updates']} updates"
-                for cell, found in m.items()
+                f"{cell} {max(of['smallest_error']):.2g} in {of['updates']} updates"
+                for cell, of in m.items()
             )
         ),
     ),
