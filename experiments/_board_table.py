@@ -20,7 +20,7 @@ def markdown(found: dict) -> str:
     parts = [told(found), main_table(found)]
     for task, judged in JUDGED.items():
         if rows := rows_of(found, task):
-            parts += [f"### {task}: {judged.unit}", task_table(task, rows)]
+            parts += [f"## {task}: {judged.unit}", task_table(task, rows)]
     return "\n\n".join(parts)
 
 
