@@ -14,7 +14,7 @@ update, and rate 0.0002. Nothing is clipped. Weights start as jrnn's cells start
 no other start is said here.
 
 Expect: IndRNN reaches an error of 0.01 within 1,500 updates, where a tanh network stays
-at 1/6 (adding_problem.py, at half the length). coRNN had not left 1/6 after 1,400, nor
+at 1/6 (adding_problem.py, at half the length). coRNN had not left 1/6 after 4,000, nor
 LEM after 500: give them more. In the authors' log of LEM at T = 2000 it takes 1,500.
 
 A run ends when all its seeds have reached the target, or at the limit of updates.
