@@ -215,6 +215,7 @@ def test_cells_for_long_memory_add_over_400_steps_as_their_papers_say():
     assert max(m["IndRNN"]["updates_until_solved"]) <= 2500
 
 
+@pytest.mark.slow
 def test_recurrent_weights_of_indrnn_are_clipped_after_an_update_of_adam():
     experiment = importlib.import_module("experiments.long_adding")
     array = lambda values: np.array(values, np.float32)
