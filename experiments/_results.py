@@ -13,6 +13,8 @@ import jax
 import matplotlib.pyplot as plt
 import numpy as np
 
+from jrnn.train.checkpoint import write_atomically
+
 FOLDER = Path(__file__).parent / "results"
 
 
@@ -26,7 +28,8 @@ def save(name, config, metrics, figure=None, folder=FOLDER):
     }
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}.json"
-    path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(path, text.encode("utf-8"))
     if figure is not None:
         save_figure(folder / f"{name}.svg", figure)
     return path

@@ -305,6 +305,32 @@ ROWS = (
     ),
     Row(
         "gradients",
+        "leaderboard",
+        "every cell of the commands",
+        "70 min",
+        lambda m: (
+            f"{len(m['rows'])} rows, best by mean rank on "
+            + ", ".join(dict.fromkeys(key.split("/")[0] for key in m["rows"]))
+            + ": "
+            + ", ".join(f"{c} {r:.1f}" for c, r in list(m["mean_rank"].items())[:5])
+            + (" (timed on a loaded machine)" if m["loaded_while_timed"] else "")
+        ),
+    ),
+    Row(
+        "gradients",
+        "long_adding",
+        "Rusch, Mishra 2021; Rusch et al. 2022; Li et al. 2018",
+        "5 min",
+        lambda m: (
+            "squared error at T = 400 (1/6 without memory): "
+            + ", ".join(
+                f"{cell} {max(of['smallest_error']):.2g} in {of['updates']} updates"
+                for cell, of in m.items()
+            )
+        ),
+    ),
+    Row(
+        "gradients",
         "lyapunov",
         "Sompolinsky et al. 1988",
         "1 min",

@@ -29,7 +29,7 @@ import tyro
 
 import jrnn
 from experiments._results import save
-from experiments._training import descend
+from experiments._training import Optimizer, descend
 from jrnn import optimizers
 from jrnn.train import init_state
 
@@ -90,14 +90,16 @@ def batch(cfg: Config, length: int, key: jax.Array):
     return jnp.stack([values, marks], axis=-1), (values * marks).sum(axis=1)
 
 
-@partial(jax.jit, static_argnums=0)
-def start(model: jrnn.Cell, keys: jax.Array):
+@partial(jax.jit, static_argnums=(0, 1))
+def start(model: jrnn.Cell, optimizer: Optimizer, keys: jax.Array):
     init = lambda key: model.init(key, jnp.zeros(2))
-    return jax.vmap(lambda key: init_state(init(key), (), optimizers.adam))(keys)
+    return jax.vmap(lambda key: init_state(init(key), (), optimizer))(keys)
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2))
-def train_block(cfg: Config, model: jrnn.Cell, length: int, state, keys):
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def train_block(
+    cfg: Config, model: jrnn.Cell, optimizer: Optimizer, length: int, state, keys
+):
     """A block of updates of every seed; returns their mean squared errors (seeds,)."""
 
     def loss(params, xs, targets):
@@ -105,24 +107,29 @@ def train_block(cfg: Config, model: jrnn.Cell, length: int, state, keys):
         return jnp.square(jax.vmap(predict)(xs) - targets).mean()
 
     def one(state, key):
-        adam, keys = optimizers.adam, jax.random.split(key, cfg.block)
+        keys = jax.random.split(key, cfg.block)
         batches = lambda n: batch(cfg, length, keys[n % cfg.block])
         rate, clip = cfg.learning_rate, cfg.clip
-        state, errors = descend(loss, adam, state, batches, cfg.block, rate, clip)
+        state, errors = descend(loss, optimizer, state, batches, cfg.block, rate, clip)
         return state, errors.mean()
 
     return jax.vmap(one)(state, keys)
 
 
-def train(cfg: Config, name: str, length: int, limit: int) -> np.ndarray:
+def train(
+    cfg: Config,
+    model: jrnn.Cell,
+    length: int,
+    limit: int,
+    optimizer: Optimizer = optimizers.adam,
+) -> np.ndarray:
     """Errors (seeds, blocks) until all seeds have solved the task, or the limit."""
-    model = jrnn.stack(CELLS[name](cfg.hidden_size), jrnn.linear(1))
     keys = jax.vmap(jax.random.key)(jnp.array(cfg.seeds))
-    state = start(model, jax.vmap(lambda k: jax.random.fold_in(k, 0))(keys))
+    state = start(model, optimizer, jax.vmap(lambda k: jax.random.fold_in(k, 0))(keys))
     errors = []
     for n in range(limit // cfg.block):
         block_keys = jax.vmap(lambda k: jax.random.fold_in(k, n + 1))(keys)  # noqa: B023
-        state, error = train_block(cfg, model, length, state, block_keys)
+        state, error = train_block(cfg, model, optimizer, length, state, block_keys)
         errors.append(np.asarray(error))
         if (np.min(errors, axis=0) < cfg.target).all():
             break
@@ -130,8 +137,9 @@ def train(cfg: Config, name: str, length: int, limit: int) -> np.ndarray:
 
 
 def run(cfg: Config) -> Result:
+    model = lambda name: jrnn.stack(CELLS[name](cfg.hidden_size), jrnn.linear(1))
     errors = {
-        f"{name}, T = {length}": train(cfg, name, length, limit)
+        f"{name}, T = {length}": train(cfg, model(name), length, limit)
         for name, length, limit in cfg.runs
     }
     return Result(cfg.block, cfg.target, errors)

