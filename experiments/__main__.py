@@ -1,6 +1,6 @@
 """python -m experiments: bring the tables of README.md and docs up to date."""
 
-from experiments import _board_table, _own_table
+from experiments import _board_table, _online_table, _own_table
 from experiments._results import FOLDER
 from experiments._table import GROUPS, markdown
 
@@ -12,3 +12,4 @@ if __name__ == "__main__":
     readme.write_text(f"{before}{markdown()}\n", "utf-8")
     _own_table.update()
     _board_table.update()
+    _online_table.update()

@@ -432,6 +432,23 @@ ROWS = (
         ),
     ),
     Row(
+        "gradients",
+        "online_learning",
+        "Williams, Zipser 1989; Menick et al. 2021",
+        "5 min",
+        lambda m: (
+            "cosine with jax.grad, trained GRU, copy / adding: "
+            + ", ".join(
+                " / ".join(
+                    f"{m[f'cosine with jax.grad, {task}, trained']['GRU'][way]:.2f}"
+                    for task in ("copy", "adding")
+                )
+                + f" {way}"
+                for way in ("RTRL", "SnAp-1", "e-prop", "KF-RTRL", "UORO")
+            )
+        ),
+    ),
+    Row(
         "text",
         "sweep_speed",
         "the README",
@@ -496,7 +513,7 @@ ROWS = (
         "text",
         "cell_speed",
         "jrnn.scan beside jax.lax.scan",
-        "10 min",
+        "5 min",
         lambda m: (
             f"of jrnn's time for the gradient, lax.scan takes "
             f"{m['geometric mean, gradient']:.2f} times (forward "

@@ -15,7 +15,7 @@ interrupted goes on; `--no-resume` measures all again.
 
 Expect: ratios above 1 for cells with large products of x, about 1 for those without.
 
-Time: 10 minutes on two idle cores, mostly compilation.
+Time: 5 minutes on two idle cores, mostly compilation.
 """
 
 import importlib

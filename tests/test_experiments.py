@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 import jrnn
-from experiments import _own_table, _table
+from experiments import _online_table, _own_table, _table
 from experiments._results import FOLDER, plain
 from jrnn import IndRNNParams
 
@@ -53,6 +53,7 @@ SMALL = [
     "learning_rate",
     "long_adding",
     "lyapunov",
+    "online_learning",
     "output_recurrence",
     "own_sequences",
     "recite",
@@ -390,6 +391,19 @@ def test_memory_grows_with_a_chunk_and_its_gradient_nears_the_full_one():
         assert row["1"] < 0.7 < 0.99 < row["64"]
 
 
+def test_gradients_carried_forward_are_exact_where_they_should_be():
+    m = committed("online_learning")
+    assert m["largest_difference_of_rtrl_over_norm"] < 1e-4
+    for name in (n for n in m if n.startswith("cosine")):
+        for cell, ways in m[name].items():
+            assert min(ways["RTRL"], ways["SnAp-2"]) > 0.999, (name, cell)
+        diagonal = m[name]["LRU"]
+        assert min(diagonal["SnAp-1"], diagonal["e-prop"]) > 0.999
+        assert "KF-RTRL" not in diagonal
+    memory = m["mebibytes_of_a_stream"]
+    assert memory["RTRL"]["100000"] < 10 < memory["jax.grad"]["100000"]
+
+
 def test_halving_finds_the_best_of_the_grid_with_a_third_of_its_updates():
     m = committed("learning_rate")
     halving = m["halving"]
@@ -433,6 +447,13 @@ def test_the_page_on_own_sequences_holds_what_was_measured():
     assert page.split(_own_table.MARKS[0])[1].split(_own_table.MARKS[1])[0] == (
         f"\n{made}\n"
     )
+
+
+def test_the_page_on_online_learning_holds_what_was_measured():
+    page = _online_table.PAGE.read_text("utf-8")
+    made = _online_table.markdown(committed("online_learning"))
+    first, last = _online_table.MARKS
+    assert page.split(first)[1].split(last)[0] == f"\n{made}\n"
 
 
 def test_the_readme_of_the_experiments_holds_the_results():
