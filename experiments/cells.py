@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import jax
 import jax.numpy as jnp
 import tyro
+from jax import lax
 from jax.flatten_util import ravel_pytree
 
 import jrnn
@@ -46,15 +47,21 @@ class Result:
 
 
 def split_floats(carry):
-    """The floats of a carry as a vector, and the way back to all of it."""
+    """The numbers of a carry as a real vector, and the way back to all of it."""
     leaves, tree = jax.tree.flatten(carry)
-    is_float = [jnp.issubdtype(a.dtype, jnp.floating) for a in leaves]
-    floats = [a for a, on in zip(leaves, is_float, strict=True) if on]
-    vector, unravel = ravel_pytree(floats)
+    is_number = [jnp.issubdtype(a.dtype, jnp.inexact) for a in leaves]
+    numbers = [a for a, on in zip(leaves, is_number, strict=True) if on]
+    is_complex = [jnp.iscomplexobj(a) for a in numbers]
+    reals = [
+        jnp.stack([a.real, a.imag]) if c else a
+        for a, c in zip(numbers, is_complex, strict=True)
+    ]
+    vector, unravel = ravel_pytree(reals)
 
     def whole(vector):
-        rest = iter(unravel(vector))
-        pairs = zip(leaves, is_float, strict=True)
+        made = zip(unravel(vector), is_complex, strict=True)
+        rest = iter([lax.complex(a[0], a[1]) if c else a for a, c in made])
+        pairs = zip(leaves, is_number, strict=True)
         return jax.tree.unflatten(tree, [next(rest) if on else a for a, on in pairs])
 
     return vector, whole

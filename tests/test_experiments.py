@@ -476,3 +476,9 @@ def test_the_gradient_at_a_lag_is_that_of_the_jacobians():
 def test_every_experiment_is_in_the_table():
     files = {path.stem for path in FOLDER.parent.glob("[a-z]*.py")}
     assert files == {row.name for row in _table.ROWS}
+
+
+def test_the_gradient_of_every_cell_over_50_steps_is_a_number():
+    found = committed("cells")["gradient_at_lag"]
+    assert all(np.isfinite(ratio) and ratio >= 0 for ratio in found.values())
+    assert abs(found["orthogonal_rnn"] - 1) < 1e-3  # an isometry, but for rounding
