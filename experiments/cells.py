@@ -38,7 +38,7 @@ class Config:
     """Of weights, inputs and u."""
 
 
-SMOKE = Config(6, 3, 2)
+SMOKE = Config(8, 3, 2)
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,6 @@ NEEDS = {
 SMALL = [
     "adding_problem",
     "capacity",
-    "cells",
     "captioning",
     "chunks",
     "cliff",
@@ -471,6 +470,16 @@ def test_the_gradient_at_a_lag_is_that_of_the_jacobians():
     key = jax.random.key(1)
     found = experiment.gradient_at_lag(cell, params, jnp.ones((9, 3)), 4, key, 3)
     assert float(found) == pytest.approx(2.0**-4)
+
+
+@pytest.mark.slow
+def test_the_gradient_at_a_lag_of_a_complex_state_is_a_power_of_its_eigenvalue():
+    experiment = importlib.import_module("experiments.cells")
+    cell = jrnn.lru(1)
+    params = cell.init(jax.random.key(0), jnp.zeros(3))
+    key = jax.random.key(1)
+    found = experiment.gradient_at_lag(cell, params, jnp.ones((9, 3)), 4, key, 3)
+    assert float(found) == pytest.approx(float(jnp.exp(-4 * jnp.exp(params.nu[0]))))
 
 
 def test_every_experiment_is_in_the_table():
