@@ -295,6 +295,12 @@ def one_of(name: str, argument: str, value, choices) -> None:
 def positive(name: str, argument: str, value) -> None:
     """Raise unless `value` is a positive integer."""
     integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if isinstance(value, Tracer):
+        raise ValueError(
+            f"{name}: {argument} must be a positive integer, got a traced number, "
+            f"{value!r}. A size is fixed when a program is traced: in a sweep name its "
+            "setting in structural=[...]."
+        )
     if not integer or value < 1:
         raise ValueError(
             f"{name}: {argument} must be a positive integer, got {value!r}."

@@ -359,6 +359,15 @@ ERRORS = {
         ValueError,
         "gru: hidden_size must be a positive integer, got 0.",
     ),
+    "gru-traced-size": (
+        lambda: jax.eval_shape(
+            lambda size: jrnn.gru(size), jax.ShapeDtypeStruct((), int)
+        ),
+        ValueError,
+        "gru: hidden_size must be a positive integer, got a traced number, "
+        "JitTracer(int64[]). A size is fixed when a program is traced: in a sweep name "
+        "its setting in structural=[...].",
+    ),
     "lstm-size": (
         lambda: jrnn.lstm(2.0),
         ValueError,

@@ -1,5 +1,7 @@
 """What wrappers of weights and of precision promise, against NumPy and PyTorch."""
 
+import functools
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -490,3 +492,40 @@ def test_mixed_precision_reaches_all_products_of_a_model():
     program = jax.make_jaxpr(step)(carry, (tokens[0], keys[0]))
     products = [ends for name, *ends in dtypes_in(program) if name == "dot_general"]
     assert len(products) == 3 and all(given == {"bfloat16"} for given, _ in products)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        functools.partial(jrnn.weight_dropout, rate=0.5),
+        jrnn.weight_norm,
+        jrnn.spectral_norm,
+        jrnn.spectral_bound,
+    ],
+    ids=["weight_dropout", "weight_norm", "spectral_norm", "spectral_bound"],
+)
+def test_weights_are_found_in_a_dict_as_in_a_named_tuple(wrap):
+    """A cell of one's own keeps its weights as it likes."""
+    base = jrnn.elman(H)
+
+    def step(params, carry, x, *, key=None):
+        return base.step(jrnn.ElmanParams(**params), carry, x, key=key)
+
+    own = jrnn.Cell(
+        lambda key, x: base.init(key, x)._asdict(),
+        lambda params, *, key=None: base.initial_carry(jrnn.ElmanParams(**params)),
+        step,
+    )
+    xs = jnp.asarray(np.random.default_rng(1).normal(size=(T, I)))
+
+    def outputs(cell, **options):
+        made = wrap(cell, **options)
+        params = made.init(jax.random.key(0), xs[0])
+        return jrnn.unroll(made, params, xs, key=jax.random.key(1))[1]
+
+    np.testing.assert_array_equal(outputs(own), outputs(base))
+    with pytest.raises(
+        TypeError, match=r"dict has no weight u\. It has w_x, w_h: name"
+    ):
+        outputs(own, weights=("u",))

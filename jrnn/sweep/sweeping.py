@@ -89,7 +89,9 @@ def sweep(
         devices: to spread runs over: all of all processes if None, so many, or these.
             Several cores of a CPU need `jrnn.devices.provide_cores()` before JAX
             starts; without it one of them is used.
-        table: CSV file to append to. Runs that it holds already are not made again.
+        table: CSV file to append to. Runs that it holds already are not made again:
+            it knows them by configuration and seed, not by your code. Give another
+            file when `run` has changed.
         valid: called with each configuration; a ValueError refuses it.
         progress: called with the runs of each call of a program when they have ended.
 

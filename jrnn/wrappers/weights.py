@@ -5,7 +5,7 @@ step: `jrnn.scan` does it once for a sequence, ahead of the loop, and the produc
 inputs leaves the loop as it does without them.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -337,12 +337,13 @@ def _as(value: ArrayLike, like: jax.Array) -> jax.Array:
 
 
 def _with(params: Params, names: tuple[str, ...], weights) -> Params:
-    return params._replace(**dict(zip(names, weights, strict=True)))
+    new = dict(zip(names, weights, strict=True))
+    return {**params, **new} if isinstance(params, dict) else params._replace(**new)
 
 
 def _chosen(name: str, params: Params, names: tuple[str, ...]) -> list[jax.Array]:
-    fields = getattr(params, "_fields", ())
-    found = [w for w in fields if getattr(getattr(params, w), "ndim", 0) > 1]
+    by_name = params if isinstance(params, dict) else _fields(params)
+    found = [w for w, value in by_name.items() if getattr(value, "ndim", 0) > 1]
     if missing := [w for w in names if w not in found]:
         has = f"It has {', '.join(found)}" if found else "It has none"
         raise TypeError(
@@ -350,7 +351,12 @@ def _chosen(name: str, params: Params, names: tuple[str, ...]) -> list[jax.Array
             'them, weights=("w_x", "w_h"), and wrap the cell itself, inside of other '
             "wrappers and of a stack."
         )
-    return [getattr(params, w) for w in names]
+    return [by_name[w] for w in names]
+
+
+def _fields(params: Params) -> dict[str, Any]:
+    """What a NamedTuple holds, and nothing of anything else."""
+    return {w: getattr(params, w) for w in getattr(params, "_fields", ())}
 
 
 def _check_names(name: str, weights: tuple[str, ...]) -> None:
