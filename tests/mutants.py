@@ -1024,8 +1024,8 @@ ENGINE = [
     Mutant(
         "plan: bits of any generator drawn for all steps at once",
         "scan/plan.py",
-        "latest == BEFORE and (fixed or not is_vectorisable(eqn)):",
-        "latest == BEFORE and fixed:",
+        "(fixed or eqn in late or not is_vectorisable(eqn)):",
+        "(fixed or eqn in late):",
         SCAN,
         "generators_that_draw",
     ),
