@@ -150,6 +150,7 @@ if typing.TYPE_CHECKING:
     from jrnn import attention as attention
     from jrnn import data as data
     from jrnn import devices as devices
+    from jrnn import display as display
     from jrnn import export as export
     from jrnn import files as files
     from jrnn import generate as generate
@@ -322,6 +323,7 @@ _LATER = {
     "attention",
     "data",
     "devices",
+    "display",
     "export",
     "files",
     "generate",

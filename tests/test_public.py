@@ -80,6 +80,7 @@ FLOORS = {
     "seq2seq": 3,
     "testing": 3,
     "train": 3,
+    "display": 4,
     "export": 4,
     "files": 4,
     "inspect": 4,

@@ -49,6 +49,13 @@ class ScanReport(NamedTuple):
         lines += [f"  {size:>12,} bytes  {array}" for array, size in self.saved]
         return "\n".join(lines)
 
+    def _repr_html_(self) -> str:
+        """The same lines, for a notebook."""
+        text = str(self)
+        for sign, name in (("&", "amp"), ("<", "lt"), (">", "gt")):
+            text = text.replace(sign, f"&{name};")
+        return f"<pre>{text}</pre>"
+
 
 def scan_report(
     f: Callable[[PyTree, PyTree], tuple[PyTree, PyTree]],
