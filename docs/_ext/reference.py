@@ -183,17 +183,21 @@ def source(sources: list[str]) -> str:
 
 
 def made(name: str):
-    """A cell at H = 128 and one of its inputs; convolutional ones have 128 channels."""
+    """A cell at H = 128 and the form of its input; convolutions have 128 channels.
+
+    Forms, not arrays: JAX must not start in a process that Sphinx divides.
+    """
     factory = getattr(jrnn, name)
     if name.startswith("conv_"):
-        return factory((8, 8), 128), jnp.zeros((8, 8, 128))
+        return factory((8, 8), 128), jax.ShapeDtypeStruct((8, 8, 128), jnp.float32)
     sizes = {"projected_lstm": (128, 64), "window": (50,)}
-    return factory(*sizes.get(name, (128,))), jnp.zeros(128)
+    return factory(*sizes.get(name, (128,))), jax.ShapeDtypeStruct((128,), jnp.float32)
 
 
 def number_of_parameters(name: str) -> int:
     cell, x = made(name)
-    params = jax.eval_shape(cell.init, jax.random.key(0), x)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    params = jax.eval_shape(cell.init, key, x)
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
