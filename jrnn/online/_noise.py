@@ -1,7 +1,17 @@
-"""Random signs, and the factors that keep the noise of a random product small."""
+"""Random signs and their keys, and factors that keep the noise of a product small."""
 
 import jax
 import jax.numpy as jnp
+
+
+def keys_of_step(name: str, key: jax.Array | None) -> jax.Array:
+    """Two keys, for the signs of a step and for the cell; `name` is the algorithm's."""
+    if key is None:
+        raise ValueError(
+            f"{name}: needs a key for every step: step(..., key=key), or "
+            "accumulate(..., key=key)."
+        )
+    return jax.random.split(key)
 
 
 def signs(key: jax.Array, like: jax.Array) -> jax.Array:

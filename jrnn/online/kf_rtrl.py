@@ -12,7 +12,7 @@ from jrnn._state_vector import state_vector
 from jrnn.cell import Carry, Cell, Input, Params
 from jrnn.online._algorithm import Algorithm, StepResult
 from jrnn.online._kept import float_leaves, scalar, start_pattern
-from jrnn.online._noise import norm, ratio, signs
+from jrnn.online._noise import keys_of_step, norm, ratio, signs
 from jrnn.online._step import StepProgram, evaluate, nudged, step_program
 from jrnn.online._sums import UnfactoredError, WeightedSum, sums
 
@@ -93,12 +93,7 @@ def kf_rtrl(cell: Cell) -> Algorithm:
         return carry, jax.tree.map(lambda a: jnp.zeros(a.shape, a.dtype), form)
 
     def step(params, carry, influence, x, loss, /, *, key=None):
-        if key is None:
-            raise ValueError(
-                "kf_rtrl: needs a key for every step: step(..., key=key), or "
-                "accumulate(..., key=key)."
-            )
-        sign_key, own_key = jax.random.split(key)
+        sign_key, own_key = keys_of_step("kf_rtrl", key)
         leaves, tree = float_leaves("kf_rtrl", params)
         _checked(influence, jax.eval_shape(partial(_zeros, cell), params, carry, x))
         made = step_program(cell, params, carry, x, own_key)

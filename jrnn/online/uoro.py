@@ -10,7 +10,7 @@ from jrnn._state_vector import state_vector
 from jrnn.cell import Cell, Params
 from jrnn.online._algorithm import Algorithm, StepResult
 from jrnn.online._kept import float_leaves, scalar, start_pattern
-from jrnn.online._noise import norm, ratio, signs
+from jrnn.online._noise import keys_of_step, norm, ratio, signs
 
 
 class UOROInfluence(NamedTuple):
@@ -95,12 +95,7 @@ def uoro(cell: Cell) -> Algorithm:
         return carry, UOROInfluence(nu, tree.unflatten(pull(nu)[0]))
 
     def step(params, carry, influence, x, loss, /, *, key=None):
-        if key is None:
-            raise ValueError(
-                "uoro: needs a key for every step: step(..., key=key), or "
-                "accumulate(..., key=key)."
-            )
-        nu_key, own_key = jax.random.split(key)
+        nu_key, own_key = keys_of_step("uoro", key)
         vector = state_vector(carry)
         old = influence
 
