@@ -167,6 +167,52 @@ def test_a_plan_says_what_is_stored_part_by_part_and_what_is_shifted():
     assert [eqn.primitive.name for eqn in where.after] == ["sin", "mul"]
 
 
+def by_parts(w, h, x):
+    a, b = jnp.split(h @ w + x, 2, -1)
+    h = jnp.tanh(a) * jnp.tanh(b)
+    return h, h
+
+
+def whole(w, h, x):
+    h = jnp.tanh(h @ w + x)
+    return h, h
+
+
+def into_two_arrays(w, h, x):  # as h and c of an LSTM
+    a, b = jnp.split(h @ w + x, 2, -1)
+    h = jnp.tanh(a) * jnp.tanh(b)
+    return h, jnp.tanh(b)
+
+
+@pytest.mark.parametrize(
+    ("f", "ahead"),
+    [(by_parts, True), (whole, False), (into_two_arrays, False)],
+)
+def test_a_plan_says_what_is_read_a_step_ahead(f, ahead):
+    """Where one array is made of parts of a sum with x_t."""
+    size = 6 if f is whole else 3
+    h, x = jnp.ones((2, size)), jnp.ones((2, 6))
+    where = plan(step_of(f, jnp.ones((size, 6)), h, x))
+    (row,) = where.crossing
+    assert where.ahead == ({row} if ahead else set())
+
+
+def test_a_token_whose_embedding_is_read_by_parts_is_read_a_step_ahead():
+    def f(w, h, x):
+        a, b = jnp.split(w[x] + jnp.tile(h, 2), 2, -1)
+        h = jnp.tanh(a) * jnp.tanh(b)
+        return h, h
+
+    token = jnp.zeros(2, jnp.int32)
+    where = plan(step_of(f, jnp.ones((5, 6)), jnp.ones((2, 3)), token))
+    assert len(where.crossing) == 1 and where.ahead == {*where.crossing}
+
+
+def test_a_derivative_reads_nothing_ahead():
+    step = step_of(by_parts, jnp.ones((3, 6)), jnp.ones((2, 3)), jnp.ones((2, 6)))
+    assert plan(step).ahead and not derivative(step, (True, True, True)).plan.ahead
+
+
 def test_a_plan_says_which_products_are_one_of_all_steps():
     def f(w, h, x):
         h = jnp.tanh(x @ w + h)

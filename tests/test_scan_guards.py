@@ -79,6 +79,12 @@ def compiled(run, name, length=T, batch=B, hidden=H, **options):
     return f.lower(weights(gates, hidden), xs).compile(compiler_options=options)
 
 
+def as_outside_of_tests():
+    """Options of the compiler: programs of tests are compiled in a faster way."""
+    old = version("jaxlib").startswith("0.10.")  # later ones do not know the flag
+    return {"xla_cpu_use_fusion_emitters": True} if old else {}
+
+
 def computations(hlo):
     """The lines of every computation of a compiled program, by name."""
     found, name = {}, None
@@ -270,11 +276,56 @@ def test_no_array_of_all_steps_is_there_before_its_time(name, arrays):
     """
     T, B, H = 50, 20, 32
     bytes_of_h = 4 * T * B * H
-    # as outside of tests, whose programs are compiled in a faster way
-    old = version("jaxlib").startswith("0.10.")  # later ones do not know the flag
-    options = {"xla_cpu_use_fusion_emitters": True} if old else {}
-    program = compiled(scan, name, T, B, H, **options)
+    program = compiled(scan, name, T, B, H, **as_outside_of_tests())
     assert program.memory_analysis().temp_size_in_bytes < arrays * bytes_of_h
+
+
+def test_what_an_array_is_made_of_by_parts_is_not_read_where_it_is_made():
+    """A forward pass of a GRU: where a row is read for each number, t is loaded too,
+    and nothing is vectorised."""
+    T, B, H = 50, 20, 32
+    step, start = gru(*(jnp.ones(s.shape, s.dtype) for s in weights(3, H)))
+    xs, options = jax.ShapeDtypeStruct((T, B), jnp.int32), as_outside_of_tests()
+
+    def texts(run):
+        f = jax.vmap(lambda xs: run(step, start(jnp.zeros(H, jnp.float32)), xs), 1)
+        program = jax.jit(f).lower(xs).compile(compiler_options=options)
+        found = computations(program.as_text()).values()
+        return [text for lines in found if " tanh(" in (text := "\n".join(lines))]
+
+    reads = lambda text: " dynamic-slice(" in text
+    made_by = texts(scan)
+    assert made_by and not any(map(reads, made_by))
+
+
+def forward_gru(run, length=7, **options):
+    """A forward pass over rows that CPUs read a step ahead, and tokens for it."""
+    *keys, last = jax.random.split(jax.random.key(0), 4)
+    shapes = zip(keys, weights(3), strict=True)
+    w = [jax.random.normal(key, s.shape, s.dtype) for key, s in shapes]
+    step, start = gru(*w)
+    one = lambda xs: run(step, start(jnp.zeros(H, jnp.float32)), xs, **options)
+    return jax.jit(jax.vmap(one)), jax.random.randint(last, (B, length), 0, V)
+
+
+@pytest.mark.parametrize("unroll", [1, 3])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_rows_that_are_read_ahead_are_those_of_their_step(reverse, unroll):
+    f, xs = forward_gru(scan, reverse=reverse, unroll=unroll)
+    plain, _ = forward_gru(lax.scan, reverse=reverse)
+    for got, expected in zip(f(xs), plain(xs), strict=True):
+        assert jnp.abs(got - expected).max() < 1e-5
+
+
+def test_rows_are_read_ahead_on_cpus_only():
+    f, xs = forward_gru(scan)
+    row = rf"stablehlo.while.*\) : .*tensor<{B}x2xi32>"  # that of a token: two integers
+
+    def is_carried(platform):
+        program = f.trace(xs).lower(lowering_platforms=(platform,))
+        return bool(re.search(row, program.as_text()))
+
+    assert [is_carried(p) for p in ("cpu", "cuda", "tpu")] == [True, False, False]
 
 
 def test_logits_that_a_loss_took_batch_first_come_back_once():

@@ -28,7 +28,10 @@ from jrnn._programs.program import (
     is_symbolic,
     is_variable,
     lax_scan,
+    negate,
     read,
+    replace_where,
+    select,
     type_of,
 )
 from jrnn.scan.plan import LANES, How, Plan
@@ -145,7 +148,8 @@ def _loop(
     if where.linear or not cpu:
         return lax_scan(body, carry, xs, step.length, **options)
     like = [v.aval for v in where.stacked]
-    return storing_loop(body, carry, xs, like, step.length, **options)
+    ahead = [v in where.ahead for v in where.crossing + where.broadcast]
+    return storing_loop(body, carry, xs, like, ahead, step.length, **options)
 
 
 def _evaluate_all_steps(
@@ -331,6 +335,7 @@ def storing_loop(
     carry: list[Any],
     xs: list[Any],
     like: Iterable[Any],
+    ahead: Sequence[bool],
     length: int,
     **options: Any,
 ) -> tuple[list[Any], list[Any]]:
@@ -341,6 +346,7 @@ def storing_loop(
         carry: the first carry.
         xs: with time leading.
         like: the shape and dtype of each output of one step.
+        ahead: whose rows of `xs` are read in the step before the one that needs them.
         length: number of steps.
         options: `reverse` and `unroll`.
     """
@@ -355,17 +361,22 @@ def storing_loop(
         return lax_scan(whole, carry, xs, length, **options)
 
     groups = _group_small(like)
+    first, by = (length - 1, -1) if options["reverse"] else (0, 1)
 
     def step(t, state):
-        carry, stacks = state
-        carry, ys = body(carry, [read_row(x, t) for x in xs])
+        carry, stacks, early = state
+        late = [read_row(x, t) for x in select(xs, negate(ahead))]
+        x = replace_where(replace_where(xs, ahead, early), negate(ahead), late)
+        carry, ys = body(carry, x)
         rows = [_concatenate_flat([ys[i] for i in group]) for group in groups]
-        return carry, [write_row(s, y, t) for s, y in zip(stacks, rows, strict=True)]
+        stacks = [write_row(s, y, t) for s, y in zip(stacks, rows, strict=True)]
+        # behind the last step, the last row again
+        return carry, stacks, [read_row(x, t + by) for x in select(xs, ahead)]
 
     rows = [_flat_row_type([like[i] for i in group]) for group in groups]
-    _, (carry, stacks) = counted_loop(
-        step, (carry, uninitialised(rows, length)), length, **options
-    )
+    early = [read_row(x, first) for x in select(xs, ahead)]
+    state = carry, uninitialised(rows, length), early
+    _, (carry, stacks, _) = counted_loop(step, state, length, **options)
     made = {}
     for group, stack in zip(groups, stacks, strict=True):
         made |= zip(group, _split_flat(stack, [like[i] for i in group]), strict=True)

@@ -73,6 +73,7 @@ class Plan(NamedTuple):
     flat: set[Variable]  # products before and after the loop, as one of two matrices
     layouts: dict[Variable, How]  # products of the loop
     on_cpu: dict[Variable, How]  # equations of the loop, on CPUs only
+    ahead: set[Variable]  # of the crossing: read a step ahead, on CPUs only
     linear: bool  # whether it is to be transposed
     checkpoint: bool  # whether the loop's body is rematerialised by `jax.checkpoint`
     chunk: int | None = None  # steps that are run at once; None for all
@@ -131,11 +132,14 @@ def split_loop(step: Step, linear: Linear | None = None) -> Plan:
     flat = _flat(step, before + after, times)
     where = Plan(
         at[ONCE], before, crossing, broadcast, loop, stacked, shifted, after,
-        flat, layouts={}, on_cpu={}, linear=not final, checkpoint=False,
+        flat, layouts={}, on_cpu={}, ahead=set(), linear=not final, checkpoint=False,
     )  # fmt: skip
     layouts = _layouts(loop, times, where.linear)
     if linear is None:
-        return where._replace(on_cpu=layouts | _stored_in_parts(loop, next_carry))
+        return where._replace(
+            on_cpu=layouts | _stored_in_parts(loop, next_carry),
+            ahead=_read_ahead(loop, crossing, [*next_carry, *stacked]),
+        )
     recomputes = not all(_makes(e, linear.tangents) for e in loop)
     return where._replace(layouts=layouts, checkpoint=recomputes)
 
@@ -390,6 +394,51 @@ def _stored_in_parts(
     read = {*variables(next_carry), *variables(a for e in loop for a in e.invars)}
     joins = [e.outvars[0] for e in loop if e.primitive is lax.concatenate_p]
     return {v: "parts" for v in joins if v not in read and is_differentiable(v)}
+
+
+# XLA for CPUs takes the reading of a row, stack[t], into the operation that reads it.
+# Where a sum with that row is read part by part, and all ends in one array, as with the
+# gates of a GRU, the sum becomes a function, called for each number of each part. It
+# loads t anew every time, and the operation is not vectorised: a forward pass takes
+# almost twice as long. Read one step ahead, the row is an array of its own.
+
+
+def _read_ahead(
+    loop: list[Equation], crossing: list[Variable], results: list[Atom]
+) -> set[Variable]:
+    """Those rows of `crossing` that are better read a step ahead."""
+    made = {*variables(results)}
+    made |= {v for e in loop if not _is_fused(e) for v in variables(e.invars)}
+    readers: dict[Variable, list[Equation]] = {}
+    for eqn in loop:
+        for v in variables(eqn.invars):
+            readers.setdefault(v, []).append(eqn)
+
+    def is_ahead(row: Variable) -> bool:
+        arrays, left, by_parts = set(), {row}, False
+        while left:
+            v = left.pop()
+            if v in made:  # an array that what follows reads
+                arrays.add(v)
+                continue
+            found = [o for e in readers.get(v, ()) for o in e.outvars]
+            taken = [e for e in readers.get(v, ()) if _takes_parts(e)]
+            by_parts |= sum(len(e.outvars) for e in taken) > 1
+            left.update(found)
+        return by_parts and len(arrays) == 1
+
+    return {row for row in crossing if is_ahead(row)}
+
+
+def _is_fused(eqn: Equation) -> bool:
+    if eqn.primitive.name == "custom_jvp_call":
+        return all(_is_fused(e) for inner in inner_programs(eqn) for e in inner.eqns)
+    rows_of_weights = eqn.primitive.name in {"jrnn_rows"} | _CHEAP_IN_WEIGHTS
+    return rows_of_weights or _price(eqn) is not None
+
+
+def _takes_parts(eqn: Equation) -> bool:
+    return any(inner.primitive.name in _PARTS for inner in nested_equations(eqn))
 
 
 # Binding times ------------------------------------------------------------------------
