@@ -1158,6 +1158,22 @@ ENGINE = [
         "on_cpus_only",
     ),
     Mutant(
+        "normalise: the cotangent of every sum is shared",
+        "scan/normalise.py",
+        "alone = uses[result] == 1 and",
+        "alone = False and",
+        "test_engine.py",
+        "not_shared",
+    ),
+    Mutant(
+        "overwrite: rows that a sum reads are written over",
+        "scan/cpu/overwrite.py",
+        "free = [f and not s for",
+        "free = [f for",
+        GUARDS,
+        "sum_of_products",
+    ),
+    Mutant(
         "emit: chunks of a reversed loop taken forward",
         "scan/emit.py",
         "        parts = parts[::-1]\n",

@@ -152,6 +152,21 @@ def test_a_derivatives_plan_lays_weights_out_anew_everywhere():
     assert where.on_cpu == {} and where.linear
 
 
+def test_the_cotangent_of_a_carry_that_nothing_else_reads_is_not_shared():
+    """It is an array; where y reads the sum too, it is a sum to be computed once."""
+    three_terms = lambda w, h, x: h @ w + h * x + x
+    alone = lambda w, h, x: (three_terms(w, h, x), h)
+    with_y = lambda w, h, x: (lambda later: (later, later * x))(three_terms(w, h, x))
+
+    def shared(f):
+        step = step_of(f, jnp.ones((3, 3)), jnp.ones((2, 3)), jnp.ones((2, 3)))
+        linear = derivative(step, (True, True, True)).linear
+        names = [e.primitive.name for e in linear.program.eqns]
+        return names.count("jrnn_shared")
+
+    assert (shared(alone), shared(with_y)) == (0, 1)
+
+
 def test_a_plan_says_what_is_stored_part_by_part_and_what_is_shifted():
     def f(w, h, x):
         later = jnp.tanh(h * w + x)

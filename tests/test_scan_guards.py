@@ -10,6 +10,7 @@ import optax
 import pytest
 from jax import lax
 
+from jrnn import mlstm, unroll
 from jrnn.scan import scan, scan_report
 from jrnn.scan.cpu.overwrite import evaluate_in_place
 
@@ -235,6 +236,22 @@ def test_no_array_of_all_steps_is_copied_in_a_loop(name):
         copies = [line for line in lines if re.search(r"\[[\d,]*\]\S* copy\(", line)]
         sizes = [re.search(r"\[([\d,]*)\]\S* copy\(", line)[1] for line in copies]
         assert not [size for size in sizes if size.split(",")[0] == str(T)]
+
+
+def test_no_array_of_all_steps_is_copied_for_a_sum_of_products():
+    """Of an mLSTM: n is stored for each step, and the derivative by f is n dn added up.
+
+    Its rows are large enough not to be stored side by side with others.
+    """
+    T, B, H = 9, 64, 64
+    cell, xs = mlstm(H), jnp.ones((B, T, 3), jnp.float32)
+    params = jax.eval_shape(cell.init, jax.random.key(0), xs[0, 0])
+    one = lambda params, xs: unroll(cell, params, xs)[1]
+    loss = lambda params, xs: jax.vmap(one, (None, 0))(params, xs).sum()
+    program = jax.jit(jax.grad(loss)).lower(params, xs)
+    program = program.compile(compiler_options=as_outside_of_tests())
+    found = [line for lines, _ in bodies(program.as_text()).values() for line in lines]
+    assert found and not [x for x in found if re.search(rf"= f32\[{T},.*\S* copy\(", x)]
 
 
 @pytest.mark.slow

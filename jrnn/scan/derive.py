@@ -293,7 +293,8 @@ def _linear_step(
         for group, array in zip(itertools.chain(*names), args, strict=True):
             env |= zip(group, _unpack(array, len(group)), strict=True)
         evaluate(recomputed, env)
-        evaluate_sums_early(joint.tangent_eqns, env, results, late, linear=True)
+        carry = joint.doutputs.carry
+        evaluate_sums_early(joint.tangent_eqns, env, results, late, next_carry=carry)
         return [read(env, a) for a in results]
 
     made = trace(program, jax.tree.leaves(like))

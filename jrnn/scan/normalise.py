@@ -403,7 +403,7 @@ def evaluate_sums_early(
     targets: Sequence[Atom],
     late: Callable[[Variable], bool],
     evaluate_one: Callable[[Equation, list[Any]], list[Any]] = apply,
-    linear: bool = False,
+    next_carry: Sequence[Atom] | None = None,
 ) -> None:
     """Evaluate `eqns`, adding up first what is not late, so that one value crosses.
 
@@ -416,9 +416,11 @@ def evaluate_sums_early(
         targets: what is read of the results.
         late: whether a variable is known only inside the loop.
         evaluate_one: how to evaluate an equation that is not a late sum.
-        linear: whether the equations are to be transposed: all sums may be reordered.
+        next_carry: those of a linear step, which is to be transposed: all of its sums
+            may be reordered.
     """
-    sums = flatten_sums(late_sums(eqns, late), count_uses(eqns, targets))
+    linear, uses = next_carry is not None, count_uses(eqns, targets)
+    sums = flatten_sums(late_sums(eqns, late), uses)
     products = {v for e in eqns if e.primitive is lax.dot_general_p for v in e.outvars}
     is_late = lambda a: is_variable(a) and late(a)
 
@@ -438,7 +440,9 @@ def evaluate_sums_early(
             with source_of(eqn):
                 value = add_all([read(env, a) for a in leaves])
                 # All terms have the cotangent of the sum: it is to be computed once.
-                many = linear and len(leaves) > 2
+                # That of the next carry, if nothing else reads it, is an array anyway.
+                alone = uses[result] == 1 and result in (next_carry or ())
+                many = linear and len(leaves) > 2 and not alone
                 env[result] = share_cotangent(value) if many else value
         elif result not in absorbed:
             values = evaluate_one(eqn, [read(env, a) for a in eqn.invars])

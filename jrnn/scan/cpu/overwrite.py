@@ -31,6 +31,7 @@ from jrnn._programs.program import (
     read,
     select,
     type_of,
+    variables,
 )
 from jrnn.scan.cpu.concatenations import final_results, put_last, updates
 from jrnn.scan.cpu.ordering import (
@@ -102,6 +103,8 @@ def _run_in_place(
     n_consts, n_carry = loop_arity(eqn)
     first_x = n_consts + n_carry
     xs, outs = operands[first_x:], eqn.outvars[n_carry:]
+    summed = _read_by_sums(inline_checkpoints(eqn.params["jaxpr"]))
+    free = [f and not s for f, s in zip(free, summed, strict=True)]
     pairs = _pairs(outs, xs, free[first_x:])
     length, reverse = eqn.params["length"], eqn.params["reverse"]
     step = _step_in_place(eqn, operands[:n_consts], xs, pairs)
@@ -168,6 +171,22 @@ def _write_last(
         (t, stacks),
     )
     return stacks
+
+
+def _read_by_sums(body: Program) -> list[bool]:
+    """Whether each input of `body` is multiplied, and the product added up.
+
+    Such a row is an array of its own. XLA would make it of what is left of the stack
+    before the last row was written, and copy the whole stack to have both.
+    """
+    jaxpr = jaxpr_of(body)
+    sums = [e for e in jaxpr.eqns if e.primitive is lax.reduce_sum_p]
+    added = {v for eqn in sums for v in variables(eqn.invars)}
+    products = [e for e in jaxpr.eqns if e.primitive is lax.mul_p]
+    factors = {
+        v for e in products if e.outvars[0] in added for v in variables(e.invars)
+    }
+    return [v in factors for v in jaxpr.invars]
 
 
 def _pairs(outs: Sequence[Any], xs: Sequence[Any], free: list[bool]) -> dict[int, int]:
