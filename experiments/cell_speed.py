@@ -7,7 +7,7 @@ all outputs, and its gradient by the parameters, of a batch under `vmap`:
 
 * jrnn: the cell's step under `jrnn.scan`;
 * lax.scan: the same step under `jax.lax.scan`, answers compared first;
-* torchrecurrent: the cell of that name, where the package is installed.
+* torchrecurrent: the cell of that name, where the package is installed; behind them.
 
 Wrappers are measured on an LSTM or a GRU in the same way. All use every core. Rows that
 the result file holds with the same configuration are kept, so that a run that was
@@ -15,7 +15,7 @@ interrupted goes on; `--no-resume` measures all again.
 
 Expect: ratios above 1 for cells with large products of x, about 1 for those without.
 
-Time: 5 minutes on two idle cores, mostly compilation.
+Time: 6 minutes on two idle cores, mostly compilation.
 """
 
 import importlib
@@ -162,7 +162,7 @@ def of_jax(cfg: Config, subject: Subject) -> dict[str, dict[str, Callable]]:
     return {way: {n: compiled(f, way) for n, f in loops.items()} for way in WAYS}
 
 
-def of_torch(cfg: Config, name: str) -> dict[str, Callable]:
+def of_torch(cfg: Config, name: str) -> dict[str, dict[str, Callable]]:
     """By way, torchrecurrent's cell of that name; nothing where there is none."""
     if name not in OF_TORCH or importlib.util.find_spec("torchrecurrent") is None:
         return {}
@@ -182,7 +182,8 @@ def of_torch(cfg: Config, name: str) -> dict[str, Callable]:
         model.zero_grad()
         loss().backward()
 
-    return {"forward": forward, "gradient": gradient}
+    ways = {"forward": forward, "gradient": gradient}
+    return {way: {"torchrecurrent": f} for way, f in ways.items()}
 
 
 def check(name: str, functions: dict[str, dict[str, Callable]]) -> None:
@@ -197,20 +198,24 @@ def check(name: str, functions: dict[str, dict[str, Callable]]) -> None:
 
 
 def measure(cfg: Config, name: str, subject: Subject) -> dict[str, dict[str, Any]]:
-    """Milliseconds of each way and contender, round by round in turn."""
+    """Milliseconds of each way and contender, round by round in turn.
+
+    The second of two calls counts. PyTorch has rounds of its own, behind the others:
+    its threads keep both cores busy for a while after each call.
+    """
     functions = of_jax(cfg, subject)
     check(name, functions)
-    for way, f in of_torch(cfg, name).items():
-        functions[way]["torchrecurrent"] = f
-        f()
-    times: dict = {way: {n: [] for n in fs} for way, fs in functions.items()}
-    for _ in range(cfg.rounds):
-        for way, by_name in functions.items():
-            for contender, f in by_name.items():
-                begin = time.perf_counter()
-                f()
-                seconds = time.perf_counter() - begin
-                times[way][contender].append(1e3 * seconds)
+    times: dict = {}
+    for by_way in (functions, of_torch(cfg, name)):
+        for _ in range(cfg.rounds):
+            for way, by_name in by_way.items():
+                for contender, f in by_name.items():
+                    f()
+                    begin = time.perf_counter()
+                    f()
+                    seconds = time.perf_counter() - begin
+                    row = times.setdefault(way, {}).setdefault(contender, [])
+                    row.append(1e3 * seconds)
     return jax.tree.map(np.asarray, times, is_leaf=lambda x: isinstance(x, list))
 
 

@@ -27,18 +27,22 @@ def style(package: str, names: Sequence[str] = ("page.css",)) -> str:
 
 
 def page(
-    template: str,
+    body: str,
     *,
+    made_by: str,
+    drawn: str,
     title: str,
     facts: Sequence[str],
     style: str,
     script: str,
     data: str,
 ) -> bytes:
-    """A template with its places `{{name}}` filled.
+    """The page with this body.
 
     Args:
-        template: HTML with places for title, facts, policy, style, data and script.
+        body: HTML, what lies between the head of the page and its data.
+        made_by: the command that makes such pages.
+        drawn: what the script draws, for browsers that do not run it.
         title: what the page is called.
         facts: what else its head says.
         style: all rules, which the policy lets pass.
@@ -46,6 +50,9 @@ def page(
         data: elements made by `json_element` and the like.
     """
     values = {
+        "body": body,
+        "made_by": made_by,
+        "drawn": drawn,
         "title": html.escape(title),
         "facts": "".join(f"<li>{html.escape(fact)}</li>" for fact in facts),
         "policy": _policy(script, style),
@@ -53,9 +60,9 @@ def page(
         "data": data,
         "script": script,
     }
+    text = filled(read("jrnn._page", ["page.html"]), values)
     # the name of a file may hold bytes that are no text, and NUL is none in HTML
-    text = filled(template, values).replace("\0", "\N{SYMBOL FOR NULL}")
-    return text.encode("utf-8", "replace")
+    return text.replace("\0", "\N{SYMBOL FOR NULL}").encode("utf-8", "replace")
 
 
 def json_element(name: str, data: Any) -> str:

@@ -71,7 +71,9 @@ def write_filled(
     arrays = (_array(*item) for item in shown.arrays.items())
     parts = {name: _own(f"{kind.folder}/{name}.html") for name in _PARTS}
     page = _page.page(
-        _page.filled(_own("page.html"), parts),  # parts have no names to fill in
+        _page.filled(_own("body.html"), parts),
+        made_by="jrnn inspect",
+        drawn="what it shows",
         title=title,
         facts=facts,
         style=_page.style("jrnn.inspect", ["page.css", f"{kind.folder}/page.css"]),

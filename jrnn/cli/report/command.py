@@ -50,7 +50,9 @@ def write(page: Path, runs: list[Reported], sweeps: list[dict[str, Any]]) -> int
     """Write the page; returns its size in bytes."""
     data = contents(runs, sweeps)
     text = _page.page(
-        _page.read(PACKAGE, ["page.html"]),
+        _page.read(PACKAGE, ["body.html"]),
+        made_by="jrnn report",
+        drawn="its curves",
         title=_title([run.name for run in runs] + [sweep["name"] for sweep in sweeps]),
         facts=_facts(runs, sweeps),
         style=_page.style(PACKAGE),
