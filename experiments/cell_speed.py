@@ -37,6 +37,7 @@ from jax import lax
 import jrnn
 from experiments import _results
 from experiments._results import plain, save, show
+from jrnn.devices import keep_memory
 from jrnn.models import CELLS
 
 WAYS = ("forward", "gradient")
@@ -65,6 +66,9 @@ class Config:
     """Rounds of each; minimum and median are reported, in milliseconds."""
     rows: tuple[str, ...] = ()
     """Names of cells and wrappers to measure; none stands for all."""
+    keep_memory: bool = False
+    """Whether the process keeps its memory from call to call, as that of `jrnn train`
+    does; the result file is another then."""
     resume: bool = True
     """Keep rows that the result file holds with the same sizes."""
     seed: int = 0
@@ -259,15 +263,19 @@ def summary(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
     return found
 
 
+def name_of(cfg: Config) -> str:
+    return "cell_speed_kept_memory" if cfg.keep_memory else "cell_speed"
+
+
 def kept(cfg: Config) -> dict[str, dict[str, Any]]:
     """Rows of the result file that were measured with the same sizes."""
-    path = _results.FOLDER / "cell_speed.json"
+    path = _results.FOLDER / f"{name_of(cfg)}.json"
     if not cfg.resume or not path.exists():
         return {}
     content = json.loads(path.read_text("utf-8"))
     settings = plain(asdict(cfg))
     same = {*settings} - {"rows", "resume"}
-    if any(content["config"][name] != settings[name] for name in same):
+    if any(content["config"].get(name) != settings[name] for name in same):
         return {}
     if content["versions"] != _results.versions():
         return {}
@@ -275,6 +283,8 @@ def kept(cfg: Config) -> dict[str, dict[str, Any]]:
 
 
 def main(cfg: Config) -> None:
+    if cfg.keep_memory:
+        keep_memory(one_arena=True)
     rows = kept(cfg)
     for name, subject in chosen(cfg).items():
         if name in rows:
@@ -282,7 +292,7 @@ def main(cfg: Config) -> None:
         rows[name] = plain(as_row(measure(cfg, name, subject)))
         ratios = (f"{way} {rows[name][way]['lax.scan over jrnn']:.2f}" for way in WAYS)
         print(f"{name}: lax.scan over jrnn, {', '.join(ratios)}", flush=True)
-        save("cell_speed", cfg, summary(rows))  # an interrupted run goes on from here
+        save(name_of(cfg), cfg, summary(rows))  # an interrupted run goes on from here
         jax.clear_caches()
     show({k: v for k, v in summary(rows).items() if k != "rows"})
 

@@ -103,11 +103,11 @@ def _run_in_place(
     n_consts, n_carry = loop_arity(eqn)
     first_x = n_consts + n_carry
     xs, outs = operands[first_x:], eqn.outvars[n_carry:]
-    summed = _read_by_sums(inline_checkpoints(eqn.params["jaxpr"]))
-    free = [f and not s for f, s in zip(free, summed, strict=True)]
+    body = inline_checkpoints(eqn.params["jaxpr"])
+    free = [f and not s for f, s in zip(free, _read_by_sums(body), strict=True)]
     pairs = _pairs(outs, xs, free[first_x:])
     length, reverse = eqn.params["length"], eqn.params["reverse"]
-    step = _step_in_place(eqn, operands[:n_consts], xs, pairs)
+    step = _step_in_place(eqn, body, operands[:n_consts], xs, pairs)
     stacks = [xs[i].reshape(length, -1) for i in pairs.values()]
     # what the first step writes is what is there
     rows = [_as_column(s[length - 1 if reverse else 0]) for s in stacks]
@@ -126,15 +126,18 @@ def _run_in_place(
 
 
 def _step_in_place(
-    eqn: Equation, weights: list[Any], xs: list[Any], pairs: dict[int, int]
+    eqn: Equation,
+    body: Program,
+    weights: list[Any],
+    xs: list[Any],
+    pairs: dict[int, int],
 ) -> Callable[[Any, Any], Any]:
-    """One step of the loop `eqn`, from the time and its state to the next state.
+    """One step of the loop `eqn` of that body: the time and its state to the next state.
 
     A row is written in the step after the one that made it, before this step reads: XLA
     does not compare indices, and copies an array that is written after it is read.
     """
     _, n_carry = loop_arity(eqn)
-    body = inline_checkpoints(eqn.params["jaxpr"])
     last, reverse = eqn.params["length"] - 1, eqn.params["reverse"]
     taken = list(pairs.values())
 
