@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import jrnn
+from jrnn.cells.orthogonal_rnn import _exponential, _of_dtype
 
 T, I, H = 9, 2, 4
 X = jax.ShapeDtypeStruct((I,), jnp.float64)
@@ -293,6 +294,39 @@ def test_orthogonal_for_any_weights(form, size, scale):
     )
     w = jax.jacobian(lambda h: cell.step(params, h, jnp.zeros(I))[0])(jnp.ones(size))
     np.testing.assert_allclose(w @ w.T, np.eye(size), atol=1e-9)
+
+
+def turned(a):
+    """The rotation that orthogonal_rnn makes of weights a."""
+    size = len(a)
+    params = jrnn.OrthogonalRNNParams(jnp.zeros((I, size), a.dtype), a, a[0] * 0)
+    return _of_dtype(_exponential, params.a)
+
+
+@pytest.mark.parametrize(
+    "dtype, near, off", [(np.float32, 2e-5, 1e-6), (float, 1e-11, 1e-14)]
+)
+@pytest.mark.parametrize("scale", [0.0, 1e-8, 0.3, 30.0, 1000.0])
+def test_the_exponential_is_that_of_scipy_and_more_orthogonal(scale, dtype, near, off):
+    a = (scale * np.random.default_rng(4).normal(size=(12, 12))).astype(dtype)
+    w = np.asarray(jax.jit(turned)(jnp.asarray(a)), float)
+    expected = scipy.linalg.expm(a.astype(float) - a.T.astype(float))
+    # what a rounding of A changes grows with its norm
+    np.testing.assert_allclose(w, expected, atol=near * max(1.0, scale))
+    np.testing.assert_allclose(w.T @ w, np.eye(12), atol=off)
+
+
+def test_weights_too_large_for_an_exponential_give_nan():
+    assert np.isnan(turned(1e4 * jnp.arange(16.0).reshape(4, 4))).all()
+
+
+def test_no_linear_system_is_solved_for_an_exponential():
+    """Several of them in a batch may wait for each other's threads for good on CPUs."""
+    cell, xs = jrnn.orthogonal_rnn(4), jnp.ones((3, I))
+    params = jax.vmap(lambda k: cell.init(k, X))(jax.random.split(jax.random.key(0), 2))
+    loss = lambda params: jrnn.unroll(cell, params, xs)[1].sum()
+    program = jax.jit(jax.vmap(jax.grad(loss))).lower(params).as_text()
+    assert "lapack" not in program and "triangular" not in program
 
 
 @pytest.mark.slow

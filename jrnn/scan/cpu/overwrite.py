@@ -132,7 +132,7 @@ def _step_in_place(
     xs: list[Any],
     pairs: dict[int, int],
 ) -> Callable[[Any, Any], Any]:
-    """One step of the loop `eqn` of that body: the time and its state to the next state.
+    """One step of the loop `eqn` of that body: from time and state to the next state.
 
     A row is written in the step after the one that made it, before this step reads: XLA
     does not compare indices, and copies an array that is written after it is read.
