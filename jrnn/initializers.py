@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 
 from jrnn import _check
 from jrnn._description import described
+from jrnn._replacements.one_by_one import one_by_one
 
 Initializer = Callable[..., jax.Array]
 
@@ -31,6 +32,9 @@ def orthogonal(scale: ArrayLike = 1.0) -> Initializer:
     Returns:
         Initialiser for square or rectangular matrices.
 
+    Raises:
+        ValueError: the shape asked for has fewer than two axes.
+
     Example:
         >>> w = orthogonal(0.5)(jax.random.key(0), (4, 4))
         >>> bool(jnp.allclose(w.T @ w, 0.25 * jnp.eye(4), atol=1e-6))
@@ -42,10 +46,28 @@ def orthogonal(scale: ArrayLike = 1.0) -> Initializer:
     """
 
     def init(key, shape, dtype=float):
-        q = jax.nn.initializers.orthogonal()(key, shape, _check.at_least_float32(dtype))
-        return _times(scale, q).astype(dtype)
+        if len(shape) < 2:
+            raise ValueError(
+                f"orthogonal: shape must have two axes or more, got {tuple(shape)}.\n"
+                "Give vectors, such as biases, another initialiser."
+            )
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        high = max(rows, columns), min(rows, columns)
+        q = _orthonormal(jax.random.normal(key, high, _check.at_least_float32(dtype)))
+        q = q if rows >= columns else q.T
+        return _times(scale, q.reshape(shape)).astype(dtype)
 
     return init
+
+
+@one_by_one
+def _orthonormal(a: jax.Array) -> jax.Array:
+    """Orthonormal columns, uniform if `a` is Gaussian: Q of a = Q R with R_ii > 0."""
+    q, r = jnp.linalg.qr(a)
+    return q * jnp.sign(jnp.diag(r))[None]
+
+
+_eigenvalues = one_by_one(jnp.linalg.eigvals)
 
 
 @described
@@ -115,7 +137,7 @@ def spectral_radius(rho: ArrayLike, base: Initializer | None = None) -> Initiali
     def init(key, shape, dtype=float):
         _square("spectral_radius", shape)
         a = base(key, shape, _check.at_least_float32(dtype))
-        radius = jnp.max(jnp.abs(jnp.linalg.eigvals(a)))
+        radius = jnp.max(jnp.abs(_eigenvalues(a)))
         return _times(rho, a / radius.astype(a.dtype)).astype(dtype)
 
     return init

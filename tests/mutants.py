@@ -2128,8 +2128,8 @@ OF_LITERATURE = [
     Mutant(
         "orthogonal_rnn: Cayley by half",
         "cells/orthogonal_rnn.py",
-        "jnp.linalg.solve(one - a, one + a)",
-        "jnp.linalg.solve(one - a / 2, one + a / 2)",
+        "_inverse(one - a) @ (one + a)",
+        "_inverse(one - a / 2) @ (one + a / 2)",
         STABLE,
         "oracle and cayley",
     ),

@@ -803,6 +803,12 @@ ERRORS = {
         ValueError,
         "lru: state_size must be a positive integer, got 0.",
     ),
+    "orthogonal-shape": (
+        lambda: jrnn.initializers.orthogonal()(jax.random.key(0), (3,)),
+        ValueError,
+        "orthogonal: shape must have two axes or more, got (3,).\n"
+        "Give vectors, such as biases, another initialiser.",
+    ),
     "orthogonal_rnn-form": (
         lambda: jrnn.orthogonal_rnn(H, "exp"),
         ValueError,

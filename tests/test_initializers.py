@@ -1,5 +1,11 @@
 """Initialisers: what they promise, exactly, under `vmap` and with traced arguments."""
 
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -182,3 +188,49 @@ def test_a_whole_cell_can_be_drawn_at_many_radii(key):
     rhos = jnp.array([0.5, 1.0, 1.5])
     got = [radius(w) for w in jax.jit(jax.vmap(init))(rhos)]
     np.testing.assert_allclose(got, rhos, atol=1e-12)
+
+
+# Matrices in a batch ------------------------------------------------------------------
+
+FACTORED = {
+    "orthogonal": (initializers.orthogonal(0.7), (4, 4)),
+    "orthogonal, wide": (initializers.orthogonal(), (3, 5)),
+    "spectral_radius": (initializers.spectral_radius(0.9), (4, 4)),
+}
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (3, 5), (5, 3), (2, 3, 4)])
+def test_orthogonal_draws_what_that_of_jax_draws(key, shape):
+    got = initializers.orthogonal(0.7)(key, shape)
+    again = jax.random.clone(key)
+    expected = jax.nn.initializers.orthogonal(0.7)(again, shape)
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", FACTORED)
+def test_a_batch_is_each_alone_and_no_batch_is_factored_on_cpus(key, name):
+    init, shape = FACTORED[name]
+    keys = jax.random.split(key, 6).reshape(2, 3)
+    draw = jax.jit(jax.vmap(jax.vmap(lambda key: init(key, shape))))
+    alone = [[init(key, shape) for key in row] for row in keys]
+    np.testing.assert_allclose(draw(keys), alone, atol=1e-12)
+    counts = re.findall(r'num_batch_dims = "(\d)"', draw.lower(keys).as_text())
+    assert counts and set(counts) == {"0"}
+
+
+LAYERS = """
+import jax, jax.numpy as jnp, jrnn
+model = jrnn.stack(jrnn.lstm(128), jrnn.lstm(128))
+init = jax.jit(jax.vmap(lambda key: model.init(key, jnp.zeros(2))))
+jax.block_until_ready(init(jax.random.split(jax.random.key(0), 3)))
+"""
+
+
+@pytest.mark.slow
+def test_layers_are_made_for_several_seeds_on_few_threads():
+    """With LAPACK in a batch this never ended on two cores."""
+    own = {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(Path(__file__).parents[1])}
+    kept = {k: v for k, v in os.environ.items() if k not in ("PJRT_NPROC", "XLA_FLAGS")}
+    subprocess.run(
+        [sys.executable, "-c", LAYERS], env=kept | own, timeout=200, check=True
+    )

@@ -13,6 +13,7 @@ from jax import lax
 
 from jrnn import _check
 from jrnn._description import described
+from jrnn._replacements.one_by_one import one_by_one
 from jrnn.cell import Cell
 from jrnn.initializers import Initializer
 
@@ -58,9 +59,7 @@ def orthogonal_rnn(
         hidden_size: number of units H.
         form: how a rotation is made: "exponential" (default) reaches all of them,
             "cayley" all but those that turn something by exactly half a turn, by one
-            linear solve. On a CPU, solves in a batch can wait for each other's threads
-            for good: where `vmap` goes over the weights of several layers of that form,
-            give JAX more threads (`PJRT_NPROC=16` in the environment).
+            inverse.
         w_x_init: initialiser of w_x (I, H); Glorot uniform by default.
         b_init: initialiser of b (H,); zeros by default.
 
@@ -123,9 +122,8 @@ def orthogonal_rnn(
     return Cell(init, initial_carry, step)
 
 
-# exp(A) = exp(A / 2^s)^(2^s), by products. `jax.scipy.linalg.expm` solves a linear
-# system, and systems in a batch, as `vmap` makes them, can wait for each other's
-# threads for good on a CPU, where a model has several such layers.
+# exp(A) = exp(A / 2^s)^(2^s), by products: `jax.scipy.linalg.expm` solves a system, and
+# systems in a batch can make a CPU wait for good (_replacements/one_by_one.py).
 _SQUARINGS = 16  # at most, for norms of A up to 2^15; beyond, W is NaN
 _SERIES = [1 / math.factorial(n) for n in range(17)]
 
@@ -140,8 +138,7 @@ def _exponential(a: jax.Array) -> jax.Array:
 
     w, _ = lax.scan(square, w, jnp.arange(_SQUARINGS, dtype=a.dtype))
     w = jnp.where(norm <= 2 ** (_SQUARINGS - 1), w, jnp.nan)
-    # every squaring doubles what is off; w - w (w^T w - I) / 2 is orthogonal again
-    return w + w @ (jnp.eye(len(a), dtype=a.dtype) - w.T @ w) / 2
+    return _orthogonal_again(w)  # every squaring doubles what is off
 
 
 def _series(a: jax.Array) -> jax.Array:
@@ -159,7 +156,27 @@ def _series(a: jax.Array) -> jax.Array:
 
 def _cayley(a: jax.Array) -> jax.Array:
     one = jnp.eye(len(a), dtype=a.dtype)
-    return jnp.linalg.solve(one - a, one + a)
+    return _orthogonal_again(_inverse(one - a) @ (one + a))
+
+
+@jax.custom_jvp
+def _inverse(m: jax.Array) -> jax.Array:
+    return _inverse_alone(m)
+
+
+_inverse_alone = one_by_one(jnp.linalg.inv)
+
+
+@_inverse.defjvp
+def _inverse_jvp(primals, tangents):
+    (m,), (dm,) = primals, tangents
+    v = _inverse(m)
+    return v, -v @ dm @ v
+
+
+def _orthogonal_again(w: jax.Array) -> jax.Array:
+    """W that is orthogonal but for rounding, one Newton step closer."""
+    return w + w @ (jnp.eye(len(w), dtype=w.dtype) - w.T @ w) / 2
 
 
 def _of_dtype(rotation, a: jax.Array) -> jax.Array:
