@@ -25,6 +25,7 @@ import numpy as np
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import checkify
+from leaks import checking_leaks
 
 from jrnn.scan import scan
 
@@ -965,7 +966,7 @@ def without_jit(f, *args):
 
 
 def leak_checked(f, *args):
-    with jax.checking_leaks():
+    with checking_leaks():
         return jax.jit(f)(*args)
 
 

@@ -21,6 +21,7 @@ from jax import lax
 from jax._src.ad_checkpoint import saved_residuals
 from jax.ad_checkpoint import checkpoint_name
 from jax.experimental import checkify
+from leaks import checking_leaks
 
 import jrnn
 from jrnn.scan import scan
@@ -2003,7 +2004,7 @@ def enable_checks(run):
 
 @tool
 def tracer_leak_checks(run):
-    with jax.checking_leaks():
+    with checking_leaks():
         many = jax.vmap(lambda xs: jax.grad(lambda w: number(run, w, xs))(W), 1)
         return jax.jit(many)(B4)
 
@@ -2270,7 +2271,7 @@ def test_a_tracer_that_leaks_is_found():
             leaked.append(c)  # noqa: B023
             return c + x, c
 
-        with pytest.raises(Exception, match=r"[Ll]eaked"), jax.checking_leaks():
+        with pytest.raises(Exception, match=r"[Ll]eaked"), checking_leaks():
             jax.jit(lambda: run(step, 0.0, FOUR))()  # noqa: B023
 
 

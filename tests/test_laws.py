@@ -5,7 +5,6 @@ another and what they share (`example`, `run`) is built once.
 """
 
 import functools
-import gc
 
 import chex
 import jax
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from cases import CASES, B, T, V, example, new_key, perturb
 from jax import lax
+from leaks import checking_leaks
 
 import jrnn
 
@@ -385,8 +385,7 @@ def test_the_carry_keeps_its_form_over_a_step(name):
 def test_nothing_leaks_from_a_trace(name):
     ex = example(name)
     arguments = loss_arguments(ex)
-    gc.freeze()  # what is older cannot be the leak: to search it takes seconds
-    with jax.checking_leaks():
+    with checking_leaks():
         jax.make_jaxpr(jax.grad(make_loss(ex)))(*arguments)
 
 
@@ -424,6 +423,5 @@ def test_a_leak_is_noticed():
         return carry, x
 
     cell = jrnn.Cell(lambda key, x: (), lambda params, *, key=None: (), step)
-    gc.freeze()
-    with pytest.raises(Exception, match="Leaked"), jax.checking_leaks():
+    with pytest.raises(Exception, match="Leaked"), checking_leaks():
         jax.make_jaxpr(functools.partial(jrnn.unroll, cell, ()))(jnp.ones((T, 2)))
