@@ -594,7 +594,7 @@ LIBRARY = [
     Mutant(
         "spectral_radius: expected instead of exact",
         "initializers.py",
-        "radius = jnp.max(jnp.abs(jnp.linalg.eigvals(a)))",
+        "radius = jnp.max(jnp.abs(_eigenvalues(a)))",
         "radius = jnp.sqrt(jnp.asarray(float(shape[0])))",
         INITIALIZERS,
         "radius",
@@ -976,8 +976,8 @@ ENGINE = [
     Mutant(
         "plan: weights laid out anew for GPUs too",
         "scan/plan.py",
-        "return where._replace(on_cpu=layouts | ",
-        "return where._replace(layouts=layouts, on_cpu=layouts | ",
+        "on_cpu=layouts | ",
+        "layouts=layouts, on_cpu=layouts | ",
         DROP_IN,
         "not_widened",
     ),
@@ -1116,6 +1116,22 @@ ENGINE = [
         "if is_differentiable(v)",
         DROP_IN,
         "1500_equations_is_traced and slices",
+    ),
+    Mutant(
+        "one_by_one: matrices side by side on CPUs too",
+        "_replacements/one_by_one.py",
+        "loop = lambda matrices: lax.map(each, matrices)",
+        "loop = jax.vmap(f)",
+        INITIALIZERS,
+        "no_batch_is_factored",
+    ),
+    Mutant(
+        "one_by_one: only the first axis of a batch",
+        "_replacements/one_by_one.py",
+        "lax.map(each, matrices)",
+        "lax.map(f, matrices)",
+        INITIALIZERS,
+        "no_batch_is_factored",
     ),
     Mutant(
         "emit: what is read ahead is the row of this step",
