@@ -209,8 +209,9 @@ def test_every_committed_row_has_its_parameters_and_its_time():
         task, cell = name.split("/")
         assert task in JUDGED and cell in CELLS
         assert made["updates"] == number[name]
-        # cfc has few units, of 1,200 parameters each
-        assert abs(made["parameters"] / 8000 - 1) < (0.1 if cell == "cfc" else 0.06)
+        # cfc has few units, of 1,200 parameters each; those of clockwork come in eights
+        coarse = cell in ("cfc", "clockwork")
+        assert abs(made["parameters"] / 8000 - 1) < (0.1 if coarse else 0.06)
         scores = [s for s in made["score_by_seed"] if s is not None]
         if made["score"]:
             assert made["score"]["mean"] == pytest.approx(np.mean(scores), rel=1e-4)
