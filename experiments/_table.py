@@ -320,7 +320,7 @@ ROWS = (
         "gradients",
         "long_adding",
         "Rusch, Mishra 2021; Rusch et al. 2022; Li et al. 2018",
-        "5 min",
+        "7 min",
         lambda m: (
             "squared error at T = 400 (1/6 without memory): "
             + ", ".join(
