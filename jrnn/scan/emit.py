@@ -28,7 +28,6 @@ from jrnn._programs.program import (
     is_symbolic,
     is_variable,
     lax_scan,
-    negate,
     read,
     replace_where,
     select,
@@ -365,9 +364,8 @@ def storing_loop(
 
     def step(t, state):
         carry, stacks, early = state
-        late = [read_row(x, t) for x in select(xs, negate(ahead))]
-        x = replace_where(replace_where(xs, ahead, early), negate(ahead), late)
-        carry, ys = body(carry, x)
+        read_now = [x if a else read_row(x, t) for x, a in zip(xs, ahead, strict=True)]
+        carry, ys = body(carry, replace_where(read_now, ahead, early))
         rows = [_concatenate_flat([ys[i] for i in group]) for group in groups]
         stacks = [write_row(s, y, t) for s, y in zip(stacks, rows, strict=True)]
         # behind the last step, the last row again
