@@ -29,6 +29,7 @@ def style(package: str, names: Sequence[str] = ("page.css",)) -> str:
 def page(
     body: str,
     *,
+    keys: str,
     made_by: str,
     drawn: str,
     title: str,
@@ -41,6 +42,7 @@ def page(
 
     Args:
         body: HTML, what lies between the head of the page and its data.
+        keys: HTML, what the keys do: terms and descriptions.
         made_by: the command that makes such pages.
         drawn: what the script draws, for browsers that do not run it.
         title: what the page is called.
@@ -51,6 +53,7 @@ def page(
     """
     values = {
         "body": body,
+        "keys": keys,
         "made_by": made_by,
         "drawn": drawn,
         "title": html.escape(title),

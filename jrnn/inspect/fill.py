@@ -16,7 +16,7 @@ from jrnn.train.checkpoint import write_atomically
 
 _IN_BASE64 = 4 / 3
 _TEMPLATE = 80_000  # bytes, about
-_PARTS = "controls", "reader", "here", "reading", "keys"
+_PARTS = "controls", "reader", "here", "reading"
 
 
 class Template(NamedTuple):
@@ -72,6 +72,7 @@ def write_filled(
     parts = {name: _own(f"{kind.folder}/{name}.html") for name in _PARTS}
     page = _page.page(
         _page.filled(_own("body.html"), parts),
+        keys=_own(f"{kind.folder}/keys.html"),
         made_by="jrnn inspect",
         drawn="what it shows",
         title=title,

@@ -51,6 +51,7 @@ def write(page: Path, runs: list[Reported], sweeps: list[dict[str, Any]]) -> int
     data = contents(runs, sweeps)
     text = _page.page(
         _page.read(PACKAGE, ["body.html"]),
+        keys=_page.read(PACKAGE, ["keys.html"]).rstrip("\n"),
         made_by="jrnn report",
         drawn="its curves",
         title=_title([run.name for run in runs] + [sweep["name"] for sweep in sweeps]),
