@@ -160,10 +160,18 @@ def of_jax(cfg: Config, subject: Subject) -> dict[str, dict[str, Callable]]:
         value = lambda params, xs: loss(loop, params, xs)
         f = value if way == "forward" else jax.grad(value)
         program = jax.jit(f).lower(params, xs).compile()
-        return lambda: jax.block_until_ready(program(params, xs))
+        return program.as_text(), lambda: jax.block_until_ready(program(params, xs))
 
     loops = {"jrnn": jrnn.scan, "lax.scan": lax.scan}
-    return {way: {n: compiled(f, way) for n, f in loops.items()} for way in WAYS}
+    return {
+        way: distinct({n: compiled(f, way) for n, f in loops.items()}) for way in WAYS
+    }
+
+
+def distinct(programs: dict[str, tuple[str, Callable]]) -> dict[str, Callable]:
+    """One function for all names whose programs have the same text."""
+    by_text = {text: f for text, f in programs.values()}
+    return {name: by_text[text] for name, (text, _) in programs.items()}
 
 
 def of_torch(cfg: Config, name: str) -> dict[str, dict[str, Callable]]:
@@ -205,7 +213,8 @@ def measure(cfg: Config, name: str, subject: Subject) -> dict[str, dict[str, Any
     """Milliseconds of each way and contender, round by round in turn.
 
     The second of two calls counts. PyTorch has rounds of its own, behind the others:
-    its threads keep both cores busy for a while after each call.
+    its threads keep both cores busy for a while after each call. What is one program
+    under both loops is measured once, and as fast as itself.
     """
     functions = of_jax(cfg, subject)
     check(name, functions)
@@ -213,14 +222,19 @@ def measure(cfg: Config, name: str, subject: Subject) -> dict[str, dict[str, Any
     for by_way in (functions, of_torch(cfg, name)):
         for _ in range(cfg.rounds):
             for way, by_name in by_way.items():
+                spent = {f: milliseconds(f) for f in dict.fromkeys(by_name.values())}
                 for contender, f in by_name.items():
-                    f()
-                    begin = time.perf_counter()
-                    f()
-                    seconds = time.perf_counter() - begin
                     row = times.setdefault(way, {}).setdefault(contender, [])
-                    row.append(1e3 * seconds)
+                    row.append(spent[f])
     return jax.tree.map(np.asarray, times, is_leaf=lambda x: isinstance(x, list))
+
+
+def milliseconds(f: Callable) -> float:
+    """Of the second of two calls."""
+    f()
+    begin = time.perf_counter()
+    f()
+    return 1e3 * (time.perf_counter() - begin)
 
 
 def chosen(cfg: Config) -> dict[str, Subject]:

@@ -7,6 +7,7 @@ import os
 import pathlib
 import shutil
 import tempfile
+import threading
 from importlib.metadata import version
 
 # Programs here are tiny and run once: most of the suite's time is their compilation.
@@ -21,6 +22,7 @@ os.environ["PJRT_NPROC"] = "16"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+from jax._src import lru_cache  # noqa: E402
 
 from jrnn.scan import loop  # noqa: E402
 
@@ -33,15 +35,39 @@ jax.config.update("jax_numpy_dtype_promotion", "strict")
 both = jax.config.jax_enable_checks or jax.config.jax_disable_jit
 jax.config.update("jax_debug_key_reuse", not both)
 jax.config.update("jax_disable_most_optimizations", True)
-# What one test has compiled, another need not; a folder for each worker, so that none
-# reads what another is writing.
-CACHE = tempfile.mkdtemp(prefix="jrnn-tests-")
-atexit.register(shutil.rmtree, CACHE, ignore_errors=True)
-jax.config.update("jax_compilation_cache_dir", CACHE)
+# What one test has compiled, another need not, nor its neighbour on the other core.
+if "JRNN_TEST_CACHE" not in os.environ:  # the first process, which starts workers
+    os.environ["JRNN_TEST_CACHE"] = tempfile.mkdtemp(prefix="jrnn-tests-")
+    atexit.register(shutil.rmtree, os.environ["JRNN_TEST_CACHE"], ignore_errors=True)
+jax.config.update("jax_compilation_cache_dir", os.environ["JRNN_TEST_CACHE"])
 jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
 jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def write_whole(cache, name, program):
+    """Show an entry of JAX's cache to others when all of it is written.
+
+    JAX writes in place, without a lock: another thread or process that asks for the
+    same program reads a part of it, and warns.
+    """
+    entry = cache.path / f"{name}-cache"
+    if not entry.exists():
+        part = cache.path / f"{name}-{threading.get_native_id()}"
+        part.write_bytes(program)
+        part.replace(entry)
+
+
+lru_cache.LRUCache.put = write_whole
 # Traces live as long as their caches: collecting them again and again finds nothing.
 gc.set_threshold(200_000, 20, 20)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Keep the tests of a file together, as they share traces and trained models."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 @pytest.fixture(autouse=True, scope="module")
