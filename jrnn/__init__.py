@@ -16,6 +16,7 @@ from jrnn import dynamics, gradients, initializers, losses, optimizers
 from jrnn.cell import (
     CandidateStep,
     Cell,
+    ChunkwiseStep,
     DiagonalStep,
     diagonal,
     output_spec,
@@ -177,6 +178,7 @@ __all__ = [
     "CandidateStep",
     "Cell",
     "CfCParams",
+    "ChunkwiseStep",
     "ClockworkCarry",
     "ClockworkParams",
     "CoRNNCarry",

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from jrnn.cell import Carry, Cell, DiagonalStep, Input, Key, Output, Params, StepFn
+from jrnn.cell import Carry, Cell, Input, Key, Output, Params, StepFn
 
 
 @dataclass(frozen=True)
@@ -18,15 +18,16 @@ class StackStep:
         return self.step(params, carry, x, key=key)
 
 
-def has_diagonal(cell: Cell) -> bool:
-    """Whether this is a cell declared `diagonal`, or a stack with one among its layers.
+def has(cell: Cell, kind: type) -> bool:
+    """Whether the step of this cell is of a kind, or that of a layer in a stack.
 
     Args:
         cell: any cell.
+        kind: `DiagonalStep`, for instance.
 
     Returns:
-        Whether some of its states can be computed in parallel.
+        Whether some of its steps need not be run one after the other.
     """
     if isinstance(cell.step, StackStep):
-        return any(map(has_diagonal, cell.step.cells))
-    return isinstance(cell.step, DiagonalStep)
+        return any(has(layer, kind) for layer in cell.step.cells)
+    return isinstance(cell.step, kind)

@@ -178,6 +178,27 @@ class DiagonalStep:
 
 
 @dataclass(frozen=True)
+class ChunkwiseStep:
+    """A step that also says what many steps do at once, in fewer and larger products.
+
+        step(params, carry, x, *, key)  -> (carry, y)
+        chunk(params, carry, xs)        -> (carry, ys)
+
+    Both give the same, up to rounding. `unroll` cuts a sequence into chunks of at most
+    `length` steps. A wrapper that changes the step makes an ordinary one of it.
+    """
+
+    step: StepFn
+    chunk: Callable[[Params, Carry, Input], tuple[Carry, Output]]
+    length: int
+
+    def __call__(  # noqa: D102
+        self, params: Params, carry: Carry, x: Input, *, key: Key | None = None
+    ) -> tuple[Carry, Output]:
+        return self.step(params, carry, x, key=key)
+
+
+@dataclass(frozen=True)
 class CandidateStep:
     """A step that says what its candidate is: what it would write into its state.
 

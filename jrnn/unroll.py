@@ -1,13 +1,24 @@
 """`unroll`: run a cell, or a model of whole sequences, along one sequence."""
 
+from functools import partial
 from typing import Literal
 
 import jax
+import jax.numpy as jnp
 from jax import lax
 
 from jrnn import _check
-from jrnn._stack import StackStep, has_diagonal
-from jrnn.cell import Carry, Cell, DiagonalStep, Input, Key, Output, Params
+from jrnn._stack import StackStep, has
+from jrnn.cell import (
+    Carry,
+    Cell,
+    ChunkwiseStep,
+    DiagonalStep,
+    Input,
+    Key,
+    Output,
+    Params,
+)
 from jrnn.scan import diagonal_scan, scan
 from jrnn.sequence import SequenceModel
 
@@ -35,7 +46,8 @@ def unroll(
 
         carry, ys = run(params, xs, carry)
 
-    Off the CPU, cells declared `diagonal` run in parallel over time, also those in a
+    Off the CPU, cells declared `diagonal` run in parallel over time, and on every
+    platform a cell with a `ChunkwiseStep` (`mlstm`) many steps at once; also those in a
     `stack`, whose layers then run one after the other. A wrapper around them, or
     `remat`, makes it one loop again.
 
@@ -86,13 +98,15 @@ def unroll(
     if carry is None:
         carry = cell.initial_carry(params, key=carry_key)
 
-    arguments = params, xs, carry, step_keys, reverse
-    loop = lambda: _loop(cell, *arguments, remat=remat)
-    if remat is None and has_diagonal(cell):
+    arguments = cell, params, xs, carry, step_keys, reverse
+    # only a loop can have no steps, or a symbolic number of them
+    if remat is not None or not isinstance(num_steps, int) or not num_steps:
+        return _loop(*arguments, remat=remat)
+    if has(cell, DiagonalStep):
         # on CPU `scan` itself decides what is best done for all steps at once
-        parallel = lambda: _parallel(cell, *arguments)
-        return lax.platform_dependent(cpu=loop, default=parallel)
-    return loop()
+        one_by_one, at_once = (partial(_run, *arguments, p) for p in (False, True))
+        return lax.platform_dependent(cpu=one_by_one, default=at_once)
+    return _run(*arguments, False)
 
 
 def _loop(cell: Cell, params, xs, carry, keys, reverse, remat=None):
@@ -106,26 +120,47 @@ def _loop(cell: Cell, params, xs, carry, keys, reverse, remat=None):
     return scan(step, carry, by_step, num_steps, reverse=reverse, remat=remat)
 
 
-def _parallel(cell: Cell, params, xs, carry, keys, reverse):
-    """All steps of what is declared diagonal at once, and of what has no state."""
-    if isinstance(cell.step, DiagonalStep):
+def _run(cell: Cell, params, xs, carry, keys, reverse, parallel):
+    """Many steps at once where a cell says how; of diagonal ones where asked to."""
+    if isinstance(cell.step, ChunkwiseStep):
+        return _in_chunks(cell.step, params, xs, carry, reverse)
+    if isinstance(cell.step, StackStep) and (parallel or has(cell, ChunkwiseStep)):
+        return _layer_by_layer(
+            cell.step.cells, params, xs, carry, keys, reverse, parallel
+        )
+    if parallel and isinstance(cell.step, DiagonalStep):
         return _all_states(cell.step, params, xs, carry, keys, reverse)
-    if isinstance(cell.step, StackStep):
-        return _layer_by_layer(cell.step.cells, params, xs, carry, keys, reverse)
-    if jax.tree.leaves(carry):
-        return _loop(cell, params, xs, carry, keys, reverse)
-    step = lambda x, key: cell.step(params, carry, x, key=key)[1]
-    return carry, jax.vmap(step)(xs, keys)
+    if parallel and not jax.tree.leaves(carry):
+        step = lambda x, key: cell.step(params, carry, x, key=key)[1]
+        return carry, jax.vmap(step)(xs, keys)
+    return _loop(cell, params, xs, carry, keys, reverse)
 
 
-def _layer_by_layer(cells, params, xs, carry, keys, reverse):
+def _in_chunks(step: ChunkwiseStep, params, xs, carry, reverse):
+    """As many whole chunks as there are, and what is left of the sequence."""
+    chunk, length = partial(step.chunk, params), step.length
+    num_steps = _check.num_steps("unroll", xs)
+    turn = lambda tree: jax.tree.map(lambda a: a[::-1], tree) if reverse else tree
+    whole, xs = num_steps // length * length, turn(xs)
+    parts = []
+    if whole:
+        cut = lambda a: a[:whole].reshape(-1, length, *a.shape[1:])
+        carry, ys = scan(chunk, carry, jax.tree.map(cut, xs))
+        parts.append(jax.tree.map(lambda y: y.reshape(whole, *y.shape[2:]), ys))
+    if whole < num_steps:
+        carry, ys = chunk(carry, jax.tree.map(lambda a: a[whole:], xs))
+        parts.append(ys)
+    return carry, turn(jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts))
+
+
+def _layer_by_layer(cells, params, xs, carry, keys, reverse, parallel):
     """The layers of a stack, each along the whole sequence."""
     by_layer = [None] * len(cells)
     if keys is not None:  # (T,) -> one (T,) for each layer, those that its step draws
         by_layer = jax.vmap(lambda key: list(jax.random.split(key, len(cells))))(keys)
     carries = []
     for cell, p, c, k in zip(cells, params, carry, by_layer, strict=True):
-        c, xs = _parallel(cell, p, xs, c, k, reverse)
+        c, xs = _run(cell, p, xs, c, k, reverse, parallel)
         carries.append(c)
     return tuple(carries), xs
 

@@ -36,7 +36,7 @@ SCAN, GUARDS, DROP_IN = "test_scan.py", "test_scan_guards.py", "test_drop_in.py"
 MIN_CUT, DIAGONAL, GENERATE = "test_min_cut.py", "test_diagonal.py", "test_generate.py"
 ONLINE, READOUTS = "test_online.py", "test_readouts.py"
 LARGEST, THREEFRY = "test_largest.py", "test_threefry.py"
-PARALLEL = "test_parallel_time.py"
+PARALLEL, CHUNKWISE = "test_parallel_time.py", "test_chunkwise.py"
 EXPORT, EXPORT_ONNX, EXPORT_C = (
     f"test_export{part}.py" for part in ("", "_onnx", "_c")
 )
@@ -166,8 +166,8 @@ LIBRARY = [
     Mutant(
         "unroll: a stack of linear layers stays a loop",
         "_stack.py",
-        "return any(map(has_diagonal, cell.step.cells))",
-        "return all(map(has_diagonal, cell.step.cells))",
+        "return any(has(layer, kind) for layer in cell.step.cells)",
+        "return all(has(layer, kind) for layer in cell.step.cells)",
         DIAGONAL,
         "linear_layers or may_run",
     ),
@@ -2284,6 +2284,38 @@ OF_LITERATURE = [
         "read = old",
         FORWARD,
         "mlstm",
+    ),
+    Mutant(
+        "mlstm: chunks forget what was before them",
+        "cells/mlstm.py",
+        "reads = weights @ v + f[:, None] * (q @ C.T)",
+        "reads = weights @ v",
+        CHUNKWISE,
+        "whole_one",
+    ),
+    Mutant(
+        "mlstm: steps of a chunk read later ones",
+        "cells/_stabilised.py",
+        "of_steps = jnp.where(r >= s,",
+        "of_steps = jnp.where(r >= 0 * s,",
+        CHUNKWISE,
+        "whole_one",
+    ),
+    Mutant(
+        "mlstm: each step of a chunk forgets itself",
+        "cells/_stabilised.py",
+        "jnp.where(r > s, log_f",
+        "jnp.where(r >= s, log_f",
+        CHUNKWISE,
+        "whole_one",
+    ),
+    Mutant(
+        "unroll: chunks of a sequence read backwards in their old order",
+        "unroll.py",
+        "length * length, turn(xs)",
+        "length * length, xs",
+        CHUNKWISE,
+        "loop_of_steps",
     ),
     Mutant(
         "conv_lstm: i and f exchanged",

@@ -171,6 +171,18 @@ def test_no_loop_over_time_is_left_in_a_stack_of_linear_layers():
     assert loops("cuda") == 0 and loops("cpu") > 0
 
 
+@pytest.mark.skipif(jax.config.jax_disable_jit, reason="a program is made")
+def test_no_steps_and_a_symbolic_number_of_them(as_off_the_cpu):
+    cell, params, xs, carry, _ = stack_example("one")
+    run = lambda xs: jrnn.unroll(cell, params, xs, carry)
+    last, ys = run(xs[:0])
+    chex.assert_trees_all_equal(last, carry)
+    assert ys.shape == (0, 2)
+    form = jax.ShapeDtypeStruct((*jax.export.symbolic_shape("T"), 2), xs.dtype)
+    program = jax.export.export(jax.jit(lambda xs: run(xs)[1]))(form)
+    chex.assert_trees_all_close(program.call(xs), run(xs)[1], rtol=1e-12)
+
+
 def test_a_stack_with_params_of_another_names_its_entries(as_off_the_cpu):
     model, params, xs, *_ = stack_example("one")
     with pytest.raises(

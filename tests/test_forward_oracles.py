@@ -45,9 +45,10 @@ LTC = {"w_x": (I, H), "w_h": (H, H), **dict.fromkeys(("b", "a", "log_tau"), (H,)
 HEADS, D = 2, 2
 
 
-def of_mlstm(forget):
+def of_mlstm(forget, by_steps=False):
+    cell = jrnn.mlstm(HEADS * D, HEADS, forget)
     return Oracle(
-        jrnn.mlstm(HEADS * D, HEADS, forget),
+        cell._replace(step=cell.step.step) if by_steps else cell,
         jrnn.MLSTMParams,
         {
             **{"w_qkv": (I, 3 * HEADS * D), "b_qkv": (3 * HEADS * D,)},
@@ -163,6 +164,7 @@ CELLS = {
     ),
     "mlstm": of_mlstm("sigmoid"),
     "mlstm-exp": of_mlstm("exp"),
+    "mlstm-steps": of_mlstm("sigmoid", by_steps=True),
     "mgu": Oracle(jrnn.mgu(H), jrnn.MGUParams, gated(2), ONE, numpy_cells.mgu),
     "peephole_lstm": Oracle(
         jrnn.peephole_lstm(H),

@@ -10,7 +10,7 @@ import optax
 import pytest
 from jax import lax
 
-from jrnn import mlstm, unroll
+from jrnn import mlstm
 from jrnn.scan import scan, scan_report
 from jrnn.scan.cpu.overwrite import evaluate_in_place
 
@@ -246,7 +246,8 @@ def test_no_array_of_all_steps_is_copied_for_a_sum_of_products():
     T, B, H = 9, 64, 64
     cell, xs = mlstm(H), jnp.ones((B, T, 3), jnp.float32)
     params = jax.eval_shape(cell.init, jax.random.key(0), xs[0, 0])
-    one = lambda params, xs: unroll(cell, params, xs)[1]
+    step = lambda params: lambda carry, x: cell.step(params, carry, x)
+    one = lambda params, xs: scan(step(params), cell.initial_carry(params), xs)[1]
     loss = lambda params, xs: jax.vmap(one, (None, 0))(params, xs).sum()
     program = jax.jit(jax.grad(loss)).lower(params, xs)
     program = program.compile(compiler_options=as_outside_of_tests())

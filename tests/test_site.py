@@ -125,7 +125,8 @@ def test_the_index_has_every_cell_with_its_numbers():
     # kernels of three by three places, 128 channels in and out
     assert columns["parameters"]["conv_lstm"] == f"{4 * (2 * 9 * 128**2 + 128):,}"
     parallel = {name for name, mark in columns["parallel"].items() if mark}
-    assert parallel == {"lru", "min_gru", "min_lstm", "qrnn", "s5", "sru"}
+    assert parallel == {"lru", "min_gru", "min_lstm", "mlstm", "qrnn", "s5", "sru"}
+    assert columns["parallel"]["mlstm"] == "64"
     assert {n for n, mark in columns["--cell"].items() if mark} == {*jrnn.models.CELLS}
     assert all(columns["source"].values())
 

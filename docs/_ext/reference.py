@@ -14,7 +14,7 @@ from docstrings import convert, equations, fields_of, link_of, references, split
 
 import jrnn
 import jrnn.models
-from jrnn.cell import DiagonalStep
+from jrnn.cell import ChunkwiseStep, DiagonalStep
 
 RESULTS = Path(__file__).parents[2] / "experiments" / "results"
 
@@ -201,9 +201,12 @@ def number_of_parameters(name: str) -> int:
     return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(params))
 
 
-def is_parallel(name: str) -> bool:
-    """Whether `unroll` can run all steps of the cell at once, off the CPU."""
-    return isinstance(made(name)[0].step, DiagonalStep)
+def parallel(name: str) -> str:
+    """How many steps of the cell `unroll` can run at once: all, a number, or one."""
+    step = made(name)[0].step
+    if isinstance(step, ChunkwiseStep):
+        return f"{step.length}"
+    return "✓" if isinstance(step, DiagonalStep) else ""
 
 
 def measured(file: str) -> dict:
@@ -221,7 +224,7 @@ def columns() -> dict[str, dict[str, str]]:
         "year": {c.name: year(c.references) for c in entries},
         "source": {c.name: link_of(source(c.references)) for c in entries},
         "parameters": {n: f"{number_of_parameters(n):,}" for n in names},
-        "parallel": {n: mark(is_parallel(n)) for n in names},
+        "parallel": {n: parallel(n) for n in names},
     }
     lags = measured("cells").get("gradient_at_lag", {})
     speeds = measured("cell_speed").get("rows", {})
@@ -239,11 +242,13 @@ HEAD = """The equations as they stand in the docstrings, in the letters of the c
 those of the first reference. Parameters are counted at 128 units and inputs
 (``projected_lstm``: 64 outputs; ``window``: 50 inputs; convolutions: 128 channels). A
 cell marked *parallel* has a recurrence that is linear and diagonal, of which ``unroll``
-runs all steps at once off the CPU."""
+runs all steps at once off the CPU; of one with a number it runs so many, on every
+platform."""
 GRADIENT = """*Gradient* is what is left of one after 50 steps back through an
 untrained cell on random inputs (``python -m experiments.cells``)."""
 SPEED = """*Speed* is the time of a gradient under ``jax.lax.scan`` over that under
-``jrnn.scan`` (``python -m experiments.cell_speed``)."""
+``jrnn.scan``, or ``unroll`` for many steps at once (``python -m
+experiments.cell_speed``)."""
 BY_NAME = """A cell marked ``--cell`` works as ``cell(H)`` on vectors, and so by that
 name in ``jrnn train`` and ``jrnn sweep``."""
 

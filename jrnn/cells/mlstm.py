@@ -5,6 +5,7 @@ h_t = o * C_t q / max(|n_t . q|, 1)
 """
 
 import math
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -12,10 +13,16 @@ import jax.numpy as jnp
 
 from jrnn import _check
 from jrnn._description import described
-from jrnn.cell import Cell
+from jrnn.cell import Cell, ChunkwiseStep
 from jrnn.cells._gates import sigmoid
-from jrnn.cells._stabilised import empty, exponential_gates
+from jrnn.cells._stabilised import (
+    empty,
+    exponential_gates,
+    exponential_gates_between,
+)
 from jrnn.initializers import Initializer, gatewise
+
+CHUNK = 64  # steps at once
 
 
 class MLSTMParams(NamedTuple):
@@ -64,6 +71,16 @@ def mlstm(
     D = H / N units each. Convolution, norm and projections of the paper's blocks are
     layers of their own. PyTorch, Keras and Flax have none.
 
+    `unroll` takes up to 64 steps at once. As no gate sees a state, with l_ts = i_s +
+    sum of log f_r over s < r <= t and l_t = m_0 + sum of log f_r over r <= t
+
+        m_t = max(l_t, max_s l_ts)
+        C_t q_t = exp(l_t - m_t) C_0 q_t + sum_s exp(l_ts - m_t) (k_s . q_t) v_s
+
+    where C_0 is the memory before them: products of all queries with all keys, and one
+    memory for many steps. A wrapper that changes the step, or `remat`, makes it a loop
+    of steps again.
+
     Args:
         hidden_size: number of units H, a multiple of `num_heads`.
         num_heads: heads N; the memory has H^2 / N numbers.
@@ -91,6 +108,8 @@ def mlstm(
     References:
         Beck et al. (2024), xLSTM: extended long short-term memory, arXiv:2405.04517,
         equations 19 to 27.
+        Beck et al. (2025), Tiled flash linear attention, arXiv:2503.14376, for many
+        steps at once.
     """
     _check.positive("mlstm", "hidden_size", hidden_size)
     _check.positive("mlstm", "num_heads", num_heads)
@@ -124,14 +143,8 @@ def mlstm(
 
     def step(params, carry, x, *, key=None):
         del key
-        _check.params_type("mlstm", params, MLSTMParams)
-        _check.carry_type("mlstm", carry, MLSTMCarry)
-        _check.step_input("mlstm", x, params.w_o.shape[0])
-        for field, shape in zip(carry, ((N, D, D), (N, D), (N,)), strict=True):
-            _check.carry_shape("mlstm", field, shape)
-        _check.step_dtype("mlstm", x, params.w_o, carry.C)
-        q, k, v = heads(params, x)  # (N, D) each
-        i, f = jnp.split(x @ params.w_if + params.b_if, 2, axis=-1)  # (N,) each
+        check(params, carry, x)
+        q, k, v, i, f, o = inputs(params, x)
         i, f, m = exponential_gates(i, f, carry.m, forget)
         # C_t q = f C_{t-1} q + i v (k . q): only the memory before need be kept for it
         old = jnp.einsum("nvk,nk->nv", carry.C, q)  # (N, D)
@@ -141,19 +154,46 @@ def mlstm(
         C = f[:, None, None] * carry.C + new
         n = f[:, None] * carry.n + i[:, None] * k  # (N, D)
         size = jnp.maximum(jnp.abs((n * q).sum(-1)), one(m))  # (N,)
-        o = sigmoid(x @ params.w_o + params.b_o)  # (H,)
         return MLSTMCarry(C, n, m), o * (read / size[:, None]).reshape(H)
+
+    def chunk(params, carry, xs):
+        check(params, carry, xs[0])
+        *of_heads, o = jax.vmap(partial(inputs, params))(xs)
+        # (L, N, ...) -> (N, L, ...), and back
+        carry, reads = jax.vmap(head, (0, 1), (0, 1))(carry, of_heads)
+        return carry, o * reads.reshape(o.shape)
+
+    def head(carry, inputs):
+        """L steps of one head; what is left of step s at step t is i_ts, (L, L)."""
+        (C, n, m), (q, k, v, i, f) = carry, inputs  # (L, D) three, (L,) two
+        i, f, m = exponential_gates_between(i, f, m, forget)
+        weights = i * (q @ k.T)  # (L, L): how much step t reads of step s
+        reads = weights @ v + f[:, None] * (q @ C.T)  # (L, D)
+        size = jnp.maximum(jnp.abs(weights.sum(-1) + f * (q @ n)), one(m))  # (L,)
+        new, left = i[-1, :, None] * k, f[-1]  # what there is at the last step
+        carry = MLSTMCarry(left * C + v.T @ new, left * n + new.sum(0), m[-1])
+        return carry, reads / size[:, None]
+
+    def check(params, carry, x):
+        _check.params_type("mlstm", params, MLSTMParams)
+        _check.carry_type("mlstm", carry, MLSTMCarry)
+        _check.step_input("mlstm", x, params.w_o.shape[0])
+        for field, shape in zip(carry, ((N, D, D), (N, D), (N,)), strict=True):
+            _check.carry_shape("mlstm", field, shape)
+        _check.step_dtype("mlstm", x, params.w_o, carry.C)
 
     def one(m):
         """1 on the scale of m; a number too small to be told from 0 in h is enough."""
         largest = 0.9 * math.log(float(jnp.finfo(m.dtype).max))
         return jnp.exp(-jnp.maximum(m, -largest))
 
-    def heads(params, x):
-        """Query, key and value of each head."""
+    def inputs(params, x):
+        """Query, key and value (N, D), i and f (N,) of each head, and o (H,)."""
         w_q, w_k, w_v = jnp.split(params.w_qkv, 3, axis=-1)
         w_k = w_k / math.sqrt(D)
         w = jnp.concatenate([w_q, w_k, w_v], axis=-1)
-        return (x @ w + params.b_qkv).reshape(3, N, D)
+        q, k, v = (x @ w + params.b_qkv).reshape(3, N, D)
+        i, f = jnp.split(x @ params.w_if + params.b_if, 2, axis=-1)
+        return q, k, v, i, f, sigmoid(x @ params.w_o + params.b_o)
 
-    return Cell(init, initial_carry, step)
+    return Cell(init, initial_carry, ChunkwiseStep(step, chunk, CHUNK))
