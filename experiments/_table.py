@@ -320,11 +320,16 @@ ROWS = (
         "gradients",
         "long_adding",
         "Rusch, Mishra 2021; Rusch et al. 2022; Li et al. 2018",
-        "7 min",
+        "9 min",
         lambda m: (
             "squared error at T = 400 (1/6 without memory): "
             + ", ".join(
                 f"{cell} {max(of['smallest_error']):.2g} in {of['updates']} updates"
+                + (
+                    f" after {sum(before.values())} on shorter sequences"
+                    if (before := of.get("updates_before_by_length"))
+                    else ""
+                )
                 for cell, of in m.items()
             )
         ),

@@ -124,16 +124,31 @@ def train(
     optimizer: Optimizer = optimizers.adam,
 ) -> np.ndarray:
     """Errors (seeds, blocks) until all seeds have solved the task, or the limit."""
+    return train_on(cfg, model, [length], limit, optimizer)[0]
+
+
+def train_on(
+    cfg: Config,
+    model: jrnn.Cell,
+    lengths: list[int],
+    limit: int,
+    optimizer: Optimizer = optimizers.adam,
+) -> list[np.ndarray]:
+    """For each length, one after the other with the same networks, what `train` has."""
     keys = jax.vmap(jax.random.key)(jnp.array(cfg.seeds))
     state = start(model, optimizer, jax.vmap(lambda k: jax.random.fold_in(k, 0))(keys))
-    errors = []
-    for n in range(limit // cfg.block):
-        block_keys = jax.vmap(lambda k: jax.random.fold_in(k, n + 1))(keys)  # noqa: B023
-        state, error = train_block(cfg, model, optimizer, length, state, block_keys)
-        errors.append(np.asarray(error))
-        if (np.min(errors, axis=0) < cfg.target).all():
-            break
-    return np.stack(errors, axis=1)
+    of_lengths, n = [], 0
+    for length in lengths:
+        errors = []
+        for _ in range(limit // cfg.block):
+            n += 1
+            now = jax.vmap(lambda k: jax.random.fold_in(k, n))(keys)  # noqa: B023
+            state, error = train_block(cfg, model, optimizer, length, state, now)
+            errors.append(np.asarray(error))
+            if (np.min(errors, axis=0) < cfg.target).all():
+                break
+        of_lengths.append(np.stack(errors, axis=1))
+    return of_lengths
 
 
 def run(cfg: Config) -> Result:

@@ -5,9 +5,13 @@ Source: the claim that `jrnn.scan` is never slower than `jax.lax.scan`.
 What is compared, in one process, round by round in turn, float32: the mean square of
 all outputs, and its gradient by the parameters, of a batch under `vmap`:
 
-* jrnn: the cell's step under `jrnn.scan`;
+* jrnn: the cell's step under `jrnn.scan`, or `jrnn.unroll` for a cell that takes many
+  steps at once (`mlstm`; "mlstm, step by step" is its step under `jrnn.scan`);
 * lax.scan: the same step under `jax.lax.scan`, answers compared first;
-* torchrecurrent: the cell of that name, where the package is installed; behind them.
+* torchrecurrent: the cell of that name, where the package is installed; behind them;
+* bare products, of those cells: the products of matrices that no program can do
+  without, and nothing else. What torchrecurrent takes over them is the most that any
+  program can be faster by.
 
 Wrappers are measured on an LSTM or a GRU in the same way. All use every core. Rows that
 the result file holds with the same configuration are kept, so that a run that was
@@ -37,6 +41,7 @@ from jax import lax
 import jrnn
 from experiments import _results
 from experiments._results import plain, save, show
+from jrnn.cell import ChunkwiseStep
 from jrnn.devices import keep_memory
 from jrnn.models import CELLS
 
@@ -68,7 +73,7 @@ class Config:
     """Names of cells and wrappers to measure; none stands for all."""
     keep_memory: bool = False
     """Whether the process keeps its memory from call to call, as that of `jrnn train`
-    does; the result file is another then."""
+    does; the result file is another then, as of other sizes."""
     resume: bool = True
     """Keep rows that the result file holds with the same sizes."""
     seed: int = 0
@@ -95,6 +100,11 @@ class Result:
 def cells(H: int) -> dict[str, Subject]:
     """Every cell, at H units; of convolutional cells H numbers at least."""
     found = {name: Subject(make(H), (H,)) for name, make in CELLS.items()}
+    one_by_one = lambda cell: cell._replace(step=cell.step.step)
+    for name, subject in [*found.items()]:
+        if isinstance(subject.cell.step, ChunkwiseStep):
+            loop = subject._replace(cell=one_by_one(subject.cell))
+            found[f"{name}, step by step"] = loop
     found["projected_lstm"] = Subject(jrnn.projected_lstm(H, max(1, H // 2)), (H,))
     channels = max(1, H // 64)
     for make in (jrnn.conv_lstm, jrnn.conv_gru):
@@ -143,6 +153,8 @@ def of_jax(cfg: Config, subject: Subject) -> dict[str, dict[str, Callable]]:
     def loss(loop, params, xs):
         def one(xs):
             carry = cell.initial_carry(params, key=keys[2])
+            if loop is jrnn.scan and isinstance(cell.step, ChunkwiseStep):
+                return jrnn.unroll(cell, params, xs, carry)[1]
 
             def step(state, x):
                 carry, key = state
@@ -198,6 +210,42 @@ def of_torch(cfg: Config, name: str) -> dict[str, dict[str, Callable]]:
     return {way: {"torchrecurrent": f} for way, f in ways.items()}
 
 
+def bare(cfg: Config, name: str, subject: Subject) -> dict[str, dict[str, Callable]]:
+    """By way, the products of a cell that torchrecurrent has, and nothing else.
+
+    Forward, one a step for each matrix w (I, G); back in time, one a step for each but
+    w_x, and the gradient of each as one product over all steps.
+    """
+    if name not in OF_TORCH:
+        return {}
+    *keys, key = jax.random.split(jax.random.key(cfg.seed), 9)
+    params = jax.jit(subject.cell.init)(key, jnp.zeros(subject.shape))
+    ws = {n: w for n, w in params._asdict().items() if w.ndim == 2}
+    # of its own for each, or the compiler would do a product of the same ones once
+    draw = lambda key, G: jax.random.normal(key, (cfg.steps, cfg.batch, G))
+    both = lambda key, w: [*map(draw, jax.random.split(key), w.shape)]  # h and dz
+    hs = {n: both(key, w) for key, (n, w) in zip(keys, ws.items(), strict=False)}
+
+    def loop(w, hs):
+        step = lambda _, h: (h @ w, None)
+        return lax.scan(step, jnp.zeros((cfg.batch, w.shape[1])), hs)[0]
+
+    def forward(ws, hs):
+        return [loop(w, hs[n][0]) for n, w in ws.items()]
+
+    def gradient(ws, hs):
+        rows = lambda a: a.reshape(-1, a.shape[-1])
+        back = [loop(w.T, hs[n][1]) for n, w in ws.items() if n != "w_x"]
+        return forward(ws, hs), back, [rows(h).T @ rows(dz) for h, dz in hs.values()]
+
+    def compiled(f):
+        program = jax.jit(f).lower(ws, hs).compile()
+        return lambda: jax.block_until_ready(program(ws, hs))
+
+    ways = {"forward": compiled(forward), "gradient": compiled(gradient)}
+    return {way: {"bare products": f} for way, f in ways.items()}
+
+
 def check(name: str, functions: dict[str, dict[str, Callable]]) -> None:
     """Both loops answer alike, as sums in another order may."""
     for way, by_loop in functions.items():
@@ -218,6 +266,8 @@ def measure(cfg: Config, name: str, subject: Subject) -> dict[str, dict[str, Any
     """
     functions = of_jax(cfg, subject)
     check(name, functions)
+    for way, by_name in bare(cfg, name, subject).items():
+        functions[way] |= by_name
     times: dict = {}
     for by_way in (functions, of_torch(cfg, name)):
         for _ in range(cfg.rounds):
@@ -273,12 +323,19 @@ def summary(rows: dict[str, dict[str, Any]]) -> dict[str, Any]:
         ratios = {n: float(r[way]["lax.scan over jrnn"]) for n, r in rows.items()}
         mean = lambda values: math.exp(sum(map(math.log, values)) / len(values))
         found[f"geometric mean, {way}"] = mean(ratios.values())
+        for other in ("torchrecurrent", "bare products"):
+            column = f"{other} over jrnn"
+            times = [r[way][column] for r in rows.values() if column in r[way]]
+            if times:
+                found[f"geometric mean, {way}, {column}"] = mean(times)
         found[f"slower, {way}"] = [n for n, r in ratios.items() if r * LIMIT < 1]
     return found
 
 
 def name_of(cfg: Config) -> str:
-    return "cell_speed_kept_memory" if cfg.keep_memory else "cell_speed"
+    sizes, usual = ((c.batch, c.steps, c.hidden_size) for c in (cfg, Config()))
+    name = "cell_speed" if sizes == usual else "cell_speed_B{}_T{}_H{}".format(*sizes)
+    return f"{name}_kept_memory" if cfg.keep_memory else name
 
 
 def kept(cfg: Config) -> dict[str, dict[str, Any]]:

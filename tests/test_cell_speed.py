@@ -24,7 +24,7 @@ def test_every_cell_of_a_name_is_measured(speed):
 
 
 def speed_only():
-    return "projected_lstm", "conv_lstm", "conv_gru"
+    return "projected_lstm", "conv_lstm", "conv_gru", "mlstm, step by step"
 
 
 def test_a_row_says_what_is_slower(speed):
@@ -57,6 +57,28 @@ def test_what_is_one_program_under_both_loops_is_measured_once(speed):
     assert of_elman["jrnn"] is not of_elman["lax.scan"]
 
 
+def test_bare_products_are_those_of_the_cell(speed):
+    """As many multiplications as the shapes of its matrices say."""
+    cfg, cells = speed.Config(batch=2, steps=3, hidden_size=8), speed.cells(8)
+    assert speed.bare(cfg, "gru", cells["gru"]) == {}  # torchrecurrent's has no GRU
+    ways = speed.bare(cfg, "cornn", cells["cornn"])
+    forward, (same, back, gradients) = (
+        ways[way]["bare products"]() for way in ("forward", "gradient")
+    )
+    assert [a.shape for a in forward] == [a.shape for a in same] == [(2, 8)] * 3
+    assert [a.shape for a in back] == [(2, 8)] * 2  # none for the inputs
+    assert [a.shape for a in gradients] == [(8, 8)] * 3
+    assert len({a.tobytes() for a in map(np.asarray, gradients)}) == 3  # each is made
+
+
+def test_other_sizes_have_files_of_their_own(speed):
+    names = [
+        speed.name_of(speed.Config(**given))
+        for given in ({}, {"keep_memory": True}, {"batch": 1})
+    ]
+    assert names == ["cell_speed", "cell_speed_kept_memory", "cell_speed_B1_T50_H128"]
+
+
 def test_a_name_that_there_is_not_is_told(speed):
     with pytest.raises(SystemExit, match="no such rows: grru"):
         speed.chosen(speed.Config(rows=("grru",)))
@@ -66,6 +88,7 @@ def test_a_name_that_there_is_not_is_told(speed):
 def test_an_interrupted_run_goes_on(speed, monkeypatch, tmp_path, capsys):
     save = lambda *args: _results.save(*args, folder=tmp_path)
     monkeypatch.setattr(speed, "save", save)
+    monkeypatch.setattr(speed, "name_of", lambda cfg: "cell_speed")  # not of its sizes
     monkeypatch.setattr(_results, "FOLDER", tmp_path)
     monkeypatch.setattr(_table, "FOLDER", tmp_path)
     small = {"batch": 2, "steps": 3, "hidden_size": 8, "rounds": 2}
