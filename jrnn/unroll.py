@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jrnn import _check
+from jrnn._reversed import turned
 from jrnn._stack import StackStep, has
 from jrnn.cell import (
     Carry,
@@ -140,8 +141,7 @@ def _in_chunks(step: ChunkwiseStep, params, xs, carry, reverse):
     """As many whole chunks as there are, and what is left of the sequence."""
     chunk, length = partial(step.chunk, params), step.length
     num_steps = _check.num_steps("unroll", xs)
-    turn = lambda tree: jax.tree.map(lambda a: a[::-1], tree) if reverse else tree
-    whole, xs = num_steps // length * length, turn(xs)
+    whole, xs = num_steps // length * length, turned(xs, reverse)
     parts = []
     if whole:
         cut = lambda a: a[:whole].reshape(-1, length, *a.shape[1:])
@@ -150,7 +150,8 @@ def _in_chunks(step: ChunkwiseStep, params, xs, carry, reverse):
     if whole < num_steps:
         carry, ys = chunk(carry, jax.tree.map(lambda a: a[whole:], xs))
         parts.append(ys)
-    return carry, turn(jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts))
+    ys = jax.tree.map(lambda *ys: jnp.concatenate(ys), *parts)
+    return carry, turned(ys, reverse)
 
 
 def _layer_by_layer(cells, params, xs, carry, keys, reverse, parallel):
@@ -178,6 +179,6 @@ def _whole(model: SequenceModel, params, xs, carry, key, reverse, remat):
     """A model of whole sequences; in reverse it reads them turned round."""
     carry_key, run_key = (None, None) if key is None else jax.random.split(key)
     first = model.initial_carry(params, key=carry_key) if carry is None else carry
-    turn = lambda tree: jax.tree.map(lambda a: a[::-1], tree) if reverse else tree
-    carry, ys = model.run(params, turn(xs), first, key=run_key, remat=remat)
-    return carry, ys if model.pools else turn(ys)
+    xs = turned(xs, reverse)
+    carry, ys = model.run(params, xs, first, key=run_key, remat=remat)
+    return carry, ys if model.pools else turned(ys, reverse)

@@ -391,7 +391,7 @@ LIBRARY = [
     Mutant(
         "sequence: outputs of a run in reverse are not turned back",
         "unroll.py",
-        "ys if model.pools else turn(ys)",
+        "ys if model.pools else turned(ys, reverse)",
         "ys",
         SEQUENCE_LAWS,
         "reverse and nested",
@@ -2312,7 +2312,7 @@ OF_LITERATURE = [
     Mutant(
         "unroll: chunks of a sequence read backwards in their old order",
         "unroll.py",
-        "length * length, turn(xs)",
+        "length * length, turned(xs, reverse)",
         "length * length, xs",
         CHUNKWISE,
         "loop_of_steps",

@@ -60,7 +60,7 @@ def test_what_is_one_program_under_both_loops_is_measured_once(speed):
 def test_bare_products_are_those_of_the_cell(speed):
     """As many multiplications as the shapes of its matrices say."""
     cfg, cells = speed.Config(batch=2, steps=3, hidden_size=8), speed.cells(8)
-    assert speed.bare(cfg, "gru", cells["gru"]) == {}  # torchrecurrent's has no GRU
+    assert speed.bare(cfg, "gru", cells["gru"]) == {}  # not measured of torchrecurrent
     ways = speed.bare(cfg, "cornn", cells["cornn"])
     forward, (same, back, gradients) = (
         ways[way]["bare products"]() for way in ("forward", "gradient")

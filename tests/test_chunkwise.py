@@ -24,17 +24,15 @@ KINDS = {
         jrnn.dropout(jrnn.gru(3), 0.3),
     ),
 }
-
-
 CHUNK = jrnn.mlstm(H).step.length  # steps
 
 
-def setting(make, num_steps, dtype=jnp.float64):
+def setting(make, num_steps):
     """The cell, and params, inputs and a carry that are nothing special."""
     cell, rng = make(), np.random.default_rng(0)
-    draw = lambda shape, dtype: jnp.asarray(rng.normal(size=shape), dtype)
-    moved = lambda tree: jax.tree.map(lambda a: a + draw(a.shape, a.dtype) / 2, tree)
-    xs = 2 * draw((num_steps, I), dtype)
+    draw = lambda shape: jnp.asarray(rng.normal(size=shape))
+    moved = lambda tree: jax.tree.map(lambda a: a + draw(a.shape) / 2, tree)
+    xs = 2 * draw((num_steps, I))
     params = moved(cell.init(jax.random.key(1), xs[0]))
     # an empty memory has no scale, whatever is added to it
     scale = lambda a: jnp.where(a < -1e9, 0.7, a)
@@ -134,12 +132,8 @@ def test_sums_of_gates_lose_no_digits(forget_bias):
     run = jax.jit(lambda params, xs: jrnn.unroll(cell, params, xs)[1])
     single = jax.tree.map(lambda a: a.astype(jnp.float32), (params, xs))
     exact = np.asarray(run(params, xs))
-    loop = jax.jit(
-        lambda params, xs, carry: by_steps(cell)(params, xs, carry, jax.random.key(0))[
-            1
-        ]
-    )
-    of_loop = loop(*single, cell.initial_carry(single[0]))
+    start = cell.initial_carry(single[0])
+    _, of_loop = jax.jit(by_steps(cell))(*single, start, jax.random.key(0))
     off = lambda ys: np.abs(np.asarray(ys) - exact).max() / np.abs(exact).max()
     assert off(run(*single)) < max(2e-6, 2 * off(of_loop))
 

@@ -46,6 +46,7 @@ FLOORS = {
     "_norm": 0,
     "_programs": 0,
     "_replacements": 0,
+    "_reversed": 0,
     "_rows": 0,
     "_setting": 0,
     "_state_vector": 0,

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from jrnn import _check
+from jrnn._reversed import turned
 from jrnn._state_vector import state_vector
 from jrnn.cell import Carry, Cell, Key, Output, Params, spec
 
@@ -110,8 +111,3 @@ def problem(
             f"{', '.join(sorted(dtypes))}."
         )
     return Problem(params, carry, *turned((xs, keys), reverse))
-
-
-def turned(tree: Any, reverse: bool) -> Any:
-    """A sequence read from its end, if that is asked for."""
-    return jax.tree.map(lambda a: a[::-1], tree) if reverse else tree

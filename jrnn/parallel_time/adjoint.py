@@ -2,8 +2,9 @@
 
 import jax
 
+from jrnn._reversed import turned
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
-from jrnn.parallel_time._state import form_of, problem, turned
+from jrnn.parallel_time._state import form_of, problem
 from jrnn.parallel_time.solution import Solution, solve
 from jrnn.scan import scan
 

@@ -9,8 +9,9 @@ from jax import lax
 from jax.core import Tracer
 
 from jrnn import _check
+from jrnn._reversed import turned
 from jrnn.cell import Carry, Cell, Input, Key, Output, Params
-from jrnn.parallel_time._state import FlatStep, problem, split, turned
+from jrnn.parallel_time._state import FlatStep, problem, split
 from jrnn.parallel_time.affine import affine_scan, shifted
 from jrnn.parallel_time.solution import Solution, all_steps, jacobians_of, solve
 from jrnn.scan import diagonal_scan, scan
